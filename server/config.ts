@@ -1,0 +1,116 @@
+/**
+ * Every limit, time and size of the server: one schema, read once at start.
+ * Sources, later ones win: the defaults here, `lab.config.json` in the working directory (or --config), environment
+ * variables named `LAB_` + the key in upper snake case (`idleTimeoutMs` is `LAB_IDLE_TIMEOUT_MS`).
+ */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { LabError } from './protocol/errors';
+
+const minuteMs = 60_000;
+const xdg = (variable: string, fallback: string): string =>
+  join(process.env[variable] || join(homedir(), fallback), 'live-migration-lab');
+
+const configSchema = z.strictObject({
+  host: z.string().default('127.0.0.1').describe('Address on which the site listens'),
+  port: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(3000)
+    .describe('Port of the site; 0 takes a free one'),
+  publicOrigin: z
+    .url()
+    .optional()
+    .describe('Origin that browsers use when it is not http://localhost:<port>, for example behind a proxy'),
+  cacheDir: z
+    .string()
+    .default(() => xdg('XDG_CACHE_HOME', '.cache'))
+    .describe('Host image, template and downloads: safe to delete, slow to make'),
+  stateDir: z
+    .string()
+    .default(() => xdg('XDG_STATE_HOME', '.local/state'))
+    .describe('Running sessions: sockets, overlays, logs'),
+  accelerator: z
+    .enum(['auto', 'kvm', 'tcg'])
+    .default('auto')
+    .describe('auto uses KVM when it really boots the kernel'),
+  hostMemoryMiB: z.coerce.number().int().min(512).default(1024).describe('Memory of one sandbox host'),
+  maxSessions: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(8)
+    .describe('Sessions at the same time; each is two virtual machines'),
+  idleTimeoutMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(30 * minuteMs)
+    .describe('A session without input ends after this'),
+  totalTimeoutMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(180 * minuteMs)
+    .describe('A session ends after this'),
+  leaseMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(10 * minuteMs)
+    .describe('A runner whose gateway was not heard of for this long ends itself'),
+  scrollbackBytes: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(1024 * 1024)
+    .describe('Output kept of each terminal for a client that comes back'),
+  debianMirror: z.url().optional().describe('Debian mirror for the host image; mmdebstrap has a default'),
+});
+export type Config = z.infer<typeof configSchema>;
+
+const environmentName = (key: string): string =>
+  `LAB_${key
+    .replace('MiB', 'Mib')
+    .replace(/[A-Z]/g, (letter) => `_${letter}`)
+    .toUpperCase()}`;
+
+/**
+ * Reads the configuration.
+ * @param file a path given on the command line; must exist then
+ * @throws LabError `bad-config` naming the file or variable and the field
+ */
+export function readConfig(file?: string, environment: NodeJS.ProcessEnv = process.env): Config {
+  const path = file ?? 'lab.config.json';
+  let fromFile: unknown = {};
+  try {
+    fromFile = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    const absent = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+    if (!absent || file !== undefined) {
+      throw new LabError('bad-config', `Cannot read the configuration ${path}: ${String(cause)}`, { cause });
+    }
+  }
+  const known = Object.keys(configSchema.shape);
+  const fromEnvironment = Object.fromEntries(
+    known.flatMap((key) => {
+      const value = environment[environmentName(key)];
+      return value === undefined || value === '' ? [] : [[key, value]];
+    }),
+  );
+  if (typeof fromFile !== 'object' || fromFile === null || Array.isArray(fromFile)) {
+    throw new LabError('bad-config', `${path} must hold one JSON object.`);
+  }
+  const parsed = configSchema.safeParse({ ...fromFile, ...fromEnvironment });
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const key = String(issue.path[0] ?? '');
+    const where = key in fromEnvironment ? environmentName(key) : path;
+    return `${where}: ${key ? `${key}: ` : ''}${issue.message}`;
+  });
+  throw new LabError('bad-config', lines.join('\n'), { hint: `Known keys: ${known.join(', ')}.` });
+}

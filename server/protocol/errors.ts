@@ -1,0 +1,65 @@
+/**
+ * The one error type of the project. It crosses processes as {@link WireError}.
+ *
+ * Codes name what went wrong for the person who meets it, not where in the code it happened.
+ */
+export const errorCodes = [
+  'bad-config',
+  'bad-message',
+  'bad-lesson',
+  'artifact-damaged',
+  'build-failed',
+  'disk-full',
+  'missing-tool',
+  'port-in-use',
+  'already-running',
+  'qemu-failed',
+  'host-unreachable',
+  'forbidden',
+  'no-session',
+  'session-exists',
+  'session-ended',
+  'no-capacity',
+  'lost',
+  'not-ready',
+  'not-at-prompt',
+  'value-unknown',
+  'cancelled',
+  'internal',
+] as const;
+
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** An error as it crosses a process: no stack, no cause, nothing a learner must not see. */
+export interface WireError {
+  code: ErrorCode;
+  /** What failed and why, one sentence. */
+  message: string;
+  /** The next thing to try. */
+  hint?: string | undefined;
+}
+
+export class LabError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'LabError';
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  toWire(): WireError {
+    return this.hint === undefined
+      ? { code: this.code, message: this.message }
+      : { code: this.code, message: this.message, hint: this.hint };
+  }
+
+  /** Wraps anything thrown; a LabError passes through, an unknown throw keeps itself as the cause. */
+  static from(thrown: unknown, doing: string): LabError {
+    if (thrown instanceof LabError) return thrown;
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    return new LabError('internal', `${doing}: ${reason}`, { cause: thrown });
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Binary WebSocket frames: terminal bytes. Everything else is a JSON text frame (see messages.ts).
+ *
+ * Layout, big-endian:
+ *
+ *     byte 0      kind: 1 = output (runner to browser), 2 = input (browser to runner)
+ *     byte 1      channel: the terminal's number, given by the `hello` message
+ *     bytes 2-9   offset: number of bytes that this terminal had put out before this frame (0 for input)
+ *     bytes 10-   the terminal's bytes, never decoded on the way
+ */
+import { LabError } from './errors';
+
+export const frameHeaderBytes = 10;
+export const frameKinds = { output: 1, input: 2 } as const;
+
+/** Longest input one frame may carry: 64 KiB holds any sensible paste and bounds what a hostile client can queue. */
+export const maxInputBytes = 64 * 1024;
+
+export interface Frame {
+  kind: 'output' | 'input';
+  channel: number;
+  offset: number;
+  bytes: Uint8Array;
+}
+
+export function encodeFrame(frame: Frame): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(frameHeaderBytes + frame.bytes.length);
+  const view = new DataView(out.buffer);
+  view.setUint8(0, frameKinds[frame.kind]);
+  view.setUint8(1, frame.channel);
+  view.setBigUint64(2, BigInt(frame.offset));
+  out.set(frame.bytes, frameHeaderBytes);
+  return out;
+}
+
+/** @throws LabError `bad-message` when the frame is too short, of an unknown kind, or its offset is not a safe integer. */
+export function decodeFrame(data: Uint8Array): Frame {
+  if (data.length < frameHeaderBytes) {
+    throw new LabError('bad-message', `A binary frame of ${data.length} bytes is shorter than its header.`);
+  }
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const kindByte = view.getUint8(0);
+  const kind =
+    kindByte === frameKinds.output ? 'output' : kindByte === frameKinds.input ? 'input' : undefined;
+  if (kind === undefined)
+    throw new LabError('bad-message', `A binary frame has the unknown kind ${kindByte}.`);
+  const offset = Number(view.getBigUint64(2));
+  if (!Number.isSafeInteger(offset))
+    throw new LabError('bad-message', 'A binary frame has an impossible offset.');
+  return { kind, channel: view.getUint8(1), offset, bytes: data.subarray(frameHeaderBytes) };
+}

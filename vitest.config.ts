@@ -1,0 +1,34 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{app,server,lessons,docker}/**/*.test.{ts,tsx}'],
+          exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
+        },
+      },
+      {
+        // One pair at a time: two cores under TCG carry no more. The timeouts are for TCG, 10 to 20 times slower than KVM.
+        test: {
+          name: 'pair',
+          include: ['{app,server,lessons}/**/*.pair.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['{app,server,lessons}/**/*.e2e.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
