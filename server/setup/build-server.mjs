@@ -1,0 +1,73 @@
+/**
+ * Bundles the server: server/lab.ts to dist/lab.js and server/runner/main.ts to dist/runner.js.
+ * Skipped when every file that the last bundle was made of is as it was; each file lands in dist/ complete or not at all.
+ *
+ *     node server/setup/build-server.mjs [--force]
+ */
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const stampPath = join(root, 'dist', 'inputs.json');
+const entryPoints = { lab: 'server/lab.ts', runner: 'server/runner/main.ts' };
+/** Files besides the sources that change what the bundle is. */
+const settings = ['package-lock.json', 'tsconfig.json', 'server/setup/build-server.mjs'];
+
+/** Size and modification time: what changes with each save and checkout, and costs no reading. */
+const fingerprint = (path) => {
+  const { size, mtimeMs } = statSync(join(root, path));
+  return `${size} ${mtimeMs}`;
+};
+
+function isUpToDate() {
+  try {
+    const { inputs, outputs } = JSON.parse(readFileSync(stampPath, 'utf8'));
+    return [inputs, outputs].every((files) =>
+      Object.entries(files).every(([path, seen]) => fingerprint(path) === seen),
+    );
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {{ force?: boolean }} options
+ * @returns {Promise<boolean>} whether anything had to be built
+ */
+export async function buildServer({ force = false } = {}) {
+  if (!force && isUpToDate()) return false;
+  const { build } = await import('esbuild');
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints,
+    outdir: 'dist',
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.9',
+    packages: 'external',
+    sourcemap: true,
+    metafile: true,
+    write: false,
+    logLevel: 'warning',
+  });
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  for (const { path, contents } of result.outputFiles) {
+    const partial = `${path}.partial-${process.pid}`;
+    writeFileSync(partial, contents);
+    renameSync(partial, path);
+  }
+  const stamp = (paths) => Object.fromEntries(paths.map((path) => [path, fingerprint(path)]));
+  const inputs = stamp([...Object.keys(result.metafile.inputs), ...settings]);
+  const outputs = stamp(Object.keys(result.metafile.outputs));
+  const partial = `${stampPath}.partial-${process.pid}`;
+  writeFileSync(partial, JSON.stringify({ inputs, outputs }));
+  renameSync(partial, stampPath);
+  return true;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const built = await buildServer({ force: process.argv.includes('--force') });
+  console.log(built ? 'Server: bundled.' : 'Server: up to date.');
+}

@@ -1,0 +1,417 @@
+/**
+ * The artifact cache: directories that are slow to make (host image, template), each under a key that its inputs decide.
+ *
+ *     <cacheDir>/<kind>/<key>/                an artifact, complete, with its artifact.json
+ *     <cacheDir>/<kind>/<key>.partial-<pid>/  one that process <pid> is making
+ *     <cacheDir>/<kind>/<key>.lock/           held by whoever makes or removes it
+ *
+ * A directory has its final name only once it is complete and on disk. Whoever holds the lock owns every partial of that key.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { lstat, mkdir, open, readdir, readFile, readlink, rename, statfs } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { execa } from 'execa';
+import { check, lock } from 'proper-lockfile';
+import { z } from 'zod';
+import { LabError } from '../protocol/errors';
+
+export const artifactKinds = ['host-image', 'template'] as const;
+export type ArtifactKind = (typeof artifactKinds)[number];
+
+/** How far a slow piece of work is. */
+export interface Progress {
+  /** What is being done now. */
+  step: string;
+  /** Of the whole work, 0 to 100, where it is known. */
+  percent?: number;
+  /** Must stay readable after the work is over, such as that a damaged artifact was found. */
+  notice?: boolean;
+}
+export type OnProgress = (progress: Progress) => void;
+
+const artifactSchema = z.object({
+  kind: z.enum(artifactKinds),
+  key: z.string(),
+  /** What it is, in words. */
+  label: z.string(),
+  /** What the key was made of, in words. */
+  inputs: z.record(z.string(), z.string()),
+  /** Unix milliseconds. */
+  createdAtMs: z.number(),
+  buildMs: z.number(),
+  /** Size in bytes of each file, by its path within the artifact. */
+  files: z.record(z.string(), z.number()),
+});
+export type ArtifactInfo = z.infer<typeof artifactSchema>;
+
+export interface ArtifactRequest {
+  cacheDir: string;
+  kind: ArtifactKind;
+  /** Hash of all that decides the content, see {@link hashInputs}. */
+  key: string;
+  /** What it is, in words: "Sandbox host image". */
+  label: string;
+  /** What the key was made of, for whoever reads artifact.json. */
+  inputs?: Record<string, string>;
+  /** Free space that the build takes at its worst moment. */
+  neededBytes: number;
+  signal: AbortSignal;
+  /** Fills `dir`, which exists and is empty. Must stop soon after its `signal` (the request's, or the lock's loss) is aborted. */
+  build: (dir: string, report: OnProgress, signal: AbortSignal) => Promise<void>;
+  onProgress: OnProgress;
+}
+
+const infoName = 'artifact.json';
+/** A holder that did not touch its lock for this long is dead. Long enough for a machine that is busy or was suspended. */
+const lockStaleMs = 15_000;
+const lockPollMs = 500;
+
+const isErrno = (thrown: unknown, code: string): boolean =>
+  thrown instanceof Error && 'code' in thrown && thrown.code === code;
+
+/** Sizes of all files below `dir` but artifact.json, by relative path. */
+async function fileSizes(dir: string): Promise<Record<string, number>> {
+  const sizes: [string, number][] = [];
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const name = relative(dir, path);
+    if (!entry.isDirectory() && name !== infoName) sizes.push([name, (await lstat(path)).size]);
+  }
+  return Object.fromEntries(sizes.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** What is wrong with the artifact in `dir`, or its description. */
+async function inspect(
+  dir: string,
+): Promise<{ state: 'whole'; info: ArtifactInfo } | { state: 'absent' } | { state: 'damaged'; why: string }> {
+  let text: string;
+  try {
+    await lstat(dir);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return { state: 'absent' };
+    throw error;
+  }
+  try {
+    text = await readFile(join(dir, infoName), 'utf8');
+  } catch (error) {
+    return { state: 'damaged', why: `its ${infoName} cannot be read (${String(error)})` };
+  }
+  let info: ArtifactInfo;
+  try {
+    info = artifactSchema.parse(JSON.parse(text));
+  } catch {
+    return { state: 'damaged', why: `its ${infoName} is not valid` };
+  }
+  for (const [name, size] of Object.entries(info.files)) {
+    const found = await lstat(join(dir, name)).catch(() => undefined);
+    if (!found) return { state: 'damaged', why: `its file ${name} is missing` };
+    if (found.size !== size) {
+      return { state: 'damaged', why: `its file ${name} has ${found.size} bytes instead of ${size}` };
+    }
+  }
+  return { state: 'whole', info };
+}
+
+/** Removes a tree and never follows a mount that a killed build left in it, as fs.rm would. */
+async function removeTree(dir: string): Promise<void> {
+  try {
+    await execa('rm', ['-rf', '--one-file-system', '--', dir]);
+  } catch (cause) {
+    throw new LabError('internal', `Cannot remove ${dir}.`, {
+      hint: 'Something may still be mounted in it: look for it with findmnt, unmount it and try again.',
+      cause,
+    });
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/**
+ * Free space for this user in the file system of `dir`.
+ * @param dir need not exist yet
+ */
+export async function availableBytes(dir: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(dir);
+    return bavail * bsize;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') && dirname(dir) !== dir) return availableBytes(dirname(dir));
+    throw error;
+  }
+}
+
+/** @throws LabError `disk-full` when the file system of `dir` has less than `neededBytes` free */
+export async function requireSpace(dir: string, neededBytes: number, what: string): Promise<void> {
+  const available = await availableBytes(dir);
+  if (available >= neededBytes) return;
+  throw new LabError(
+    'disk-full',
+    `${what} needs ${gigabytes(neededBytes)} free in ${dir}, which has ${gigabytes(available)}.`,
+    {
+      hint: 'Free some space (`npm run lab -- cache prune` removes old artifacts), or set LAB_CACHE_DIR to a directory with more.',
+    },
+  );
+}
+
+const splitPartial = (name: string): { key: string; pid: number } | undefined => {
+  const match = /^(.+)\.partial-(\d+)$/.exec(name);
+  return match?.[1] && match[2] ? { key: match[1], pid: Number(match[2]) } : undefined;
+};
+
+const lockPath = (kindDir: string, key: string): string => join(kindDir, `${key}.lock`);
+
+const isLocked = (kindDir: string, key: string): Promise<boolean> =>
+  check(join(kindDir, key), { lockfilePath: lockPath(kindDir, key), realpath: false, stale: lockStaleMs });
+
+/** Takes the key's lock, or undefined when another process has it. */
+async function tryLock(
+  kindDir: string,
+  key: string,
+  onLost: () => void,
+): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await lock(join(kindDir, key), {
+      lockfilePath: lockPath(kindDir, key),
+      realpath: false,
+      stale: lockStaleMs,
+      onCompromised: onLost,
+    });
+  } catch (error) {
+    if (isErrno(error, 'ELOCKED')) return undefined;
+    throw error;
+  }
+}
+
+/** Removes what builds that were killed left behind in this kind's directory. */
+async function removeStalePartials(kindDir: string, ownKey?: string): Promise<void> {
+  for (const name of await readdir(kindDir)) {
+    const partial = splitPartial(name);
+    if (!partial) continue;
+    if (partial.key === ownKey || !(await isLocked(kindDir, partial.key))) {
+      await removeTree(join(kindDir, name));
+    }
+  }
+}
+
+/** The process that is making `key`, as its partial's name tells. */
+async function builderPid(kindDir: string, key: string): Promise<number | undefined> {
+  const partials = (await readdir(kindDir)).map(splitPartial);
+  return partials.find((partial) => partial?.key === key)?.pid;
+}
+
+const cancelled = (label: string): LabError =>
+  new LabError('cancelled', `${label}: cancelled, nothing was kept.`);
+
+/**
+ * Returns the directory of an artifact, and makes the artifact first if it is absent or damaged.
+ * When another process is making the same one, waits for it.
+ * @throws LabError `disk-full`, `cancelled`, or what `build` throws (wrapped as `build-failed`)
+ */
+export async function ensureArtifact(request: ArtifactRequest): Promise<string> {
+  const { cacheDir, kind, key, label, signal, onProgress } = request;
+  const kindDir = join(cacheDir, kind);
+  const dir = join(kindDir, key);
+  if ((await inspect(dir)).state === 'whole') return dir;
+
+  const lost = new AbortController();
+  let release: (() => Promise<void>) | undefined;
+  for (let waitedMs = 0; ; waitedMs += lockPollMs) {
+    if (signal.aborted) throw cancelled(label);
+    try {
+      await mkdir(kindDir, { recursive: true });
+      release = await tryLock(kindDir, key, () => {
+        lost.abort();
+      });
+    } catch (cause) {
+      if (isErrno(cause, 'ENOSPC')) await requireSpace(cacheDir, request.neededBytes, label);
+      throw new LabError('bad-config', `Cannot write to the cache directory ${kindDir}: ${String(cause)}`, {
+        hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+        cause,
+      });
+    }
+    if (release) break;
+    if (waitedMs % 10_000 === 0) {
+      const pid = await builderPid(kindDir, key);
+      const other = pid === undefined ? 'another process' : `process ${pid}`;
+      onProgress({ step: `waiting for ${other}, which is building ${label}` });
+    }
+    await delay(lockPollMs, undefined, { signal }).catch(() => undefined);
+  }
+
+  try {
+    const found = await inspect(dir);
+    if (found.state === 'whole') return dir;
+    if (found.state === 'damaged') {
+      onProgress({ step: `${label}: ${dir} is damaged: ${found.why}. Making it anew.`, notice: true });
+      await removeTree(dir);
+    }
+    await removeStalePartials(kindDir, key);
+    await requireSpace(cacheDir, request.neededBytes, label);
+    await make(request, dir, AbortSignal.any([signal, lost.signal]));
+    return dir;
+  } finally {
+    // Fails only when the lock was lost, which the build was told already.
+    await release().catch(() => undefined);
+  }
+}
+
+async function make(request: ArtifactRequest, dir: string, signal: AbortSignal): Promise<void> {
+  const { kind, key, label, onProgress } = request;
+  const partial = `${dir}.partial-${process.pid}`;
+  const startedAt = Date.now();
+  await mkdir(partial);
+  try {
+    await request.build(partial, onProgress, signal);
+    if (signal.aborted) throw cancelled(label);
+    const files = await fileSizes(partial);
+    for (const name of Object.keys(files)) {
+      const path = join(partial, name);
+      if ((await lstat(path)).isFile()) await syncPath(path);
+    }
+    const info: ArtifactInfo = {
+      kind,
+      key,
+      label,
+      inputs: request.inputs ?? {},
+      createdAtMs: Date.now(),
+      buildMs: Date.now() - startedAt,
+      files,
+    };
+    const handle = await open(join(partial, infoName), 'w');
+    try {
+      await handle.writeFile(`${JSON.stringify(info, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await syncPath(partial);
+    await rename(partial, dir);
+    await syncPath(dirname(dir));
+  } catch (cause) {
+    // Asked before the partial is gone, and with it the fullness.
+    const available = await availableBytes(dirname(dir));
+    await removeTree(partial);
+    if (signal.aborted) throw cancelled(label);
+    // 16 MiB: less than any build step writes at once, so whatever failed here failed for want of space.
+    if (isErrno(cause, 'ENOSPC') || available < 16 * 1024 * 1024) {
+      throw new LabError('disk-full', `${label}: the disk that holds ${dirname(dir)} ran full.`, {
+        hint: 'Free some space, or set LAB_CACHE_DIR to a directory with more.',
+        cause,
+      });
+    }
+    if (cause instanceof LabError) throw cause;
+    throw new LabError(
+      'build-failed',
+      `${label}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** An entry of the cache, whole or not. */
+export interface CacheEntry {
+  kind: ArtifactKind;
+  key: string;
+  dir: string;
+  /** What it occupies on disk; less than its files' sizes when they have holes. */
+  bytes: number;
+  /** Null when the artifact is damaged or incomplete. */
+  info: ArtifactInfo | null;
+}
+
+async function occupiedBytes(dir: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    // POSIX counts blocks in units of 512 bytes whatever the file system's own block size is.
+    bytes += (await lstat(join(entry.parentPath, entry.name))).blocks * 512;
+  }
+  return bytes;
+}
+
+/** Everything in the cache, newest first, partials of builds included. */
+export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
+  const entries: CacheEntry[] = [];
+  for (const kind of artifactKinds) {
+    const kindDir = join(cacheDir, kind);
+    const names = await readdir(kindDir).catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return [];
+      throw error;
+    });
+    for (const name of names) {
+      if (name.endsWith('.lock')) continue;
+      const dir = join(kindDir, name);
+      const found = await inspect(dir);
+      const info = found.state === 'whole' ? found.info : null;
+      entries.push({ kind, key: name, dir, bytes: await occupiedBytes(dir), info });
+    }
+  }
+  return entries.sort((a, b) => (b.info?.createdAtMs ?? 0) - (a.info?.createdAtMs ?? 0));
+}
+
+/**
+ * Removes every artifact but those in `keep`, and what killed builds left; what another process is making stays.
+ * @param keep directories of artifacts: the current ones and those that sessions run from
+ * @returns what was removed
+ */
+export async function pruneArtifacts(cacheDir: string, keep: ReadonlySet<string>): Promise<CacheEntry[]> {
+  const removed: CacheEntry[] = [];
+  for (const entry of await listArtifacts(cacheDir)) {
+    if (keep.has(entry.dir)) continue;
+    const kindDir = dirname(entry.dir);
+    const release = await tryLock(kindDir, splitPartial(entry.key)?.key ?? entry.key, () => undefined);
+    if (!release) continue;
+    try {
+      await removeTree(entry.dir);
+      removed.push(entry);
+    } finally {
+      await release();
+    }
+  }
+  return removed;
+}
+
+/** How long the newest artifact of this kind took to make, or undefined when there is none. */
+export async function lastBuildMs(cacheDir: string, kind: ArtifactKind): Promise<number | undefined> {
+  return (await listArtifacts(cacheDir)).find((entry) => entry.kind === kind && entry.info)?.info?.buildMs;
+}
+
+/**
+ * A key for what is made of these files: 16 hexadecimal digits of a SHA-256 over their names, modes and contents.
+ * The checkout's place and the umask do not matter: names count from each path's last component on, and of the mode only
+ * whether a file can be executed, as in Git.
+ * @param paths files and directories
+ * @param extra what else decides the result, such as a tool's version
+ * @throws an ENOENT error when a path does not exist
+ */
+export async function hashInputs(paths: readonly string[], extra: readonly string[] = []): Promise<string> {
+  const hash = createHash('sha256');
+  const addText = (text: string) => hash.update(`${Buffer.byteLength(text)}:${text}`);
+  const add = async (path: string, name: string): Promise<void> => {
+    const stats = await lstat(path);
+    if (stats.isDirectory()) {
+      for (const child of (await readdir(path)).sort()) await add(join(path, child), `${name}/${child}`);
+    } else if (stats.isSymbolicLink()) {
+      addText(`link ${name}`);
+      addText(await readlink(path));
+    } else {
+      addText(`${stats.mode & 0o111 ? 'executable' : 'file'} ${name} ${stats.size}`);
+      for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    }
+  };
+  for (const path of paths) await add(path, basename(path));
+  for (const text of extra) addText(`extra ${text}`);
+  return hash.digest('hex').slice(0, 16);
+}
