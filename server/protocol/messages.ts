@@ -80,6 +80,11 @@ export const terminalInfoSchema = z.object({
   host: hostNameSchema,
   /** The number by which binary frames name this terminal. */
   channel: z.number().int().min(0).max(255),
+  /**
+   * Bytes that the terminal had put out when `hello` was sent. What comes before is replay: the client drops whatever
+   * its terminal answers to queries in it (such as `CSI c`), because those were asked in the past.
+   */
+  offset: offset.optional(),
 });
 export type TerminalInfo = z.infer<typeof terminalInfoSchema>;
 
