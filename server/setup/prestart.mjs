@@ -1,0 +1,427 @@
+/**
+ * What must be there before the server can even be loaded: Node, system packages, Node packages, the server's bundle.
+ * Plain Node without dependencies, since it runs before there are any.
+ *
+ *     node server/setup/prestart.mjs [--test] [--system]
+ *
+ *     --test     also what `npm test` needs
+ *     --system   system packages only, to be run as root for someone who is not
+ *
+ * Exit codes are those of server/setup/exit-codes.ts.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { buildServer } from './build-server.mjs';
+
+const exit = { badConfig: 2, missingTool: 3, diskFull: 4, buildFailed: 6, cancelled: 130 };
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const withTests = process.argv.includes('--test');
+const systemOnly = process.argv.includes('--system');
+const startedAt = Date.now();
+
+/** Oldest QEMU that can run clones from a template: it maps a RAM file with readonly=on,rom=off since 8.2. */
+const minimumQemu = [8, 2];
+/** What `npm ci` writes, measured (600 MB) with room for npm's own cache of it. */
+const nodePackagesBytes = 1.2e9;
+const backportsFile = '/etc/apt/sources.list.d/live-migration-lab-backports.sources';
+
+const seconds = (since) => `${Math.round((Date.now() - since) / 1000)} s`;
+
+function stop(code, message) {
+  progress.end();
+  console.error(message);
+  process.exit(code);
+}
+
+/** One line that tells how far the work is: redrawn on a terminal, elsewhere repeated at most every 10 s. */
+const progress = {
+  shown: false,
+  lastAt: 0,
+  show(text) {
+    if (process.stdout.isTTY) {
+      process.stdout.write(`\r\u001b[K${text.slice(0, (process.stdout.columns || 80) - 1)}`);
+      this.shown = true;
+    } else if (Date.now() - this.lastAt >= 10_000) {
+      console.log(text);
+      this.lastAt = Date.now();
+    }
+  },
+  end() {
+    if (this.shown) process.stdout.write('\r\u001b[K');
+    this.shown = false;
+    this.lastAt = 0;
+  },
+};
+
+// Node
+
+function checkNode() {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const wanted = /(\d+)\.(\d+)/.exec(engines.node).slice(1).map(Number);
+  if (isAtLeast(process.versions.node, wanted)) return;
+  stop(
+    exit.missingTool,
+    `Node ${process.versions.node} is too old: this needs ${engines.node}.\nInstall a current Node (https://nodejs.org) and try again.`,
+  );
+}
+
+function isAtLeast(version, [major, minor]) {
+  const [foundMajor, foundMinor] = version.split('.').map(Number);
+  return foundMajor > major || (foundMajor === major && foundMinor >= minor);
+}
+
+// System packages
+
+/** Where a program is; the directories of root's tools too, which are not on everybody's PATH. */
+function findProgram(name) {
+  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return dirs
+    .map((dir) => join(dir, name))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+const hasPrograms =
+  (...names) =>
+  () =>
+    names.every(findProgram);
+const hasFile = (path) => () => existsSync(path);
+
+function qemuVersion() {
+  const program = findProgram('qemu-system-x86_64');
+  if (!program) return undefined;
+  const { stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+  return /version (\d+\.\d+[.\d]*)/.exec(stdout ?? '')?.[1];
+}
+
+/** Debian's name of each package, and how to tell that what it is for is there, wherever it came from. */
+const systemPackages = [
+  { name: 'qemu-system-x86', isThere: () => isAtLeast(qemuVersion() ?? '0.0', minimumQemu) },
+  { name: 'qemu-utils', isThere: hasPrograms('qemu-img') },
+  { name: 'mmdebstrap', isThere: hasPrograms('mmdebstrap') },
+  { name: 'debian-archive-keyring', isThere: hasFile('/usr/share/keyrings/debian-archive-keyring.gpg') },
+  { name: 'e2fsprogs', isThere: hasPrograms('mke2fs') },
+  { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
+  { name: 'socat', isThere: hasPrograms('socat') },
+  { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare') },
+];
+/** node-pty has no binary for Linux and is compiled by `npm ci`. */
+const compilerPackages = [
+  { name: 'python3', isThere: hasPrograms('python3') },
+  { name: 'make', isThere: hasPrograms('make') },
+  { name: 'g++', isThere: hasPrograms('g++') },
+];
+const testPackages = [
+  { name: 'chromium', isThere: hasFile('/usr/bin/chromium') },
+  { name: 'fonts-dejavu-core', isThere: hasFile('/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf') },
+];
+
+async function ensureSystemPackages(needsCompiler) {
+  const wanted = [
+    ...systemPackages,
+    ...(needsCompiler ? compilerPackages : []),
+    ...(withTests ? testPackages : []),
+  ];
+  const missing = wanted.filter(({ isThere }) => !isThere()).map(({ name }) => name);
+  if (missing.length === 0) return false;
+
+  const old = qemuVersion();
+  const names = missing.map((name) =>
+    name === 'qemu-system-x86'
+      ? `${name} (${old ? `found ${old}, ` : ''}needed ${minimumQemu.join('.')} or later)`
+      : name,
+  );
+  console.log(`System packages missing: ${names.join(', ')}.`);
+  if (!findProgram('apt-get') || !existsSync('/etc/debian_version')) {
+    stop(
+      exit.missingTool,
+      'They can be installed by this program on Debian and Ubuntu only. Install them as your system does it, then try again.',
+    );
+  }
+  if (process.getuid() !== 0) {
+    const flags = withTests ? ' --system --test' : ' --system';
+    stop(
+      exit.missingTool,
+      `Installing them needs root. Run this once, then try again:\n\n    sudo ${process.execPath} ${fileURLToPath(import.meta.url)}${flags}\n`,
+    );
+  }
+  console.log('Installing them with apt-get, as root.');
+  await installPackages(missing);
+
+  const stillMissing = wanted.filter(({ isThere }) => !isThere()).map(({ name }) => name);
+  if (stillMissing.length > 0) {
+    stop(
+      exit.missingTool,
+      `apt-get installed its packages, but what they are needed for is still not there: ${stillMissing.join(', ')}.`,
+    );
+  }
+  return true;
+}
+
+/** Set when Ctrl-C came at a moment at which it had to wait. */
+let interrupted = false;
+
+/**
+ * Runs apt-get with its progress on one line.
+ * @returns {Promise<{ ok: boolean, output: string }>}
+ */
+async function aptGet(title, args) {
+  const since = Date.now();
+  // In a process group of its own: Ctrl-C between two packages would leave the system's package database half-configured.
+  const child = spawn(
+    'apt-get',
+    ['-y', '-o', 'APT::Status-Fd=3', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args],
+    {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+    },
+  );
+  let unpacking = false;
+  let now = 'reading package lists';
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      if (/waiting for cache lock/i.test(text)) now = 'waiting for another package manager to end';
+    });
+  }
+  createInterface({ input: child.stdio[3] }).on('line', (line) => {
+    const [kind, , percent, ...text] = line.split(':');
+    if (kind === 'pmstatus') unpacking = true;
+    if (kind !== 'pmstatus' && kind !== 'dlstatus') return;
+    const doing = kind === 'pmstatus' ? 'installing' : 'downloading';
+    now = `${doing}, ${Math.round(Number(percent))} %, ${text.join(':').trim()}`;
+  });
+  const onSignal = () => {
+    interrupted = true;
+    if (unpacking) now = 'stopping as soon as apt-get has put the packages in order';
+    else child.kill('SIGINT');
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const timer = setInterval(() => progress.show(`  ${title}: ${now}, ${seconds(since)}`), 250);
+  const code = await new Promise((resolve) => {
+    child.on('error', () => resolve(-1)).on('close', resolve);
+  });
+  clearInterval(timer);
+  process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  progress.end();
+  if (interrupted) stop(exit.cancelled, `${title}: stopped.`);
+  if (code === 0) console.log(`  ${title}: done, ${seconds(since)}`);
+  return { ok: code === 0, output };
+}
+
+/** The lock of the package lists has no timeout of its own, and a machine that has just booted often holds it. */
+async function aptUpdate() {
+  for (let attempt = 0; ; attempt += 1) {
+    const { ok, output } = await aptGet('Package lists', ['update']);
+    if (ok || attempt >= 30 || !/could not get lock/i.test(output)) return { ok, output };
+    await delay(10_000);
+  }
+}
+
+const ask = (command, args) =>
+  spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } }).stdout ?? '';
+
+function candidateQemu(release) {
+  const policy = ask('apt-cache', ['policy', ...(release ? ['-t', release] : []), 'qemu-system-x86']);
+  // An epoch ("1:") is not part of QEMU's own version.
+  return /Candidate: (?:\d+:)?(\d+\.\d+)/.exec(policy)?.[1] ?? '0.0';
+}
+
+/** The release to take QEMU from: undefined when the default has a QEMU that will do, else this Debian's backports. */
+async function releaseForQemu() {
+  if (isAtLeast(candidateQemu(), minimumQemu)) return undefined;
+  const codename = /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? '';
+  const backports = `${codename}-backports`;
+  if (isAtLeast(candidateQemu(backports), minimumQemu)) return backports;
+
+  const targets = ask('apt-get', ['indextargets', '--format', '$(REPO_URI) $(CODENAME) $(ORIGIN)']);
+  const uri = targets
+    .split('\n')
+    .map((line) => line.split(' '))
+    .find(([, name, origin]) => name === codename && origin === 'Debian')?.[0];
+  if (uri) {
+    const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+    const signedBy = existsSync(keyring) ? `Signed-By: ${keyring}\n` : '';
+    console.log(`  ${codename} has QEMU ${candidateQemu()}: adding ${backports} in ${backportsFile}`);
+    writeFileSync(
+      backportsFile,
+      `# QEMU ${minimumQemu.join('.')} or later, for Live Migration Lab.\nTypes: deb\nURIs: ${uri}\nSuites: ${backports}\nComponents: main\n${signedBy}`,
+    );
+    await aptUpdate();
+    if (isAtLeast(candidateQemu(backports), minimumQemu)) return backports;
+    rmSync(backportsFile);
+  }
+  return stop(
+    exit.missingTool,
+    `The newest QEMU that this system's package sources have is ${candidateQemu()}; ${minimumQemu.join('.')} or later is needed.\n` +
+      'Debian 12 (with backports), Debian 13 and Ubuntu 24.04 have one; or install one as qemu-system-x86_64 on the PATH.',
+  );
+}
+
+async function installPackages(names) {
+  const updated = await aptUpdate();
+  const install = async (title, packages, options = []) => {
+    const { ok, output } = await aptGet(title, [
+      'install',
+      '--no-install-recommends',
+      ...options,
+      ...packages,
+    ]);
+    if (ok) return;
+    const tail = (updated.ok ? output : updated.output + output).trim().split('\n').slice(-20).join('\n');
+    stop(
+      exit.buildFailed,
+      `apt-get could not install ${packages.join(', ')}. The end of what it said:\n\n${tail}`,
+    );
+  };
+  // A run that was killed leaves packages unpacked but not configured, and apt-get then refuses to do anything.
+  spawnSync('dpkg', ['--configure', '-a'], { stdio: 'ignore' });
+  const fromBackports = names.filter((name) => name.startsWith('qemu-'));
+  const release = fromBackports.length > 0 ? await releaseForQemu() : undefined;
+  if (release) {
+    // Both from one release: the tools of another version could not read what this QEMU writes.
+    await install(`QEMU from ${release}`, ['qemu-system-x86', 'qemu-utils'], ['-t', release]);
+  }
+  const rest = release ? names.filter((name) => !fromBackports.includes(name)) : names;
+  if (rest.length > 0) await install('System packages', rest);
+}
+
+// Node packages
+
+/** Whether node_modules is what package-lock.json says. npm writes its own copy of the lock last, after all install scripts. */
+function areNodePackagesCurrent() {
+  const read = (path) => JSON.parse(readFileSync(join(root, path), 'utf8')).packages;
+  const wanted = read('package-lock.json');
+  let installed;
+  try {
+    installed = read('node_modules/.package-lock.json');
+  } catch {
+    return false;
+  }
+  const isSame = (a, b) => a.version === b.version && a.integrity === b.integrity;
+  const isWanted = Object.entries(wanted).every(
+    // Optional packages are those of other platforms.
+    ([path, entry]) => path === '' || (installed[path] ? isSame(entry, installed[path]) : entry.optional),
+  );
+  return (
+    isWanted &&
+    Object.keys(installed).every((path) => wanted[path]) &&
+    existsSync(join(root, 'node_modules/node-pty/build/Release/pty.node'))
+  );
+}
+
+/** How many packages lie in node_modules, counted as far as two levels show. */
+function countPackages() {
+  const modules = join(root, 'node_modules');
+  try {
+    return readdirSync(modules)
+      .filter((name) => !name.startsWith('.'))
+      .reduce((sum, name) => sum + (name.startsWith('@') ? readdirSync(join(modules, name)).length : 1), 0);
+  } catch {
+    return 0;
+  }
+}
+
+async function installNodePackages() {
+  const { bavail, bsize } = statfsSync(root);
+  if (bavail * bsize < nodePackagesBytes) {
+    const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+    stop(
+      exit.diskFull,
+      `Node packages need ${gigabytes(nodePackagesBytes)} free in ${root}, which has ${gigabytes(bavail * bsize)}. Free some space and try again.`,
+    );
+  }
+  const since = Date.now();
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const total = Object.entries(packages).filter(
+    ([path, { optional }]) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) && !optional,
+  ).length;
+  console.log('Node packages: npm ci');
+  // Node's own headers, where they were installed beside it, save node-gyp a download.
+  const prefix = dirname(dirname(process.execPath));
+  const nodedir = existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
+  const logDir = mkdtempSync(join(tmpdir(), 'live-migration-lab-npm-'));
+  process.on('exit', () => rmSync(logDir, { recursive: true, force: true }));
+  const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', `--logs-dir=${logDir}`], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A production environment would leave out what builds and tests need.
+    env: { ...process.env, ...nodedir, NODE_ENV: 'development' },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  }
+  const onSignal = () => {
+    interrupted = true;
+    child.kill('SIGTERM');
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const timer = setInterval(() => {
+    const count = Math.min(countPackages(), total);
+    const doing = count < total ? `${count} of ${total}` : 'running install scripts';
+    progress.show(`  Node packages: ${doing}, ${seconds(since)}`);
+  }, 500);
+  const code = await new Promise((resolve) => {
+    child.on('error', () => resolve(-1)).on('close', resolve);
+  });
+  clearInterval(timer);
+  process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  progress.end();
+  if (interrupted)
+    stop(exit.cancelled, 'Node packages: stopped; the next start installs them from the beginning.');
+  if (code !== 0 || !areNodePackagesCurrent()) {
+    const tail = output.trim().split('\n').slice(-20).join('\n');
+    stop(exit.buildFailed, `npm ci failed. The end of what it said:\n\n${tail}`);
+  }
+  console.log(`  Node packages: done, ${seconds(since)}`);
+}
+
+// All of it
+
+checkNode();
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  stop(
+    exit.missingTool,
+    `Sandbox hosts are built on Linux on x86-64; this is ${process.platform} on ${process.arch}. Run it in a virtual machine of that kind.`,
+  );
+}
+const needsNodePackages = !systemOnly && !areNodePackagesCurrent();
+const installedPackages = await ensureSystemPackages(needsNodePackages || systemOnly);
+if (systemOnly) {
+  if (!installedPackages) console.log('System packages: all there.');
+  process.exit();
+}
+if (needsNodePackages) await installNodePackages();
+try {
+  await buildServer();
+} catch (error) {
+  stop(exit.buildFailed, `The server could not be bundled: ${error.message}`);
+}
+console.log(
+  `Node ${process.versions.node}, system packages, Node packages, server: ready (${((Date.now() - startedAt) / 1000).toFixed(1)} s).`,
+);
