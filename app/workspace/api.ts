@@ -1,0 +1,96 @@
+/** The gateway's HTTP interface as the page uses it. */
+import type { z } from 'zod';
+import { LabError } from '../../server/protocol/errors';
+import {
+  errorReplySchema,
+  labInfoSchema,
+  protocolName,
+  sessionReplySchema,
+  ticketReplySchema,
+  type LabInfo,
+  type SessionInfo,
+} from '../../server/protocol/messages';
+import type { Socket, SocketHandlers } from './connection';
+
+/** Answers that a restarting gateway or a proxy before it gives: worth another attempt. */
+const passingStatuses = [502, 503, 504];
+
+/**
+ * @throws LabError as the server sent it; `lost` when no server answered
+ */
+async function request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      cache: 'no-store',
+      ...(body === undefined
+        ? {}
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+  } catch (cause) {
+    throw new LabError('lost', 'The lab’s server does not answer.', {
+      hint: 'Check that it is running and that this computer is online.',
+      cause,
+    });
+  }
+  if (response.status === 204) return undefined;
+  const reply: unknown = await response.json().catch(() => undefined);
+  if (response.ok) return reply;
+  const known = errorReplySchema.safeParse(reply);
+  if (known.success) {
+    const { code, message, hint } = known.data.error;
+    throw new LabError(code, message, hint === undefined ? {} : { hint });
+  }
+  throw new LabError(
+    passingStatuses.includes(response.status) ? 'lost' : 'internal',
+    `The lab’s server answered ${response.status} to ${method} ${path}.`,
+    { hint: 'Reload the page. If it stays like this, the server’s log says why.' },
+  );
+}
+
+function read<T>(schema: z.ZodType<T>, reply: unknown, path: string): T {
+  const parsed = schema.safeParse(reply);
+  if (parsed.success) return parsed.data;
+  throw new LabError('bad-message', `The server’s answer to ${path} is not what this page understands.`, {
+    hint: 'Reload the page: it may be older than the server.',
+    cause: parsed.error,
+  });
+}
+
+export async function getLab(): Promise<LabInfo> {
+  return read(labInfoSchema, await request('GET', '/api/lab'), '/api/lab');
+}
+
+/** This browser's session, whatever lesson it is for. */
+export async function getSession(): Promise<SessionInfo | null> {
+  return read(sessionReplySchema, await request('GET', '/api/session'), '/api/session').session;
+}
+
+/** @throws LabError `session-exists` when this browser has a session for another lesson */
+export async function postSession(lessonId: string): Promise<SessionInfo | null> {
+  const reply = await request('POST', '/api/session', { lessonId });
+  return read(sessionReplySchema, reply, '/api/session').session;
+}
+
+export async function deleteSession(): Promise<void> {
+  await request('DELETE', '/api/session');
+}
+
+/** @throws LabError `lost` when it is worth trying again */
+export async function openSocket(handlers: SocketHandlers): Promise<Socket> {
+  const path = '/api/session/ticket';
+  const { ticket } = read(ticketReplySchema, await request('POST', path), path);
+  const url = new URL('/api/session/socket', window.location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.searchParams.set('ticket', ticket);
+  const socket = new WebSocket(url, protocolName);
+  socket.binaryType = 'arraybuffer';
+  socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
+    handlers.onMessage(event.data);
+  };
+  socket.onclose = ({ code }) => {
+    handlers.onClose(code);
+  };
+  return socket;
+}
