@@ -1,0 +1,54 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { checkLessons, listLessons, loadLesson } from './load';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'lessons-'));
+});
+afterEach(async () => {
+  await rm(directory, { recursive: true });
+});
+
+async function write(id: string, order: number, host = 'source'): Promise<void> {
+  await mkdir(join(directory, id));
+  const fences = ['run', 'check'].map((kind) => `\`\`\`bash ${kind} host=${host}\ntrue\n\`\`\`\n`).join('');
+  await writeFile(
+    join(directory, id, 'lesson.mdx'),
+    `---\ntitle: ${id}\nsummary: S\nminutes: 1\norder: ${order}\n---\n\n## One\n${fences}`,
+  );
+}
+
+it('lists the lessons in their order', async () => {
+  await write('a', 2);
+  await write('b', 1);
+  expect((await listLessons(directory)).map((lesson) => lesson.id)).toEqual(['b', 'a']);
+});
+
+it('gives the good lessons and an error for each bad one', async () => {
+  await write('good', 1);
+  await write('bad', 2, 'nowhere');
+  await mkdir(join(directory, 'empty'));
+  const { lessons, errors } = await checkLessons(directory);
+  expect(lessons.map((lesson) => lesson.id)).toEqual(['good']);
+  const messages = errors.map((error) => error.message).sort();
+  expect(messages).toEqual([
+    expect.stringMatching(/bad\/lesson\.mdx:9: There is no host `nowhere`.*\n.*bad\/lesson\.mdx:12: /s),
+    expect.stringMatching(/empty\/lesson\.mdx:1: Cannot be read: .*ENOENT/),
+  ]);
+  await expect(listLessons(directory)).rejects.toMatchObject({
+    code: 'bad-lesson',
+    message: expect.stringContaining('nowhere') as string,
+  });
+});
+
+it.each(['other', '..', '../x', 'good/../good', ''])('has no lesson %j', async (id) => {
+  await write('good', 1);
+  await expect(loadLesson(directory, id)).rejects.toMatchObject({
+    code: 'bad-lesson',
+    message: `There is no lesson \`${id}\`.`,
+    hint: 'There is: good.',
+  });
+});

@@ -1,0 +1,52 @@
+/**
+ * Remark plugin of the lesson page. It wraps each step in `<Step id title>` (the heading stays its first child) and
+ * writes on each block's `code` element what it is: `data-kind`, `data-host`, `data-step`, for a run block `data-block`
+ * (its index among the step's run blocks, as in the `run` message), for a value `data-name`. Headings of level 2 get
+ * their slug as `id`. It expects a lesson that {@link parseLesson} accepts.
+ */
+import type { Root, RootContent } from 'mdast';
+import type { MdxJsxFlowElement } from 'mdast-util-mdx-jsx';
+import { findSections, type Section } from './sections';
+
+const attribute = (name: string, value: string): MdxJsxFlowElement['attributes'][number] => ({
+  type: 'mdxJsxAttribute',
+  name,
+  value,
+});
+
+function annotate(section: Section): void {
+  section.heading.data = { ...section.heading.data, hProperties: { id: section.id } };
+  let runs = 0;
+  for (const { node, meta } of section.fences) {
+    if (meta === undefined) continue;
+    const properties: Record<string, string> = {
+      dataKind: meta.kind,
+      dataHost: meta.host,
+      dataStep: section.id,
+      ...(meta.kind === 'run' ? { dataBlock: String(runs++) } : {}),
+      ...(meta.valueName === undefined ? {} : { dataName: meta.valueName }),
+    };
+    node.data = { ...node.data, hProperties: properties };
+  }
+}
+
+export function remarkLesson(): (tree: Root) => void {
+  return (tree) => {
+    const { sections } = findSections(tree);
+    sections.forEach(annotate);
+    const start = tree.children.slice(0, sections[0]?.from ?? tree.children.length);
+    tree.children = start.concat(
+      sections.flatMap((section): RootContent[] => {
+        const children = tree.children.slice(section.from, section.to);
+        if (!section.isStep) return children;
+        const step: MdxJsxFlowElement = {
+          type: 'mdxJsxFlowElement',
+          name: 'Step',
+          attributes: [attribute('id', section.id), attribute('title', section.title)],
+          children: children as MdxJsxFlowElement['children'],
+        };
+        return [step];
+      }),
+    );
+  };
+}
