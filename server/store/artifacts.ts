@@ -3,19 +3,30 @@
  *
  *     <cacheDir>/<kind>/<key>/                an artifact, complete, with its artifact.json
  *     <cacheDir>/<kind>/<key>.partial-<pid>/  one that process <pid> is making
- *     <cacheDir>/<kind>/<key>.lock/           held by whoever makes or removes it
  *
- * A directory has its final name only once it is complete and on disk. Whoever holds the lock owns every partial of that key.
+ * A directory has its final name only once it is complete and on disk. Whoever holds the lock of its path owns it and every
+ * partial of its key.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, readlink, rename, statfs } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import {
+  access,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
-import { check, lock } from 'proper-lockfile';
 import { z } from 'zod';
 import { LabError } from '../protocol/errors';
+import { lockHolder, tryLock, type LockResult } from './lock';
 
 export const artifactKinds = ['host-image', 'template'] as const;
 export type ArtifactKind = (typeof artifactKinds)[number];
@@ -58,14 +69,12 @@ export interface ArtifactRequest {
   /** Free space that the build takes at its worst moment. */
   neededBytes: number;
   signal: AbortSignal;
-  /** Fills `dir`, which exists and is empty. Must stop soon after its `signal` (the request's, or the lock's loss) is aborted. */
-  build: (dir: string, report: OnProgress, signal: AbortSignal) => Promise<void>;
+  /** Fills `dir`, which exists and is empty. Must stop soon after `signal` is aborted. */
+  build: (dir: string, report: OnProgress) => Promise<void>;
   onProgress: OnProgress;
 }
 
 const infoName = 'artifact.json';
-/** A holder that did not touch its lock for this long is dead. Long enough for a machine that is busy or was suspended. */
-const lockStaleMs = 15_000;
 const lockPollMs = 500;
 
 const isErrno = (thrown: unknown, code: string): boolean =>
@@ -86,23 +95,17 @@ async function fileSizes(dir: string): Promise<Record<string, number>> {
 async function inspect(
   dir: string,
 ): Promise<{ state: 'whole'; info: ArtifactInfo } | { state: 'absent' } | { state: 'damaged'; why: string }> {
-  let text: string;
   try {
     await lstat(dir);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return { state: 'absent' };
     throw error;
   }
-  try {
-    text = await readFile(join(dir, infoName), 'utf8');
-  } catch (error) {
-    return { state: 'damaged', why: `its ${infoName} cannot be read (${String(error)})` };
-  }
   let info: ArtifactInfo;
   try {
-    info = artifactSchema.parse(JSON.parse(text));
+    info = artifactSchema.parse(JSON.parse(await readFile(join(dir, infoName), 'utf8')));
   } catch {
-    return { state: 'damaged', why: `its ${infoName} is not valid` };
+    return { state: 'damaged', why: `its ${infoName} is missing or not valid` };
   }
   for (const [name, size] of Object.entries(info.files)) {
     const found = await lstat(join(dir, name)).catch(() => undefined);
@@ -135,6 +138,9 @@ async function syncPath(path: string): Promise<void> {
   }
 }
 
+const spaceHint =
+  'Free some space (`npm run lab -- cache prune` removes old artifacts), or set LAB_CACHE_DIR to a directory with more.';
+
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /**
@@ -158,56 +164,38 @@ export async function requireSpace(dir: string, neededBytes: number, what: strin
   throw new LabError(
     'disk-full',
     `${what} needs ${gigabytes(neededBytes)} free in ${dir}, which has ${gigabytes(available)}.`,
-    {
-      hint: 'Free some space (`npm run lab -- cache prune` removes old artifacts), or set LAB_CACHE_DIR to a directory with more.',
-    },
+    { hint: spaceHint },
   );
 }
 
-const splitPartial = (name: string): { key: string; pid: number } | undefined => {
-  const match = /^(.+)\.partial-(\d+)$/.exec(name);
-  return match?.[1] && match[2] ? { key: match[1], pid: Number(match[2]) } : undefined;
-};
-
-const lockPath = (kindDir: string, key: string): string => join(kindDir, `${key}.lock`);
-
-const isLocked = (kindDir: string, key: string): Promise<boolean> =>
-  check(join(kindDir, key), { lockfilePath: lockPath(kindDir, key), realpath: false, stale: lockStaleMs });
-
-/** Takes the key's lock, or undefined when another process has it. */
-async function tryLock(
-  kindDir: string,
-  key: string,
-  onLost: () => void,
-): Promise<(() => Promise<void>) | undefined> {
+/** @throws LabError `disk-full` or `bad-config` when the directory cannot be made */
+async function requireWritable(dir: string): Promise<void> {
   try {
-    return await lock(join(kindDir, key), {
-      lockfilePath: lockPath(kindDir, key),
-      realpath: false,
-      stale: lockStaleMs,
-      onCompromised: onLost,
+    await mkdir(dir, { recursive: true });
+    await access(dir, constants.W_OK);
+  } catch (cause) {
+    if (isErrno(cause, 'ENOSPC')) {
+      throw new LabError('disk-full', `The disk that would hold ${dir} is full.`, { hint: spaceHint, cause });
+    }
+    throw new LabError('bad-config', `Cannot write to the cache directory ${dir}: ${String(cause)}`, {
+      hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+      cause,
     });
-  } catch (error) {
-    if (isErrno(error, 'ELOCKED')) return undefined;
-    throw error;
   }
 }
 
+/** The key whose making left this entry, or undefined when it is no partial. A build may keep its own beside the partial. */
+const partialKey = (name: string): string | undefined => /^(.+?)\.partial-\d+/.exec(name)?.[1];
+
 /** Removes what builds that were killed left behind in this kind's directory. */
-async function removeStalePartials(kindDir: string, ownKey?: string): Promise<void> {
+async function removeStalePartials(kindDir: string, ownKey: string): Promise<void> {
   for (const name of await readdir(kindDir)) {
-    const partial = splitPartial(name);
-    if (!partial) continue;
-    if (partial.key === ownKey || !(await isLocked(kindDir, partial.key))) {
+    const key = partialKey(name);
+    if (key === undefined) continue;
+    if (key === ownKey || !(await lockHolder(join(kindDir, key)))) {
       await removeTree(join(kindDir, name));
     }
   }
-}
-
-/** The process that is making `key`, as its partial's name tells. */
-async function builderPid(kindDir: string, key: string): Promise<number | undefined> {
-  const partials = (await readdir(kindDir)).map(splitPartial);
-  return partials.find((partial) => partial?.key === key)?.pid;
 }
 
 const cancelled = (label: string): LabError =>
@@ -224,31 +212,16 @@ export async function ensureArtifact(request: ArtifactRequest): Promise<string> 
   const dir = join(kindDir, key);
   if ((await inspect(dir)).state === 'whole') return dir;
 
-  const lost = new AbortController();
-  let release: (() => Promise<void>) | undefined;
+  let lock: LockResult;
   for (let waitedMs = 0; ; waitedMs += lockPollMs) {
     if (signal.aborted) throw cancelled(label);
-    try {
-      await mkdir(kindDir, { recursive: true });
-      release = await tryLock(kindDir, key, () => {
-        lost.abort();
-      });
-    } catch (cause) {
-      if (isErrno(cause, 'ENOSPC')) await requireSpace(cacheDir, request.neededBytes, label);
-      throw new LabError('bad-config', `Cannot write to the cache directory ${kindDir}: ${String(cause)}`, {
-        hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
-        cause,
-      });
-    }
-    if (release) break;
+    lock = await tryLock(dir, () => label);
+    if (lock.isHeld) break;
     if (waitedMs % 10_000 === 0) {
-      const pid = await builderPid(kindDir, key);
-      const other = pid === undefined ? 'another process' : `process ${pid}`;
-      onProgress({ step: `waiting for ${other}, which is building ${label}` });
+      onProgress({ step: `waiting for process ${lock.holder.pid}, which is building it` });
     }
     await delay(lockPollMs, undefined, { signal }).catch(() => undefined);
   }
-
   try {
     const found = await inspect(dir);
     if (found.state === 'whole') return dir;
@@ -256,23 +229,23 @@ export async function ensureArtifact(request: ArtifactRequest): Promise<string> 
       onProgress({ step: `${label}: ${dir} is damaged: ${found.why}. Making it anew.`, notice: true });
       await removeTree(dir);
     }
+    await requireWritable(kindDir);
     await removeStalePartials(kindDir, key);
     await requireSpace(cacheDir, request.neededBytes, label);
-    await make(request, dir, AbortSignal.any([signal, lost.signal]));
+    await make(request, dir);
     return dir;
   } finally {
-    // Fails only when the lock was lost, which the build was told already.
-    await release().catch(() => undefined);
+    await lock.release();
   }
 }
 
-async function make(request: ArtifactRequest, dir: string, signal: AbortSignal): Promise<void> {
-  const { kind, key, label, onProgress } = request;
+async function make(request: ArtifactRequest, dir: string): Promise<void> {
+  const { kind, key, label, signal, onProgress } = request;
   const partial = `${dir}.partial-${process.pid}`;
   const startedAt = Date.now();
   await mkdir(partial);
   try {
-    await request.build(partial, onProgress, signal);
+    await request.build(partial, onProgress);
     if (signal.aborted) throw cancelled(label);
     const files = await fileSizes(partial);
     for (const name of Object.keys(files)) {
@@ -296,6 +269,12 @@ async function make(request: ArtifactRequest, dir: string, signal: AbortSignal):
       await handle.close();
     }
     await syncPath(partial);
+    const { uid, gid } = await stat(request.cacheDir);
+    // Made with sudo for a user's own cache: it must be the user's, private key of the hosts included.
+    if (process.getuid?.() === 0 && uid !== 0) {
+      await chown(dirname(dir), uid, gid);
+      await execa('chown', ['-R', `${uid}:${gid}`, partial]);
+    }
     await rename(partial, dir);
     await syncPath(dirname(dir));
   } catch (cause) {
@@ -306,18 +285,13 @@ async function make(request: ArtifactRequest, dir: string, signal: AbortSignal):
     // 16 MiB: less than any build step writes at once, so whatever failed here failed for want of space.
     if (isErrno(cause, 'ENOSPC') || available < 16 * 1024 * 1024) {
       throw new LabError('disk-full', `${label}: the disk that holds ${dirname(dir)} ran full.`, {
-        hint: 'Free some space, or set LAB_CACHE_DIR to a directory with more.',
+        hint: spaceHint,
         cause,
       });
     }
     if (cause instanceof LabError) throw cause;
-    throw new LabError(
-      'build-failed',
-      `${label}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-      },
-    );
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LabError('build-failed', `${label}: ${reason}`, { cause });
   }
 }
 
@@ -351,7 +325,6 @@ export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
       throw error;
     });
     for (const name of names) {
-      if (name.endsWith('.lock')) continue;
       const dir = join(kindDir, name);
       const found = await inspect(dir);
       const info = found.state === 'whole' ? found.info : null;
@@ -370,17 +343,27 @@ export async function pruneArtifacts(cacheDir: string, keep: ReadonlySet<string>
   const removed: CacheEntry[] = [];
   for (const entry of await listArtifacts(cacheDir)) {
     if (keep.has(entry.dir)) continue;
-    const kindDir = dirname(entry.dir);
-    const release = await tryLock(kindDir, splitPartial(entry.key)?.key ?? entry.key, () => undefined);
-    if (!release) continue;
+    const key = partialKey(entry.key) ?? entry.key;
+    const lock = await tryLock(join(dirname(entry.dir), key), () => `pruning ${key}`);
+    if (!lock.isHeld) continue;
     try {
       await removeTree(entry.dir);
       removed.push(entry);
     } finally {
-      await release();
+      await lock.release();
     }
   }
   return removed;
+}
+
+/** The whole artifact of this kind and key, or undefined. */
+export async function findArtifact(
+  cacheDir: string,
+  kind: ArtifactKind,
+  key: string,
+): Promise<string | undefined> {
+  const dir = join(cacheDir, kind, key);
+  return (await inspect(dir)).state === 'whole' ? dir : undefined;
 }
 
 /** How long the newest artifact of this kind took to make, or undefined when there is none. */
@@ -391,7 +374,7 @@ export async function lastBuildMs(cacheDir: string, kind: ArtifactKind): Promise
 /**
  * A key for what is made of these files: 16 hexadecimal digits of a SHA-256 over their names, modes and contents.
  * The checkout's place and the umask do not matter: names count from each path's last component on, and of the mode only
- * whether a file can be executed, as in Git.
+ * whether a file can be executed, as in Git. Documentation (*.md) and tests (*.test.*) decide nothing and do not count.
  * @param paths files and directories
  * @param extra what else decides the result, such as a tool's version
  * @throws an ENOENT error when a path does not exist
@@ -402,7 +385,8 @@ export async function hashInputs(paths: readonly string[], extra: readonly strin
   const add = async (path: string, name: string): Promise<void> => {
     const stats = await lstat(path);
     if (stats.isDirectory()) {
-      for (const child of (await readdir(path)).sort()) await add(join(path, child), `${name}/${child}`);
+      const children = (await readdir(path)).filter((child) => !/\.md$|\.test\.\w+$/.test(child));
+      for (const child of children.sort()) await add(join(path, child), `${name}/${child}`);
     } else if (stats.isSymbolicLink()) {
       addText(`link ${name}`);
       addText(await readlink(path));
