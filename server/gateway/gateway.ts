@@ -1,0 +1,103 @@
+/** The front door: the only thing that listens on the network. It keeps no terminal state. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import next from 'next';
+import type { Logger } from 'pino';
+import type { Config } from '../config';
+import { listLessons } from '../lessons/load';
+import { LabError } from '../protocol/errors';
+import type { EndReason, LabInfo } from '../protocol/messages';
+import { LocalProvider } from '../providers/local';
+import { checkStateDir } from '../store/sessions';
+import { createApi } from './api';
+import { sessionIdLength, Sessions } from './sessions';
+import { proxySocket, socketPath } from './socket-proxy';
+import { Tickets } from './tickets';
+
+export interface GatewayOptions {
+  config: Config;
+  lab: LabInfo & { templateDir: string };
+  lessonsDir: string;
+  /** Directory of next.config.js and the built site; undefined serves the API alone, for tests that need no pages. */
+  siteDir: string | undefined;
+  /** The runner's bundle. */
+  runnerProgram: string;
+  log: Logger;
+}
+
+export interface Gateway {
+  url: string;
+  /**
+   * Closes the door.
+   * @param reason told to the pages of all sessions, which end; undefined leaves them running for the next server
+   */
+  stop(reason: EndReason | undefined): Promise<void>;
+}
+
+/** @throws LabError `port-in-use`, `bad-config`, `bad-lesson` */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, lab, lessonsDir, log } = options;
+  checkStateDir(config.stateDir, sessionIdLength);
+  const lessonIds = new Set((await listLessons(lessonsDir)).map((lesson) => lesson.id));
+  const provider = new LocalProvider(config.stateDir, options.runnerProgram);
+  const sources = { lessonsDir, templateDir: lab.templateDir, accelerator: lab.accelerator };
+  const sessions = new Sessions(config, sources, provider, log);
+  const tickets = new Tickets();
+  const origins = new Set<string>();
+
+  const server = createServer();
+  await listen(server, config);
+  const port = (server.address() as AddressInfo).port;
+  const url = config.publicOrigin ?? `http://localhost:${port}`;
+  origins.add(new URL(url).origin);
+  if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
+
+  const { templateDir: _, ...labInfo } = lab;
+  const api = getRequestListener(
+    createApi({ sessions, tickets, lab: labInfo, lessonIds, origins, log }).fetch,
+  );
+  const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
+  await Promise.all([site?.prepare(), sessions.start()]);
+  const page = site?.getRequestHandler();
+
+  server.on('request', (request, response) => {
+    if (request.url?.startsWith('/api/')) void api(request, response);
+    else if (page) void page(request, response);
+    else response.writeHead(404).end();
+  });
+  server.on('upgrade', (request, socket, head) => {
+    const path = new URL(request.url ?? '/', 'http://gateway').pathname;
+    if (path === socketPath) {
+      void proxySocket(request, socket, head, { sessions, tickets, provider, origins, log });
+    } else {
+      socket.destroy();
+    }
+  });
+  log.info({ url }, 'gateway listens');
+
+  return {
+    url,
+    async stop(reason) {
+      server.close();
+      await sessions.stop(reason);
+      server.closeAllConnections();
+      await site?.close();
+    },
+  };
+}
+
+async function listen(server: ReturnType<typeof createServer>, config: Config): Promise<void> {
+  server.listen(config.port, config.host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
+    if (!inUse) throw LabError.from(cause, `Cannot listen on ${config.host}:${config.port}`);
+    throw new LabError('port-in-use', `Port ${config.port} is in use by another program.`, {
+      hint: 'Stop it, or choose another: npm start -- --port 3001',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,145 @@
+/** One running QEMU process: a sandbox host as seen from outside. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { LabError } from '../protocol/errors';
+import type { HostName } from '../protocol/hosts';
+import { hostFiles, qemuArguments, type MachinePlan } from './qemu';
+import { QmpClient } from './qmp';
+
+const migrationSchema = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
+
+export class Machine {
+  readonly host: HostName;
+  /** Settles when the process has ended, whatever the reason. */
+  readonly exited: Promise<void>;
+
+  private constructor(
+    private readonly plan: MachinePlan,
+    private readonly process: ChildProcess,
+    private readonly qmp: QmpClient,
+  ) {
+    this.host = plan.host;
+    this.exited = process.exitCode === null ? once(process, 'exit').then(() => undefined) : Promise.resolve();
+  }
+
+  get pid(): number {
+    return this.process.pid ?? 0;
+  }
+
+  /**
+   * Starts QEMU. It dies with the process that started it (PR_SET_PDEATHSIG by setpriv), so a SIGKILL of the runner
+   * leaves no machine behind.
+   * @throws LabError `qemu-failed` with the end of QEMU's own output
+   */
+  static async start(plan: MachinePlan): Promise<Machine> {
+    const files = hostFiles(plan.directory, plan.host);
+    const log = openSync(files.log, 'a');
+    const child = spawn(
+      'setpriv',
+      ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(plan)],
+      // A process group of its own: Ctrl-C in the server's terminal is the server's to handle.
+      { stdio: ['ignore', log, log], detached: true },
+    );
+    closeSync(log);
+    try {
+      const ended = new Promise<never>((_, reject) => {
+        child.once('error', (cause) => {
+          reject(new LabError('missing-tool', `Cannot start QEMU: ${cause.message}`, { cause }));
+        });
+        child.once('exit', (code) => {
+          reject(new LabError('qemu-failed', `QEMU for ${plan.host} ended with code ${code ?? 'none'}.`));
+        });
+      });
+      const qmp = await Promise.race([QmpClient.connect(files.qmp), ended]);
+      ended.catch(() => undefined);
+      return new Machine(plan, child, qmp);
+    } catch (cause) {
+      child.kill('SIGKILL');
+      const output = await readFile(files.log, 'utf8').catch(() => '');
+      const last = output.trim().split('\n').slice(-3).join(' ');
+      throw new LabError('qemu-failed', `The virtual machine ${plan.host} did not start. ${last}`, { cause });
+    }
+  }
+
+  /** Stops the guest and writes its device state to `stateFile`; RAM already is in the shared file. */
+  async saveState(stateFile: string): Promise<void> {
+    await this.qmp.execute('migrate-set-capabilities', {
+      capabilities: [{ capability: 'x-ignore-shared', state: true }],
+    });
+    await this.qmp.execute('migrate', { uri: `file:${stateFile}` });
+    await this.migrationDone();
+  }
+
+  /** Loads the device state of a template; the guest stays stopped until {@link resume}. */
+  async loadState(stateFile: string): Promise<void> {
+    await this.qmp.execute('migrate-set-capabilities', {
+      capabilities: [{ capability: 'x-ignore-shared', state: true }],
+    });
+    await this.qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
+    await this.migrationDone();
+  }
+
+  async pause(): Promise<void> {
+    await this.qmp.execute('stop');
+  }
+
+  async resume(): Promise<void> {
+    await this.qmp.execute('cont');
+  }
+
+  /**
+   * Resolves when the guest has closed and opened its end of the SSH port: the client before is gone and the next finds a
+   * fresh sshd. Ask before the client leaves.
+   * @throws LabError `qemu-failed` when that takes over 30 s
+   */
+  channelIdle(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let closed = false;
+      const timer = setTimeout(() => {
+        this.qmp.off('event', onEvent);
+        reject(new LabError('qemu-failed', `${this.host} did not end its SSH connection in 30 s.`));
+      }, 30_000);
+      const onEvent = (name: string, data: Record<string, unknown>) => {
+        if (name !== 'VSERPORT_CHANGE') return;
+        if (!data.open) closed = true;
+        else if (closed) {
+          clearTimeout(timer);
+          this.qmp.off('event', onEvent);
+          resolve();
+        }
+      };
+      this.qmp.on('event', onEvent);
+    });
+  }
+
+  /** The last 64 KiB that the guest wrote to its serial console. */
+  async consoleTail(): Promise<string> {
+    const tail = await this.qmp.execute('ringbuf-read', { device: 'console', size: 65536 });
+    return z.string().parse(tail);
+  }
+
+  /** Ends QEMU at once and waits until it is gone; the guest's disk overlay is disposable. */
+  async kill(): Promise<void> {
+    this.qmp.close();
+    this.process.kill('SIGKILL');
+    await this.exited;
+  }
+
+  private async migrationDone(): Promise<void> {
+    for (;;) {
+      const info = migrationSchema.parse(await this.qmp.execute('query-migrate'));
+      if (info.status === 'completed') return;
+      if (info.status === 'failed' || info.status === 'cancelled') {
+        throw new LabError(
+          'qemu-failed',
+          `The state of ${this.host} could not be moved: ${info['error-desc'] ?? info.status}.`,
+        );
+      }
+      await sleep(5);
+    }
+  }
+}

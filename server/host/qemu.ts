@@ -1,0 +1,108 @@
+/** The one place that builds a QEMU command line, for the template and for its clones. */
+import { join } from 'node:path';
+import type { HostName } from '../protocol/hosts';
+import type { Accelerator } from '../protocol/messages';
+
+/** Sockets and files of one host's virtual machine inside of its directory. Names are short: a Unix socket's path holds 107 bytes (unix(7)). */
+export const hostFiles = (directory: string, host: HostName) => ({
+  qmp: join(directory, `${host}.qmp`),
+  /** Byte stream to the guest's virtio-serial port `lab.ssh`. */
+  ssh: join(directory, `${host}.ssh`),
+  /** OpenSSH's multiplexing socket. */
+  control: join(directory, `${host}.ctl`),
+  /** This end of the pair's private link. */
+  link: join(directory, `${host}.net`),
+  disk: join(directory, `${host}.qcow2`),
+  ram: join(directory, `${host}.ram`),
+  /** Device state as QEMU's migration stream, without RAM. */
+  state: join(directory, `${host}.state`),
+  log: join(directory, `${host}.log`),
+});
+
+/** What template and clone must have in common, or the clone cannot load the template's state. */
+export interface MachineShape {
+  accelerator: Accelerator;
+  memoryMiB: number;
+  /** Guest kernel and initrd, from the host image. */
+  kernel: string;
+  initrd: string;
+}
+
+export interface MachinePlan extends MachineShape {
+  host: HostName;
+  /** Directory of this machine's sockets and log. */
+  directory: string;
+  /** The machine's own qcow2 overlay. */
+  disk: string;
+  /**
+   * `boot` writes RAM to a shared file that becomes the template; `clone` maps the template's file privately
+   * (copy-on-write) and waits for `migrate-incoming`.
+   */
+  ram: { mode: 'boot' | 'clone'; file: string };
+}
+
+const macAddresses: Record<HostName, string> = {
+  source: '52:54:00:4d:00:01',
+  destination: '52:54:00:4d:00:02',
+};
+
+/** LSM: Debian's kernel lists AppArmor first and the two exclude one another, hence `security=selinux`. */
+const kernelCommandLine = (host: HostName): string =>
+  [
+    'root=/dev/vda',
+    // The image's small initrd does not guess.
+    'rootfstype=ext4',
+    'rw',
+    'console=ttyS0',
+    'security=selinux',
+    'selinux=1',
+    'enforcing=1',
+    'net.ifnames=0',
+    'quiet',
+    `systemd.hostname=${host}`,
+  ].join(' ');
+
+/**
+ * Arguments of qemu-system-x86_64 for one host. Needs QEMU 8.2: `rom=off` of memory-backend-file came with it, and
+ * without it a clone would have to open the template's RAM writable.
+ */
+export function qemuArguments(plan: MachinePlan): string[] {
+  const own = hostFiles(plan.directory, plan.host);
+  const peer = hostFiles(plan.directory, plan.host === 'source' ? 'destination' : 'source');
+  const clone = plan.ram.mode === 'clone';
+  return [
+    ...['-name', plan.host],
+    ...['-nodefaults', '-no-user-config', '-display', 'none'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-machine', 'q35,memory-backend=ram,graphics=off,vmport=off,smbus=off,sata=off,hpet=off'],
+    ...(plan.accelerator === 'kvm'
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max']),
+    ...['-smp', '1', '-m', `${plan.memoryMiB}M`],
+    ...[
+      '-object',
+      `memory-backend-file,id=ram,size=${plan.memoryMiB}M,mem-path=${plan.ram.file},` +
+        (clone ? 'share=off,readonly=on,rom=off' : 'share=on'),
+    ],
+    ...['-kernel', plan.kernel, '-initrd', plan.initrd, '-append', kernelCommandLine(plan.host)],
+    ...['-rtc', 'base=utc,clock=host'],
+    ...['-blockdev', `driver=file,filename=${plan.disk},node-name=file,discard=unmap`],
+    ...['-blockdev', 'driver=qcow2,file=file,node-name=disk,discard=unmap'],
+    ...['-device', 'virtio-blk-pci,drive=disk'],
+    ...[
+      '-netdev',
+      `dgram,id=link,local.type=unix,local.path=${own.link},remote.type=unix,remote.path=${peer.link}`,
+    ],
+    ...['-device', `virtio-net-pci,netdev=link,mac=${macAddresses[plan.host]},romfile=`],
+    ...['-device', 'virtio-serial-pci'],
+    ...['-chardev', `socket,id=ssh,path=${own.ssh},server=on,wait=off`],
+    // With an id, or QEMU sends no VSERPORT_CHANGE for it.
+    ...['-device', 'virtserialport,id=ssh-port,chardev=ssh,name=lab.ssh'],
+    // Reseeds the clone's random generator: its kernel sees a new generation id after the state is loaded.
+    ...['-device', 'vmgenid,guid=auto'],
+    // A ring and not a file: whatever a guest writes to its console, the machine's disk does not fill.
+    ...['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${own.qmp},server=on,wait=off`],
+    ...(clone ? ['-incoming', 'defer'] : []),
+  ];
+}
