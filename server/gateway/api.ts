@@ -48,7 +48,8 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
   const mySession = async (context: Context) => {
     const mine = owner(context);
     const spec = mine === undefined ? undefined : await sessions.find(mine);
-    if (!spec) throw new LabError('no-session', 'You have no running session.', { hint: 'Start your two hosts.' });
+    if (!spec)
+      throw new LabError('no-session', 'You have no running session.', { hint: 'Start your two hosts.' });
     return spec;
   };
 

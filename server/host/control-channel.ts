@@ -70,7 +70,9 @@ export class ControlChannel {
     }
     // 255 is ssh's own exit code for a failed connection (ssh(1)).
     if (result.exitCode === undefined || result.exitCode === 255) {
-      throw new LabError('host-unreachable', `${this.host} does not answer: ${result.stderr}`, { cause: result });
+      throw new LabError('host-unreachable', `${this.host} does not answer: ${result.stderr}`, {
+        cause: result,
+      });
     }
     return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
   }
@@ -130,10 +132,6 @@ export class ControlChannel {
       LogLevel: 'ERROR',
       EscapeChar: 'none',
     };
-    return [
-      '-F',
-      'none',
-      ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
-    ];
+    return ['-F', 'none', ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
   }
 }

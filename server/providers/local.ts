@@ -145,5 +145,6 @@ async function post(socketPath: string, path: string, timeoutMs: number): Promis
   sent.end();
   const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
   response.resume();
-  if (response.statusCode !== 200) throw new LabError('lost', `The runner answered ${response.statusCode ?? 0}.`);
+  if (response.statusCode !== 200)
+    throw new LabError('lost', `The runner answered ${response.statusCode ?? 0}.`);
 }

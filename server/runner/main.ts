@@ -48,9 +48,15 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => void session.end('server-stopped'));
 }
 
-const session = new Session(spec, directory, await loadLesson(spec.lessonsDir, spec.lessonId), log, (reason) => {
-  void leave(reason);
-});
+const session = new Session(
+  spec,
+  directory,
+  await loadLesson(spec.lessonsDir, spec.lessonId),
+  log,
+  (reason) => {
+    void leave(reason);
+  },
+);
 
 const sockets = new WebSocketServer({
   noServer: true,

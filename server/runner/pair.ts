@@ -8,7 +8,6 @@ import { hostNames, type HostName } from '../protocol/hosts';
 import type { PairPhase } from '../protocol/messages';
 import { readTemplate, templateShape } from '../template/template';
 
-
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
 

@@ -71,7 +71,9 @@ export class Session {
     private readonly log: Logger,
     private readonly onEnd: (reason: EndReason) => void,
   ) {
-    this.steps = new Map(lesson.steps.map((step) => [step.id, { state: 'open', message: '', checkedAtMs: null }]));
+    this.steps = new Map(
+      lesson.steps.map((step) => [step.id, { state: 'open', message: '', checkedAtMs: null }]),
+    );
     this.terminals = hostNames.map((host, channel) => {
       const terminal: Terminal = new Terminal(
         host,
@@ -113,7 +115,11 @@ export class Session {
     }
   }
 
-  connect(client: Client): { receive(message: ClientMessage): void; input(channel: number, bytes: Uint8Array): void; close(): void } {
+  connect(client: Client): {
+    receive(message: ClientMessage): void;
+    input(channel: number, bytes: Uint8Array): void;
+    close(): void;
+  } {
     const connection: Connection = { client, attachments: new Map() };
     this.connections.add(connection);
     this.touch();
@@ -121,14 +127,12 @@ export class Session {
       type: 'hello',
       session: sessionInfo(this.spec),
       pair: { ...this.status, elapsedMs: this.elapsedMs() },
-      terminals: this.terminals.map(
-        (terminal): TerminalInfo => ({
-          id: terminal.id,
-          host: terminal.host,
-          channel: terminal.channel,
-          offset: terminal.endOffset,
-        }),
-      ),
+      terminals: this.terminals.map((terminal): TerminalInfo => ({
+        id: terminal.id,
+        host: terminal.host,
+        channel: terminal.channel,
+        offset: terminal.endOffset,
+      })),
       steps: Object.fromEntries(this.steps),
       values: this.values,
       ran: [...this.ran],
@@ -227,20 +231,30 @@ export class Session {
   private prepareRun(block: Block | undefined): { terminal: Terminal; text: string } {
     if (!block) throw new LabError('bad-message', 'The lesson has no such command.');
     if (this.status.phase !== 'ready') {
-      throw new LabError('not-ready', 'The hosts are not ready yet.', { hint: 'Try again when both have a prompt.' });
+      throw new LabError('not-ready', 'The hosts are not ready yet.', {
+        hint: 'Try again when both have a prompt.',
+      });
     }
     const terminal = this.terminal(block.host);
     if (!terminal.idle) {
-      throw new LabError('not-at-prompt', `The terminal of ${block.host} is busy: a program still runs in it.`, {
-        hint: 'Wait until its prompt is back, or press Ctrl-C in it.',
-      });
+      throw new LabError(
+        'not-at-prompt',
+        `The terminal of ${block.host} is busy: a program still runs in it.`,
+        {
+          hint: 'Wait until its prompt is back, or press Ctrl-C in it.',
+        },
+      );
     }
     const names = this.lesson.values.map((value) => value.name);
     const filled = fillValues(block.text, names, this.values);
     if ('missing' in filled) {
-      throw new LabError('value-unknown', `${filled.missing.map((name) => `<${name}>`).join(', ')} is not known yet.`, {
-        hint: 'Do the steps before this one first: they make what it stands for.',
-      });
+      throw new LabError(
+        'value-unknown',
+        `${filled.missing.map((name) => `<${name}>`).join(', ')} is not known yet.`,
+        {
+          hint: 'Do the steps before this one first: they make what it stands for.',
+        },
+      );
     }
     return { terminal, text: filled.text };
   }
@@ -269,9 +283,15 @@ export class Session {
     }
   }
 
-  private async onHost(pair: Pair, host: HostName, script: string): Promise<{ ok: boolean; message: string; stdout: string }> {
+  private async onHost(
+    pair: Pair,
+    host: HostName,
+    script: string,
+  ): Promise<{ ok: boolean; message: string; stdout: string }> {
     try {
-      const result = await pair.channel(host).run(script, { timeoutMs: checkTimeoutMs, signal: this.ending.signal });
+      const result = await pair
+        .channel(host)
+        .run(script, { timeoutMs: checkTimeoutMs, signal: this.ending.signal });
       const message = result.stdout.trim().split('\n').at(-1) ?? '';
       return { ok: result.exitCode === 0, message, stdout: result.stdout };
     } catch (error) {
@@ -313,7 +333,8 @@ export class Session {
 
   private async repeatChecks(): Promise<void> {
     while (await this.pause(checkIntervalMs)) {
-      if (this.connections.size > 0 && Date.now() - this.lastActivityMs < checkAfterActivityMs) this.wantCheck();
+      if (this.connections.size > 0 && Date.now() - this.lastActivityMs < checkAfterActivityMs)
+        this.wantCheck();
     }
   }
 
@@ -332,9 +353,13 @@ export class Session {
     if (this.ending.signal.aborted) return;
     await pair.destroy();
     this.fail(
-      new LabError('lost', `The host ${host} has stopped: it was powered off, crashed, or its machine was killed.`, {
-        hint: 'Start a new pair; what was on the old one is gone.',
-      }),
+      new LabError(
+        'lost',
+        `The host ${host} has stopped: it was powered off, crashed, or its machine was killed.`,
+        {
+          hint: 'Start a new pair; what was on the old one is gone.',
+        },
+      ),
     );
   }
 

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import {
   access,
+  chown,
   lstat,
   mkdir,
   open,

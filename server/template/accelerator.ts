@@ -62,7 +62,10 @@ async function rememberedProbe(cacheDir: string, imageDir: string): Promise<Acce
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
   } catch (cause) {
     const absent = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    return { accelerator: 'tcg', reason: absent ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.' };
+    return {
+      accelerator: 'tcg',
+      reason: absent ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.',
+    };
   }
   const probedOn = [await qemuVersion(), imageDir, release(), cpus()[0]?.model ?? ''].join(' | ');
   const file = join(cacheDir, 'kvm-probe.json');
@@ -91,7 +94,9 @@ async function probe(imageDir: string): Promise<AcceleratorVerdict> {
     { reject: false, timeout: probeTimeoutMs, forceKillAfterDelay: 500, stdin: 'ignore' },
   );
   if (stdout.includes('Kernel panic') && stdout.includes('VFS')) return { accelerator: 'kvm', reason: '' };
-  const complaint = /KVM internal error.*|Could not access KVM.*|failed to initialize kvm.*/.exec(stderr)?.[0];
+  const complaint = /KVM internal error.*|Could not access KVM.*|failed to initialize kvm.*/.exec(
+    stderr,
+  )?.[0];
   return {
     accelerator: 'tcg',
     reason: `/dev/kvm is there, but the hosts' kernel does not boot with it (${complaint ?? 'no sign of life'}).`,

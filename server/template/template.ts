@@ -93,7 +93,7 @@ export async function ensureTemplate(
     neededBytes: 2 * (config.hostMemoryMiB + 512) * 1024 * 1024,
     signal: options.signal,
     onProgress: options.onProgress,
-    build: (into, report, signal) => build(into, template, signal, report),
+    build: (into, report) => build(into, template, options.signal, report),
   });
   return { dir, accelerator: verdict.accelerator, acceleratorReason: verdict.reason };
 }
@@ -132,7 +132,9 @@ async function build(
         channel.open(bootTimeoutMs).catch(async (cause: unknown) => {
           const console = await machines[index]?.consoleTail().catch(() => '');
           const tail = (console ?? '').trim().split('\n').slice(-15).join('\n');
-          throw new LabError('build-failed', `A host did not boot. The end of its console:\n${tail}`, { cause });
+          throw new LabError('build-failed', `A host did not boot. The end of its console:\n${tail}`, {
+            cause,
+          });
         }),
       ),
     );

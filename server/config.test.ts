@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readConfig } from './config';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'lab-config-'));
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+});
+
+const write = (text: string): string => {
+  const file = join(dir, 'config.json');
+  writeFileSync(file, text);
+  return file;
+};
+
+test('the environment wins over the file, the file over the defaults', () => {
+  const file = write('{ "port": 4000, "idleTimeoutMs": 5 }');
+  const config = readConfig(file, { LAB_PORT: '5000', LAB_HOST_MEMORY_MIB: '2048' });
+  expect(config).toMatchObject({ port: 5000, idleTimeoutMs: 5, hostMemoryMiB: 2048, host: '127.0.0.1' });
+});
+
+test.each([
+  ['{ "prot": 1 }', {}, /config\.json: .*prot/],
+  ['{ "port": "x" }', {}, /config\.json: port/],
+  ['{', {}, /config\.json/],
+  ['[]', {}, /config\.json must hold one JSON object/],
+  ['{}', { LAB_PORT: '99999' }, /LAB_PORT: port/],
+  ['{}', { LAB_ACCELERATOR: 'xen' }, /LAB_ACCELERATOR: accelerator/],
+])('%s with %o names what is wrong', (text, environment, message) => {
+  expect(() => readConfig(write(text), environment as unknown as NodeJS.ProcessEnv)).toThrow(message);
+});
+
+test('a file named on the command line must exist', () => {
+  expect(() => readConfig(join(dir, 'absent.json'), {})).toThrow(/absent\.json/);
+});

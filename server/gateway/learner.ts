@@ -1,0 +1,169 @@
+/** A learner without a browser, for the lesson test and other tests: the same requests, tickets, frames and bytes as the page's. */
+import { once } from 'node:events';
+import { WebSocket } from 'ws';
+import { LabError } from '../protocol/errors';
+import { decodeFrame, encodeFrame } from '../protocol/frames';
+import {
+  errorReplySchema,
+  protocolName,
+  serverMessageSchema,
+  sessionReplySchema,
+  ticketReplySchema,
+  type ClientMessage,
+  type ServerMessage,
+  type SessionInfo,
+  type TerminalInfo,
+} from '../protocol/messages';
+
+type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
+
+export class Learner {
+  /** All messages received, oldest first. */
+  readonly messages: ServerMessage[] = [];
+  /** Everything each terminal has shown, by terminal id. */
+  readonly screens = new Map<string, Buffer>();
+  private terminals: TerminalInfo[] = [];
+  private cookie = '';
+  private socket: WebSocket | undefined;
+  private readonly wakeups = new Set<() => void>();
+
+  constructor(private readonly url: string) {}
+
+  /** @throws LabError as the gateway answered it */
+  async request(method: string, path: string, body?: unknown): Promise<unknown> {
+    const response = await fetch(`${this.url}/api${path}`, {
+      method,
+      headers: { origin: this.url, cookie: this.cookie, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const set = response.headers.get('set-cookie');
+    if (set) this.cookie = set.split(';')[0] ?? '';
+    if (response.status === 204) return undefined;
+    const reply: unknown = await response.json();
+    if (!response.ok) {
+      const { error } = errorReplySchema.parse(reply);
+      throw new LabError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint });
+    }
+    return reply;
+  }
+
+  async startSession(lessonId: string): Promise<SessionInfo> {
+    const { session } = sessionReplySchema.parse(await this.request('POST', '/session', { lessonId }));
+    if (!session) throw new LabError('no-session', 'The gateway gave no session.');
+    return session;
+  }
+
+  /** Opens the socket with a fresh ticket and waits for `hello`. */
+  async connect(): Promise<MessageOf<'hello'>> {
+    const { ticket } = ticketReplySchema.parse(await this.request('POST', '/session/ticket'));
+    return this.open(ticket);
+  }
+
+  /** Opens the socket with a ticket, whoever it was issued to. */
+  async open(ticket: string, origin = this.url): Promise<MessageOf<'hello'>> {
+    const socket = new WebSocket(
+      `${this.url.replace('http', 'ws')}/api/session/socket?ticket=${ticket}`,
+      protocolName,
+      { headers: { origin, cookie: this.cookie } },
+    );
+    socket.binaryType = 'nodebuffer';
+    socket.on('message', (data, isBinary) => {
+      this.receive(data as Buffer, isBinary);
+    });
+    await once(socket, 'open');
+    this.socket = socket;
+    const hello = await this.waitFor('hello', () => true, 30_000);
+    this.terminals = hello.terminals;
+    return hello;
+  }
+
+  send(message: ClientMessage): void {
+    this.socket?.send(JSON.stringify(message));
+  }
+
+  attach(terminal: string, columns = 120, rows = 40): void {
+    this.send({ type: 'attach', terminal, offset: 0, columns, rows });
+  }
+
+  /** Types as a keyboard would. */
+  type(terminal: string, text: string): void {
+    const channel = this.terminals.find(({ id }) => id === terminal)?.channel ?? 0;
+    this.socket?.send(encodeFrame({ kind: 'input', channel, offset: 0, bytes: Buffer.from(text) }));
+  }
+
+  screen(terminal: string): string {
+    return (this.screens.get(terminal) ?? Buffer.alloc(0)).toString();
+  }
+
+  /** The newest message of a type, if any came. */
+  latest<Type extends ServerMessage['type']>(
+    type: Type,
+    matches: (message: MessageOf<Type>) => boolean = () => true,
+  ): MessageOf<Type> | undefined {
+    return this.messages.findLast(
+      (message): message is MessageOf<Type> => message.type === type && matches(message as MessageOf<Type>),
+    );
+  }
+
+  /**
+   * Waits for a message of a type, counting those that came before the call as well unless `after` says otherwise.
+   * @param after number of messages to skip (`messages.length` for only new ones)
+   * @throws Error when none comes in time
+   */
+  async waitFor<Type extends ServerMessage['type']>(
+    type: Type,
+    matches: (message: MessageOf<Type>) => boolean,
+    timeoutMs: number,
+    after = 0,
+  ): Promise<MessageOf<Type>> {
+    let found: MessageOf<Type> | undefined;
+    await this.until(
+      () => {
+        found = this.messages
+          .slice(after)
+          .find(
+            (message): message is MessageOf<Type> =>
+              message.type === type && matches(message as MessageOf<Type>),
+          );
+        return found !== undefined;
+      },
+      timeoutMs,
+      `a message ${type}`,
+    );
+    return found as MessageOf<Type>;
+  }
+
+  /** Waits until a condition holds, looking again whenever anything arrives. @throws Error naming `what` when it never does */
+  async until(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!condition()) {
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms.`);
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.wakeups.add(resolve);
+        timer = setTimeout(resolve, left);
+      });
+      clearTimeout(timer);
+      this.wakeups.clear();
+    }
+  }
+
+  /** Cuts the connection without a word, as a lost network does. */
+  cut(): void {
+    this.socket?.terminate();
+  }
+
+  private receive(data: Buffer, isBinary: boolean): void {
+    if (isBinary) {
+      const frame = decodeFrame(data);
+      const terminal = this.terminals.find(({ channel }) => channel === frame.channel)?.id ?? '';
+      const screen = Buffer.concat([this.screens.get(terminal) ?? Buffer.alloc(0), frame.bytes]);
+      this.screens.set(terminal, screen);
+      this.send({ type: 'ack', terminal, offset: frame.offset + frame.bytes.length });
+    } else {
+      this.messages.push(serverMessageSchema.parse(JSON.parse(data.toString())));
+    }
+    for (const wake of this.wakeups) wake();
+  }
+}

@@ -1,0 +1,245 @@
+/** The command line: `npm start`, `npm test` and `npm run lab -- <command>`. */
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { pino } from 'pino';
+import { readConfig, type Config } from './config';
+import { startGateway, type Gateway } from './gateway/gateway';
+import { checkLessons } from './lessons/load';
+import { LabError } from './protocol/errors';
+import { exitCodeFor, exitCodeOfDefect } from './setup/exit-codes';
+import { currentArtifacts, formatDuration, prepareImage, prepareLab } from './setup/stages';
+import { runTests } from './setup/test-run';
+import { listArtifacts, pruneArtifacts, type CacheEntry } from './store/artifacts';
+import { tryLock } from './store/lock';
+import { templatesInUse } from './store/sessions';
+import { readTemplate } from './template/template';
+
+/** The checkout: this file runs as dist/lab.js. */
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+const stopping = new AbortController();
+/** A terminal's Ctrl-C reaches this process twice, once from the terminal and once passed on by npm, a few ms apart. */
+const sameKeyMs = 1000;
+let firstSignalAt = 0;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (firstSignalAt === 0) {
+      firstSignalAt = Date.now();
+      stopping.abort();
+    } else if (Date.now() - firstSignalAt > sameKeyMs) {
+      console.error('Stopped at once; the next start removes what is left.');
+      process.exit(exitCodeFor('cancelled'));
+    }
+  });
+}
+
+interface Options {
+  config?: string;
+  port?: number;
+}
+
+function configFrom(options: Options): Config {
+  const config = readConfig(options.config);
+  return options.port === undefined ? config : { ...config, port: options.port };
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65535) return port;
+  throw new InvalidArgumentError('It must be a number from 0 to 65535; 0 takes a free port.');
+}
+
+/** @throws LabError `port-in-use`, or `bad-config` when this user or machine cannot listen there at all */
+async function requireFreePort({ host, port }: Config): Promise<void> {
+  const server = createServer();
+  try {
+    await new Promise<void>((done, fail) => {
+      server.once('error', fail).listen(port, host, done);
+    });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'EADDRINUSE') {
+      throw new LabError('port-in-use', `Port ${port} of ${host} is in use by another program.`, {
+        hint: 'Stop that program, or choose another port: npm start -- --port 3001',
+        cause,
+      });
+    }
+    throw new LabError('bad-config', `Cannot listen on port ${port} of ${host}: ${String(cause)}`, {
+      hint: 'Change host or port in the configuration.',
+      cause,
+    });
+  }
+  await new Promise((done) => server.close(done));
+}
+
+async function start(options: Options): Promise<void> {
+  const config = configFrom(options);
+  let gateway: Gateway | undefined;
+  const lock = await tryLock(join(config.stateDir, 'server'), () => gateway?.url ?? 'still setting up');
+  if (!lock.isHeld) {
+    const { pid, note } = lock.holder;
+    throw new LabError('already-running', `The lab is already running: process ${pid}, ${note}.`, {
+      hint: 'Use that one, or stop it first. A second one beside it needs its own LAB_STATE_DIR and port.',
+    });
+  }
+  try {
+    // Both are asked before the long stages, not after.
+    await requireFreePort(config);
+    const lab = await prepareLab(config, root, stopping.signal);
+    const logFile = join(config.stateDir, 'server.log');
+    gateway = await startGateway({
+      config,
+      lab,
+      lessonsDir: join(root, 'lessons'),
+      siteDir: root,
+      runnerProgram: join(root, 'dist', 'runner.js'),
+      log: pino(pino.destination({ dest: logFile, mkdir: true })),
+    });
+    const { accelerator, acceleratorReason } = lab;
+    console.log(
+      accelerator === 'kvm'
+        ? 'Sandbox hosts run under KVM.'
+        : `Sandbox hosts run under TCG, 10 to 20 times slower than KVM. ${acceleratorReason}`,
+    );
+    console.log(`\n  Live Migration Lab:  ${gateway.url}\n\nCtrl-C stops it. Log: ${logFile}`);
+    await aborted(stopping.signal);
+    console.log('Stopping: ending all sessions. Ctrl-C again does not wait for them.');
+    await gateway.stop('server-stopped');
+  } finally {
+    await lock.release();
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) done();
+    signal.addEventListener('abort', () => {
+      done();
+    });
+  });
+
+/** What must stay in the cache: what this checkout uses, and what sessions run from, which may be older. */
+async function artifactsInUse(config: Config): Promise<{ current: Set<string>; bySessions: Set<string> }> {
+  const bySessions = await templatesInUse(config.stateDir);
+  for (const dir of [...bySessions]) {
+    const template = await readTemplate(dir).catch(() => undefined);
+    if (template) bySessions.add(template.imageDir);
+  }
+  return { current: await currentArtifacts(config, root), bySessions };
+}
+
+const size = (entry: CacheEntry): string => `${(entry.bytes / 1e9).toFixed(2)} GB`;
+
+async function cacheList(options: Options): Promise<void> {
+  const config = configFrom(options);
+  const entries = await listArtifacts(config.cacheDir);
+  if (entries.length === 0) {
+    console.log(`${config.cacheDir} holds no artifacts.`);
+    return;
+  }
+  const { current, bySessions } = await artifactsInUse(config);
+  console.log(config.cacheDir);
+  console.table(
+    entries.map((entry) => ({
+      kind: entry.kind,
+      key: entry.key,
+      size: size(entry),
+      age: entry.info ? formatDuration(Date.now() - entry.info.createdAtMs) : '',
+      'made in': entry.info ? formatDuration(entry.info.buildMs) : '',
+      state: bySessions.has(entry.dir)
+        ? 'in use by sessions'
+        : current.has(entry.dir)
+          ? 'current'
+          : entry.info
+            ? 'stale'
+            : 'incomplete',
+    })),
+  );
+}
+
+async function cachePrune(options: Options): Promise<void> {
+  const config = configFrom(options);
+  const { current, bySessions } = await artifactsInUse(config);
+  const removed = await pruneArtifacts(config.cacheDir, new Set([...current, ...bySessions]));
+  for (const entry of removed) console.log(`Removed ${entry.kind} ${entry.key}, ${size(entry)}.`);
+  if (removed.length === 0) console.log('Nothing to remove.');
+}
+
+/** @throws LabError `bad-lesson` with all defects */
+async function lessonsCheck(): Promise<void> {
+  const { lessons, errors } = await checkLessons(join(root, 'lessons'));
+  for (const lesson of lessons) console.log(`${lesson.id}: ${lesson.steps.length} steps, valid.`);
+  if (errors.length > 0) {
+    throw new LabError('bad-lesson', errors.map((error) => error.message).join('\n'), {
+      hint: 'CONTRIBUTING.md tells how a lesson is written.',
+    });
+  }
+}
+
+const program = new Command('lab').description('Live Migration Lab').exitOverride();
+const configOption = ['--config <file>', 'configuration file instead of lab.config.json'] as const;
+program
+  .command('start', { isDefault: true })
+  .description('set up what is missing and serve the site')
+  .option('--port <number>', 'port of the site; 0 takes a free one', parsePort)
+  .option(...configOption)
+  .action(start);
+program
+  .command('setup')
+  .description('set up what is missing: sandbox host image, pair template, site')
+  .option('--image-only', 'only the image, the one stage that needs root')
+  .option(...configOption)
+  .action(async (options: Options & { imageOnly?: boolean }) => {
+    const config = configFrom(options);
+    if (options.imageOnly) await prepareImage(config, root, stopping.signal);
+    else await prepareLab(config, root, stopping.signal);
+  });
+program
+  .command('test')
+  .description('run every check: format, lint, types, unit, pair and browser tests')
+  .option(...configOption)
+  .action(async (options: Options) => {
+    const failed = await runTests(configFrom(options), root, stopping.signal);
+    process.exitCode = failed > 0 ? 1 : 0;
+  });
+const cache = program.command('cache').description('list or prune the artifacts that set-up made');
+cache
+  .command('list')
+  .description('every artifact: size, age, whether it is in use')
+  .option(...configOption)
+  .action(cacheList);
+cache
+  .command('prune')
+  .description('remove all that neither this checkout nor a session uses')
+  .option(...configOption)
+  .action(cachePrune);
+program
+  .command('lessons')
+  .description('work on lessons')
+  .command('check')
+  .description('validate every lesson file')
+  .action(lessonsCheck);
+
+function report(thrown: unknown): number {
+  if (thrown instanceof CommanderError) {
+    // Commander has printed its message already; 0 is --help.
+    return thrown.exitCode === 0 ? 0 : exitCodeFor('bad-config');
+  }
+  if (!(thrown instanceof LabError) || thrown.code === 'internal') {
+    console.error(thrown);
+    return exitCodeOfDefect;
+  }
+  console.error(`\n${thrown.message}`);
+  if (thrown.hint !== undefined) console.error(thrown.hint);
+  return exitCodeFor(thrown.code);
+}
+
+try {
+  await program.parseAsync();
+} catch (thrown) {
+  process.exitCode = report(thrown);
+}
+// The site's framework leaves handles open that would keep a stopped server alive.
+process.exit();

@@ -1,0 +1,464 @@
+/**
+ * The slow part of set-up, after prestart.mjs: sandbox host image, pair template, site. Each stage is skipped when its inputs
+ * are those of its last result.
+ */
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { execa } from 'execa';
+import { Listr, PRESET_TIMESTAMP, type ListrTask } from 'listr2';
+import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
+import type { Config } from '../config';
+import { LabError } from '../protocol/errors';
+import type { Accelerator } from '../protocol/messages';
+import {
+  ensureArtifact,
+  findArtifact,
+  hashInputs,
+  lastBuildMs,
+  requireSpace,
+  type OnProgress,
+  type Progress,
+} from '../store/artifacts';
+import { tryLock } from '../store/lock';
+import { ensureTemplate } from '../template/template';
+
+/** What set-up leads to: everything that a session is cloned from. */
+export interface Lab {
+  imageDir: string;
+  templateDir: string;
+  accelerator: Accelerator;
+  /** Why KVM is not used; empty with KVM. */
+  acceleratorReason: string;
+  /** Versions of what is inside the hosts, such as `criu: 4.1.1`. */
+  versions: Record<string, string>;
+}
+
+interface StageOptions {
+  signal: AbortSignal;
+  onProgress: OnProgress;
+}
+
+const minuteMs = 60_000;
+
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** `==> 3/9 37% Installing packages`: how a recipe says where it is; the percentage, if known, is of that step. */
+export function parseRecipeStep(line: string): Progress | undefined {
+  const match = /^==> (\d+)\/(\d+) (?:(\d+)% )?(.+)$/.exec(line);
+  if (!match) return undefined;
+  const [, number, total, percent, title] = match;
+  return {
+    step: `${number}/${total} ${title}`,
+    ...(percent === undefined ? {} : { percent: Number(percent) }),
+  };
+}
+
+/** Lines of a failed build's log that are shown at once; the rest is in the file. */
+const shownLogLines = 20;
+
+/**
+ * Runs a build whose whole output goes to a log file.
+ * @throws LabError `build-failed` with the log's last lines, `cancelled`
+ */
+async function runLogged(
+  command: string,
+  args: string[],
+  options: {
+    cwd: string;
+    env?: Record<string, string>;
+    logFile: string;
+    signal: AbortSignal;
+    onLine?: (line: string) => void;
+  },
+): Promise<void> {
+  const log = createWriteStream(options.logFile);
+  const tail: string[] = [];
+  // A process group of its own, so that a cancelled build ends with all that it started; setpriv ends it with this process.
+  const child = execa('setpriv', ['--pdeathsig', 'TERM', command, ...args], {
+    cwd: options.cwd,
+    env: options.env ?? {},
+    stdin: 'ignore',
+    all: true,
+    buffer: false,
+    detached: true,
+    reject: false,
+  });
+  let killTimer: NodeJS.Timeout | undefined;
+  const killGroup = (signal: NodeJS.Signals) => {
+    if (child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, signal);
+    } catch (error) {
+      if (!(error instanceof Error && 'errno' in error && error.errno === -constants.errno.ESRCH))
+        throw error;
+    }
+  };
+  const onAbort = () => {
+    killGroup('SIGTERM');
+    killTimer = setTimeout(() => {
+      killGroup('SIGKILL');
+    }, 10_000);
+  };
+  options.signal.addEventListener('abort', onAbort);
+  try {
+    if (options.signal.aborted) onAbort();
+    for await (const line of createInterface({ input: child.all })) {
+      log.write(`${line}\n`);
+      tail.push(line);
+      if (tail.length > shownLogLines) tail.shift();
+      options.onLine?.(line);
+    }
+    const { exitCode, signal, shortMessage } = await child;
+    if (options.signal.aborted) throw new LabError('cancelled', 'Cancelled.');
+    if (exitCode === 0) return;
+    const why =
+      exitCode === undefined ? (signal ? `ended by ${signal}` : shortMessage) : `exit code ${exitCode}`;
+    throw new LabError(
+      'build-failed',
+      `${command} failed (${why}). The end of its output:\n\n${tail.map((line) => `    ${line}`).join('\n')}\n`,
+      { hint: `All of it: ${options.logFile}` },
+    );
+  } finally {
+    clearTimeout(killTimer);
+    options.signal.removeEventListener('abort', onAbort);
+    await new Promise((done) => log.end(done));
+  }
+}
+
+async function logFile(config: Config, name: string): Promise<string> {
+  const dir = join(config.cacheDir, 'logs');
+  try {
+    await mkdir(dir, { recursive: true });
+  } catch (cause) {
+    throw new LabError(
+      'bad-config',
+      `Cannot write to the cache directory ${config.cacheDir}: ${String(cause)}`,
+      {
+        hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+        cause,
+      },
+    );
+  }
+  return join(dir, `${name}.log`);
+}
+
+// Sandbox host image
+
+const imageTitle = 'Sandbox host image';
+/** Two root file systems, the packages they are made of and the disk, before the first are removed. */
+const imageNeededBytes = 8e9;
+
+const imageKey = (root: string): Promise<string> => hashInputs([join(root, 'docker')]);
+
+async function makeImage(
+  config: Config,
+  root: string,
+  { signal, onProgress }: StageOptions,
+): Promise<string> {
+  const key = await imageKey(root);
+  const log = await logFile(config, `host-image-${key}`);
+  if (process.getuid?.() !== 0) {
+    throw new LabError(
+      'missing-tool',
+      'Building the sandbox host image needs root (it makes file systems).',
+      {
+        hint: `Run this once, then try again:\n\n    sudo env LAB_CACHE_DIR=${config.cacheDir} ${process.execPath} ${join(root, 'dist', 'lab.js')} setup --image-only\n`,
+      },
+    );
+  }
+  return ensureArtifact({
+    cacheDir: config.cacheDir,
+    kind: 'host-image',
+    key,
+    label: imageTitle,
+    inputs: { recipe: 'docker/' },
+    neededBytes: imageNeededBytes,
+    signal,
+    onProgress,
+    build: (dir, report) =>
+      runLogged(join(root, 'docker', 'sandbox-host', 'build'), [dir], {
+        cwd: root,
+        env: config.debianMirror === undefined ? {} : { LAB_DEBIAN_MIRROR: config.debianMirror },
+        logFile: log,
+        signal,
+        onLine: (line) => {
+          const progress = parseRecipeStep(line);
+          if (progress) report(progress);
+        },
+      }),
+  });
+}
+
+const findImage = async (config: Config, root: string): Promise<string | undefined> =>
+  findArtifact(config.cacheDir, 'host-image', await imageKey(root));
+
+const imageStage = async (
+  config: Config,
+  root: string,
+  isNeeded: boolean,
+  onMade: (dir: string) => void,
+): Promise<Stage> => ({
+  title: imageTitle,
+  isNeeded,
+  // 12 min: measured once on 2 cores with a fast line to a Debian mirror.
+  expectedMs: (await lastBuildMs(config.cacheDir, 'host-image')) ?? 12 * minuteMs,
+  make: async (options) => {
+    onMade(await makeImage(config, root, options));
+  },
+});
+
+/** What the recipe says of the image in its manifest. */
+const manifestSchema = z.object({ versions: z.record(z.string(), z.string()) });
+
+async function readVersions(imageDir: string): Promise<Record<string, string>> {
+  const file = join(imageDir, 'manifest.json');
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(file, 'utf8'))).versions;
+  } catch (cause) {
+    throw new LabError('artifact-damaged', `The host image's manifest ${file} cannot be read.`, {
+      hint: `Remove ${imageDir} and start again: it is made anew.`,
+      cause,
+    });
+  }
+}
+
+// Site
+
+const siteTitle = 'Site';
+/** What `next build` writes, with its cache: measured 0.2 GB. */
+const siteNeededBytes = 0.5e9;
+
+const siteStampSchema = z.object({ key: z.string(), buildMs: z.number() });
+const siteStampFile = (root: string): string => join(root, '.next', 'lab-inputs.json');
+
+const siteKey = (root: string): Promise<string> =>
+  hashInputs(
+    [
+      'app',
+      'lessons',
+      'server/lessons',
+      'server/protocol',
+      'next.config.js',
+      'tsconfig.json',
+      'package-lock.json',
+    ].map((path) => join(root, path)),
+    [process.versions.node],
+  );
+
+async function readSiteStamp(root: string): Promise<z.infer<typeof siteStampSchema> | undefined> {
+  try {
+    return siteStampSchema.parse(JSON.parse(await readFile(siteStampFile(root), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+const isSiteCurrent = async (root: string): Promise<boolean> =>
+  (await readSiteStamp(root))?.key === (await siteKey(root));
+
+async function makeSite(config: Config, root: string, { signal, onProgress }: StageOptions): Promise<void> {
+  const lock = await tryLock(join(root, '.next'), () => siteTitle);
+  if (!lock.isHeld) {
+    throw new LabError('already-running', `Process ${lock.holder.pid} is building the site in ${root}.`, {
+      hint: 'Try again when it is done.',
+    });
+  }
+  try {
+    await requireSpace(root, siteNeededBytes, siteTitle);
+    const key = await siteKey(root);
+    const startedAt = Date.now();
+    // From here on .next is half-made until the new stamp says otherwise.
+    await rm(siteStampFile(root), { force: true });
+    await runLogged(process.execPath, [join(root, 'node_modules', 'next', 'dist', 'bin', 'next'), 'build'], {
+      cwd: root,
+      env: { NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' },
+      logFile: await logFile(config, 'site'),
+      signal,
+      onLine: (line) => {
+        const step = /(Creating|Compiled|Running|Finished|Collecting|Generating|Finalizing)\b.*/.exec(
+          line,
+        )?.[0];
+        if (step !== undefined) onProgress({ step: step.replace(/[\s.]+$/, '') });
+      },
+    });
+    await writeFileAtomic(siteStampFile(root), JSON.stringify({ key, buildMs: Date.now() - startedAt }));
+  } finally {
+    await lock.release();
+  }
+}
+
+// All of them
+
+type Template = Awaited<ReturnType<typeof ensureTemplate>>;
+
+/** The template if it is in the cache: with a signal that is aborted already, ensureTemplate looks and makes nothing. */
+async function findTemplate(config: Config, imageDir: string): Promise<Template | undefined> {
+  try {
+    return await ensureTemplate(config, imageDir, {
+      signal: AbortSignal.abort(),
+      onProgress: () => undefined,
+    });
+  } catch (error) {
+    if (error instanceof LabError && error.code === 'cancelled') return undefined;
+    throw error;
+  }
+}
+
+/** Directories of the artifacts that this checkout and configuration use now. */
+export async function currentArtifacts(config: Config, root: string): Promise<Set<string>> {
+  const imageDir = await findImage(config, root);
+  if (imageDir === undefined) return new Set();
+  const template = await findTemplate(config, imageDir);
+  return new Set(template ? [imageDir, template.dir] : [imageDir]);
+}
+
+/** Shows how far one stage is, with the time it has taken and the time it takes. */
+class StageDisplay {
+  private readonly startedAt = Date.now();
+  private readonly timer: NodeJS.Timeout;
+  private progress: Progress = { step: 'starting' };
+
+  constructor(
+    private readonly task: { title: string; output: string },
+    private readonly title: string,
+    private readonly expectedMs: number,
+  ) {
+    // A log gets each step and a sign of life now and then, a terminal a line that moves.
+    this.timer = setInterval(
+      () => {
+        this.show();
+      },
+      process.stdout.isTTY ? 1000 : minuteMs,
+    );
+  }
+
+  private get elapsed(): string {
+    return formatDuration(Date.now() - this.startedAt);
+  }
+
+  readonly update: OnProgress = (progress) => {
+    if (progress.notice) {
+      this.task.output = progress.step;
+      return;
+    }
+    const isNew = progress.step !== this.progress.step;
+    this.progress = progress;
+    if (isNew || process.stdout.isTTY) this.show();
+  };
+
+  private show(): void {
+    const { step, percent } = this.progress;
+    const far = percent === undefined ? '' : `, ${Math.round(percent)} %`;
+    const text = `${step}${far} (${this.elapsed} of about ${formatDuration(this.expectedMs)})`;
+    if (process.stdout.isTTY) this.task.title = `${this.title}: ${text}`;
+    else this.task.output = text;
+  }
+
+  end(result: 'done' | 'failed'): void {
+    clearInterval(this.timer);
+    this.task.title = `${this.title}: ${result} after ${this.elapsed}`;
+  }
+}
+
+interface Stage {
+  title: string;
+  isNeeded: boolean;
+  /** How long it is going to take: as long as here the last time, else as on the machine of the measurement. */
+  expectedMs: number;
+  make: (options: StageOptions) => Promise<void>;
+}
+
+async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
+  if (!stages.some((stage) => stage.isNeeded)) {
+    console.log(`Up to date: ${stages.map((stage) => stage.title).join(', ')}.`);
+    return;
+  }
+  let failure: unknown;
+  const tasks = stages.map(({ title, isNeeded, expectedMs, make }): ListrTask => ({
+    title,
+    skip: () => !isNeeded && `${title}: up to date`,
+    task: async (_context, task) => {
+      const display = new StageDisplay(task, title, expectedMs);
+      try {
+        await make({ signal, onProgress: display.update });
+        display.end('done');
+      } catch (error) {
+        display.end('failed');
+        failure = error;
+        throw error;
+      }
+    },
+    rendererOptions: { persistentOutput: true, outputBar: Infinity },
+  }));
+  try {
+    await new Listr(tasks, {
+      renderer: process.stdout.isTTY ? 'default' : 'simple',
+      rendererOptions: { timestamp: PRESET_TIMESTAMP },
+      // Ctrl-C is ours: a stage cleans up before the process ends.
+      registerSignalListeners: false,
+    }).run();
+  } catch (error) {
+    // Listr throws a copy that has lost its code and cause.
+    throw failure ?? error;
+  }
+}
+
+/**
+ * Makes the host image if it is not there, showing its progress on stdout.
+ * @param root the checkout
+ * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
+ */
+export async function prepareImage(config: Config, root: string, signal: AbortSignal): Promise<string> {
+  let imageDir = await findImage(config, root);
+  const stage = await imageStage(config, root, imageDir === undefined, (dir) => (imageDir = dir));
+  await runStages([stage], signal);
+  if (imageDir === undefined) throw new LabError('internal', 'The host image was not made.');
+  return imageDir;
+}
+
+/**
+ * Makes all that is not there yet, showing its progress on stdout; one line when all is there.
+ * @param root the checkout
+ * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
+ */
+export async function prepareLab(config: Config, root: string, signal: AbortSignal): Promise<Lab> {
+  let imageDir = await findImage(config, root);
+  let template = imageDir === undefined ? undefined : await findTemplate(config, imageDir);
+  const stages: Stage[] = [
+    await imageStage(config, root, imageDir === undefined, (dir) => (imageDir = dir)),
+    {
+      title: 'Pair template',
+      isNeeded: template === undefined,
+      // 3 min: measured on 2 cores under TCG.
+      expectedMs: (await lastBuildMs(config.cacheDir, 'template')) ?? 3 * minuteMs,
+      make: async (options) => {
+        if (imageDir !== undefined) template = await ensureTemplate(config, imageDir, options);
+      },
+    },
+    {
+      title: siteTitle,
+      isNeeded: !(await isSiteCurrent(root)),
+      // 1 min: measured on 2 cores.
+      expectedMs: (await readSiteStamp(root))?.buildMs ?? minuteMs,
+      make: (options) => makeSite(config, root, options),
+    },
+  ];
+  await runStages(stages, signal);
+  if (imageDir === undefined || template === undefined) {
+    throw new LabError('internal', 'Set-up ended without a template.');
+  }
+  return {
+    imageDir,
+    templateDir: template.dir,
+    accelerator: template.accelerator,
+    acceleratorReason: template.acceleratorReason,
+    versions: await readVersions(imageDir),
+  };
+}
