@@ -131,6 +131,7 @@ export class LabSession {
       lab: this.#state.lab,
       otherSession: this.#state.otherSession,
       phase: 'requesting',
+      pairAtMs: Date.now(),
     });
     await this.#try('Starting the hosts', async () => {
       if (inTheWay !== null) await deleteSession();

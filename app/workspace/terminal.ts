@@ -8,15 +8,13 @@ import { WebLinksAddon } from '@xterm/addon-web-links';
 import { Terminal, type ITheme } from '@xterm/xterm';
 import type { HostName } from '../../server/protocol/hosts';
 import type { Connection } from './connection';
+import { paneKey } from './panes';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
 const fontSizePx = 14;
 
 /** A drag across a splitter fires dozens of sizes a second; each one that is sent makes a shell redraw its line. */
 const resizeSettleMs = 120;
-
-/** The key that moves from pane to pane: the one that desktops and editors use for it, and that no shell needs. */
-export const paneKey = 'F6';
 
 /** Colours by their names in the stylesheet (`--terminal-…`), so that they are written down once. */
 const ansiNames = [
@@ -124,7 +122,7 @@ export class HostTerminal {
     this.terminal.focus();
   }
 
-  set screenReaderMode(on: boolean) {
+  setScreenReaderMode(on: boolean): void {
     this.terminal.options.screenReaderMode = on;
   }
 
@@ -174,8 +172,9 @@ export class HostTerminal {
         write: (bytes, parsed) => {
           this.terminal.write(bytes, parsed);
         },
+        // RIS, in its turn after the output that still waits to be parsed; Terminal.reset() would overtake it.
         reset: () => {
-          this.terminal.reset();
+          this.terminal.write('\x1bc');
         },
       },
       { columns: this.terminal.cols, rows: this.terminal.rows },

@@ -1,0 +1,20 @@
+import Link from 'next/link';
+import type { ReactElement } from 'react';
+import { PageFrame } from './ui/page-frame';
+
+export default function NotFound(): ReactElement {
+  return (
+    <PageFrame>
+      <div className="message-page">
+        <p className="message-code">404</p>
+        <h1>Nothing was migrated to this address.</h1>
+        <p>There is no page here. A lesson may have been renamed since the link to it was made.</p>
+        <p>
+          <Link className="button button-primary" href="/">
+            See all lessons
+          </Link>
+        </p>
+      </div>
+    </PageFrame>
+  );
+}

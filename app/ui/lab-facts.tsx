@@ -1,0 +1,32 @@
+'use client';
+
+import { useEffect, useState, type ReactElement } from 'react';
+import type { LabInfo } from '../../server/protocol/messages';
+import { getLab } from '../workspace/api';
+
+/** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */
+export function LabFacts(): ReactElement | null {
+  const [lab, setLab] = useState<LabInfo | null>(null);
+  useEffect(() => {
+    getLab().then(setLab, () => undefined);
+  }, []);
+  if (lab === null) return null;
+  return (
+    <dl className="lab-facts">
+      <div>
+        <dt>accelerator</dt>
+        <dd>
+          {lab.accelerator === 'kvm'
+            ? 'KVM'
+            : 'TCG, in software: ten to twenty times slower, and just as real'}
+        </dd>
+      </div>
+      {Object.entries(lab.versions).map(([name, version]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{version}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
