@@ -32,7 +32,7 @@ test.each([
   ['{}', { LAB_PORT: '99999' }, /LAB_PORT: port/],
   ['{}', { LAB_ACCELERATOR: 'xen' }, /LAB_ACCELERATOR: accelerator/],
 ])('%s with %o names what is wrong', (text, environment, message) => {
-  expect(() => readConfig(write(text), environment as unknown as NodeJS.ProcessEnv)).toThrow(message);
+  expect(() => readConfig(write(text), environment as Record<string, string>)).toThrow(message);
 });
 
 test('a file named on the command line must exist', () => {

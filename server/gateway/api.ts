@@ -38,7 +38,7 @@ export interface ApiOptions {
   log: Logger;
 }
 
-export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: ApiOptions): Hono {
+export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: ApiOptions) {
   const api = new Hono().basePath('/api');
 
   const owner = (context: Context): string | undefined => {

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
-import type { EndReason, LabInfo } from '../protocol/messages';
+import { labInfoSchema, type EndReason, type LabInfo } from '../protocol/messages';
 import { LocalProvider } from '../providers/local';
 import { checkStateDir } from '../store/sessions';
 import { createApi } from './api';
@@ -54,9 +54,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   origins.add(new URL(url).origin);
   if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
 
-  const { templateDir: _, ...labInfo } = lab;
   const api = getRequestListener(
-    createApi({ sessions, tickets, lab: labInfo, lessonIds, origins, log }).fetch,
+    createApi({ sessions, tickets, lab: labInfoSchema.parse(lab), lessonIds, origins, log }).fetch,
   );
   const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
   await Promise.all([site?.prepare(), sessions.start()]);

@@ -22,6 +22,8 @@ export class Learner {
   readonly messages: ServerMessage[] = [];
   /** Everything each terminal has shown, by terminal id. */
   readonly screens = new Map<string, Buffer>();
+  /** Code with which the runner or the network closed the socket; undefined while it is open. */
+  closeCode: number | undefined;
   private terminals: TerminalInfo[] = [];
   private cookie = '';
   private socket: WebSocket | undefined;
@@ -70,15 +72,31 @@ export class Learner {
     socket.on('message', (data, isBinary) => {
       this.receive(data as Buffer, isBinary);
     });
+    socket.on('close', (code) => {
+      this.closeCode = code;
+      this.wake();
+    });
+    // Not after the await: `hello` may come with the handshake's answer.
+    socket.once('open', () => {
+      this.closeCode = undefined;
+      this.messages.length = 0;
+      this.screens.clear();
+      this.socket = socket;
+    });
+    // Rejects with the socket's error when the handshake is refused.
     await once(socket, 'open');
-    this.socket = socket;
     const hello = await this.waitFor('hello', () => true, 30_000);
     this.terminals = hello.terminals;
     return hello;
   }
 
   send(message: ClientMessage): void {
-    this.socket?.send(JSON.stringify(message));
+    this.sendRaw(JSON.stringify(message));
+  }
+
+  /** Sends anything, valid or not. */
+  sendRaw(data: string | Uint8Array): void {
+    this.socket?.send(data);
   }
 
   attach(terminal: string, columns = 120, rows = 40): void {
@@ -88,7 +106,7 @@ export class Learner {
   /** Types as a keyboard would. */
   type(terminal: string, text: string): void {
     const channel = this.terminals.find(({ id }) => id === terminal)?.channel ?? 0;
-    this.socket?.send(encodeFrame({ kind: 'input', channel, offset: 0, bytes: Buffer.from(text) }));
+    this.sendRaw(encodeFrame({ kind: 'input', channel, offset: 0, bytes: Buffer.from(text) }));
   }
 
   screen(terminal: string): string {
@@ -164,6 +182,10 @@ export class Learner {
     } else {
       this.messages.push(serverMessageSchema.parse(JSON.parse(data.toString())));
     }
-    for (const wake of this.wakeups) wake();
+    this.wake();
+  }
+
+  private wake(): void {
+    for (const wakeup of this.wakeups) wakeup();
   }
 }

@@ -59,6 +59,8 @@ const kernelCommandLine = (host: HostName): string =>
     'enforcing=1',
     'net.ifnames=0',
     'quiet',
+    // On a machine that is busy with other guests udev took longer than the 90 s after which systemd gives devices up.
+    'systemd.default_device_timeout_sec=infinity',
     `systemd.hostname=${host}`,
   ].join(' ');
 

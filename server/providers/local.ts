@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -143,7 +143,7 @@ export class LocalProvider implements SandboxProvider {
 async function post(socketPath: string, path: string, timeoutMs: number): Promise<void> {
   const sent = request({ socketPath, path, method: 'POST', signal: AbortSignal.timeout(timeoutMs) });
   sent.end();
-  const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
   response.resume();
   if (response.statusCode !== 200)
     throw new LabError('lost', `The runner answered ${response.statusCode ?? 0}.`);

@@ -374,7 +374,6 @@ export class Session {
       await channel.open(300_000);
       if (await this.pause(500)) terminal.open(channel.attachCommand());
     } catch (error) {
-      if (this.ending.signal.aborted) return;
       this.log.warn({ err: error }, 'no new shell');
       terminal.notice(`no new shell: ${LabError.from(error, 'login').message}`);
     }
