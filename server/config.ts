@@ -84,7 +84,10 @@ const environmentName = (key: string): string =>
  * @param file a path given on the command line; must exist then
  * @throws LabError `bad-config` naming the file or variable and the field
  */
-export function readConfig(file?: string, environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function readConfig(
+  file?: string,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Config {
   const path = file ?? 'lab.config.json';
   let fromFile: unknown = {};
   try {

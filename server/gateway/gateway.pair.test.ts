@@ -1,14 +1,13 @@
 /** One pair through the front door: what a learner can do, what a stranger cannot, and what is left when things are killed. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
 import { closeCodes, ticketReplySchema } from '../protocol/messages';
 import { sessionDir, sessionFiles } from '../store/sessions';
 import { Learner } from './learner';
+import { processesOf, sessionsOf } from './remains';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
@@ -16,33 +15,11 @@ const lessonId = 'live-migration';
 const pairTimeoutMs = 180_000;
 const commandTimeoutMs = 60_000;
 
-/** Command lines of all processes that have to do with this state directory. */
-function processesOf(stateDir: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ');
-        return words.includes(stateDir) ? [words] : [];
-      } catch {
-        return [];
-      }
-    });
-}
-
 async function eventually(condition: () => boolean, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   while (!condition() && Date.now() < deadline) await sleep(50);
   return condition();
 }
-
-const sessionsLeft = (lab: TestLab): string[] => {
-  try {
-    return readdirSync(join(lab.stateDir, 'sessions'));
-  } catch {
-    return [];
-  }
-};
 
 async function learnerAtPrompt(lab: TestLab): Promise<{ learner: Learner; sessionId: string }> {
   const learner = new Learner(lab.url);
@@ -227,7 +204,7 @@ describe('a session', () => {
     );
     expect(pair.error).toMatchObject({ code: 'lost' });
     await learner.request('DELETE', '/session');
-    expect(sessionsLeft(lab)).toEqual([]);
+    expect(sessionsOf(lab.stateDir)).toEqual([]);
     const { id } = await learner.startSession(lessonId);
     expect(id).not.toBe(sessionId);
     sessionId = id;
@@ -242,7 +219,7 @@ describe('a session', () => {
     process.kill(pid, 'SIGKILL');
     expect(await eventually(() => processesOf(lab.stateDir).length === 0, 10_000)).toBe(true);
     await lab.restartGateway();
-    expect(sessionsLeft(lab)).toEqual([]);
+    expect(sessionsOf(lab.stateDir)).toEqual([]);
   });
 });
 
@@ -256,7 +233,7 @@ test('a session ends by itself when nobody uses it, and leaves nothing behind', 
     expect(reason).toBe('idle');
     expect(
       await eventually(
-        () => sessionsLeft(lab).length === 0 && processesOf(lab.stateDir).length === 0,
+        () => sessionsOf(lab.stateDir).length === 0 && processesOf(lab.stateDir).length === 0,
         20_000,
       ),
     ).toBe(true);

@@ -1,0 +1,148 @@
+/** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
+import { startServer, type TestServer } from '../server/setup/test-server';
+
+/** Under TCG a JVM starts, is dumped or restored in 10 to 30 s on an idle machine. */
+const stepTimeoutMs = 240_000;
+
+let server: TestServer;
+let browser: Browser;
+let page: Page;
+/** Anything that a page complains of. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  server = await startServer();
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    // Chromium's own sandbox does not work for root; the rest keeps it from calling home.
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+    ],
+  });
+  page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+}, labSetUpTimeoutMs);
+
+afterAll(async () => {
+  await browser.close();
+  await server.remove();
+});
+
+/** Text that a terminal's xterm.js has in its buffer, scrollback included. */
+const terminalText = (host: 'source' | 'destination'): Promise<string> =>
+  page.evaluate((name) => {
+    const buffer = window.labTerminals?.[name].buffer.active;
+    if (!buffer) return '';
+    const lines = Array.from({ length: buffer.length }, (_, row) => buffer.getLine(row));
+    // A wrapped line is one line to a reader.
+    return lines.reduce(
+      (text, line) => text + (line?.isWrapped ? '' : '\n') + (line?.translateToString(true) ?? ''),
+      '',
+    );
+  }, host);
+
+/** What the newest `curl` in a terminal has answered. */
+async function curlAnswers(host: 'source' | 'destination'): Promise<string[]> {
+  const lines = (await terminalText(host)).split('\n');
+  return lines.flatMap((line, index) =>
+    /# curl \S+\/helloworld\/$/.test(line) ? [lines[index + 1] ?? ''] : [],
+  );
+}
+
+test('the home page leads to the demo', async () => {
+  await page.goto(server.url);
+  expect(await page.title()).toContain('Live Migration Lab');
+  await page.locator('a[href="/lessons/live-migration"]').first().click();
+  await page.waitForURL('**/lessons/live-migration');
+});
+
+test('one click starts two hosts of one’s own', async () => {
+  await page.getByRole('button', { name: /start/i }).first().click();
+  await page.locator('[data-phase="ready"]').waitFor({ timeout: stepTimeoutMs });
+  for (const host of ['source', 'destination'] as const) {
+    await expect.poll(() => terminalText(host), { timeout: stepTimeoutMs }).toContain(`root@${host}`);
+  }
+});
+
+test(
+  'the demo works by clicking, every step marks itself done',
+  async () => {
+    const steps = page.locator('[data-step]');
+    const count = await steps.count();
+    expect(count).toBeGreaterThan(3);
+    for (let index = 0; index < count; index++) {
+      const step = steps.nth(index);
+      expect(await step.getAttribute('data-state')).toBe('open');
+      const blocks = step.locator('[data-block]');
+      for (let block = 0; block < (await blocks.count()); block++) {
+        const command = blocks.nth(block);
+        // A command may need a value that the one before it brings, and the prompt back.
+        await expect
+          .poll(
+            async () => {
+              await command.getByRole('button', { name: /^Run in / }).click();
+              return command.getAttribute('data-run');
+            },
+            { timeout: stepTimeoutMs, interval: 2000 },
+          )
+          .toBe('typed');
+      }
+      await expect.poll(() => step.getAttribute('data-state'), { timeout: stepTimeoutMs }).toBe('passed');
+    }
+  },
+  15 * 60_000,
+);
+
+test('the terminals show what the talk’s screens show', async () => {
+  expect(await curlAnswers('source')).toEqual(['0', '1']);
+  expect(await curlAnswers('destination')).toEqual(['2', '3', '2', '2']);
+});
+
+test('a reload finds the session, its steps and its terminals again', async () => {
+  const before = await terminalText('destination');
+  await page.reload();
+  await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 30_000 });
+  await expect
+    .poll(() => terminalText('destination'), { timeout: 30_000 })
+    .toContain(before.trim().slice(-200));
+  expect(await page.locator('[data-step][data-state="open"]').count()).toBe(0);
+});
+
+test('a server that was killed comes back to the same session, shells and all', async () => {
+  await page.locator('[data-pane="source"] .xterm-helper-textarea').focus();
+  await page.keyboard.type('kept=in-this-shell\n');
+  await server.kill();
+  await page.locator('[data-connection="connecting"]').waitFor({ timeout: 30_000 });
+  await server.start();
+  await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 60_000 });
+  await page.locator('[data-pane="source"] .xterm-helper-textarea').focus();
+  await page.keyboard.type('echo still-$kept\n');
+  await expect.poll(() => terminalText('source'), { timeout: 60_000 }).toContain('still-in-this-shell');
+});
+
+test('a second server beside it says what is wrong and harms nothing', async () => {
+  const { exitCode, output } = await server.startSecond();
+  expect(output).toContain('already running');
+  expect(exitCode).toBe(5);
+  await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 30_000 });
+});
+
+test('nothing was wrong in the browser but the server’s absence', () => {
+  expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|WebSocket/.test(text))).toEqual([]);
+});
+
+test('stopping the server leaves nothing behind', async () => {
+  await server.stop();
+  expect(server.processes()).toEqual([]);
+  expect(server.sessions()).toEqual([]);
+});

@@ -1,0 +1,87 @@
+/** `npm start`'s server as a process of its own, for tests that kill it. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { processesOf, sessionsOf } from '../gateway/remains';
+import { buildServer } from './build-server.mjs';
+
+const program = fileURLToPath(new URL('../../dist/lab.js', import.meta.url));
+
+export interface TestServer {
+  readonly url: string;
+  /** Starts it again, on the same port and state. */
+  start(): Promise<void>;
+  /** Runs a second one beside it, to its end. */
+  startSecond(): Promise<{ exitCode: number | undefined; output: string }>;
+  /** SIGKILL to the server alone. */
+  kill(): Promise<void>;
+  /** Ctrl-C, until it has ended. */
+  stop(): Promise<void>;
+  /** Stops it and removes its state directory. */
+  remove(): Promise<void>;
+  processes(): string[];
+  sessions(): string[];
+}
+
+/** Builds what is stale, starts the server with a state directory of its own on a free port, and waits until it serves. */
+export async function startServer(): Promise<TestServer> {
+  await buildServer();
+  const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
+  const run = (port: string) =>
+    execa(process.execPath, [program, 'start', '--port', port], {
+      env: { LAB_STATE_DIR: stateDir },
+      all: true,
+      reject: false,
+    });
+
+  let url = '';
+  let server: ReturnType<typeof run> | undefined;
+  const start = async (): Promise<void> => {
+    const started = run(url === '' ? '0' : new URL(url).port);
+    server = started;
+    let output = '';
+    await new Promise<void>((serving, ended) => {
+      started.all.on('data', (data: Buffer) => {
+        output += data.toString();
+        const told = /Live Migration Lab: +(\S+)/.exec(output)?.[1];
+        if (told === undefined) return;
+        url = told;
+        serving();
+      });
+      void started.then(() => {
+        ended(new Error(`The server ended before it served:\n${output}`));
+      });
+    });
+  };
+  await start();
+
+  const stop = async (): Promise<void> => {
+    server?.kill('SIGINT');
+    await server;
+    server = undefined;
+  };
+
+  return {
+    get url() {
+      return url;
+    },
+    start,
+    stop,
+    async startSecond() {
+      const { exitCode, all } = await run('0');
+      return { exitCode, output: all };
+    },
+    async kill() {
+      server?.kill('SIGKILL');
+      await server;
+    },
+    async remove() {
+      await stop();
+      await rm(stateDir, { recursive: true });
+    },
+    processes: () => processesOf(stateDir),
+    sessions: () => sessionsOf(stateDir),
+  };
+}
