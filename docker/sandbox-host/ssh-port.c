@@ -7,10 +7,38 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+// Writes the path of the port's device; which one it is depends on the order of the devices.
+static int find_port(const char *name, char *path, size_t size)
+{
+	glob_t ports;
+	int found = 0;
+
+	if (glob("/sys/class/virtio-ports/*/name", 0, NULL, &ports))
+		return 0;
+	for (size_t i = 0; i < ports.gl_pathc && !found; i++) {
+		char line[64] = "", device[64];
+		FILE *file = fopen(ports.gl_pathv[i], "r");
+
+		if (!file)
+			continue;
+		if (fgets(line, sizeof line, file) && sscanf(ports.gl_pathv[i], "/sys/class/virtio-ports/%63[^/]", device) == 1) {
+			line[strcspn(line, "\n")] = '\0';
+			found = strcmp(line, name) == 0;
+			snprintf(path, size, "/dev/%s", device);
+		}
+		fclose(file);
+	}
+	globfree(&ports);
+	return found;
+}
 
 // poll cannot block while POLLHUP stands; the kernel's SIGIO tells when the host's end changes.
 static void wait_for_client(int port, const sigset_t *io)
@@ -27,17 +55,20 @@ static void wait_for_client(int port, const sigset_t *io)
 int main(int argc, char **argv)
 {
 	sigset_t io;
+	char path[80];
 
 	if (argc != 2)
-		errx(2, "usage: ssh-port DEVICE");
+		errx(2, "usage: ssh-port NAME");
+	if (!find_port(argv[1], path, sizeof path))
+		errx(1, "no virtio-serial port is named %s", argv[1]);
 	sigemptyset(&io);
 	sigaddset(&io, SIGIO);
 	sigprocmask(SIG_BLOCK, &io, NULL);
 	for (;;) {
 		// Opened anew each time: the kernel then throws away what the last client left unread.
-		int port = open(argv[1], O_RDWR | O_CLOEXEC);
+		int port = open(path, O_RDWR | O_CLOEXEC);
 		if (port < 0)
-			err(1, "%s", argv[1]);
+			err(1, "%s", path);
 		wait_for_client(port, &io);
 		pid_t child = fork();
 		if (child < 0)

@@ -99,7 +99,7 @@ async function inspect(
   try {
     await lstat(dir);
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return { state: 'absent' };
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return { state: 'absent' };
     throw error;
   }
   let info: ArtifactInfo;
