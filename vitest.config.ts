@@ -14,6 +14,7 @@ export default defineConfig({
         // One pair at a time: two cores under TCG carry no more. The timeouts are for TCG, 10 to 20 times slower than KVM.
         test: {
           name: 'pair',
+          globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.pair.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
@@ -23,6 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.e2e.test.ts'],
           testTimeout: 900_000,
           hookTimeout: 300_000,

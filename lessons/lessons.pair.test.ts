@@ -1,45 +1,20 @@
 /** The lesson test: each lesson's own blocks on a real pair, through the path that a learner's click takes. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pino from 'pino';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { readConfig } from '../server/config';
-import { startGateway, type Gateway } from '../server/gateway/gateway';
 import { Learner } from '../server/gateway/learner';
+import { labSetUpTimeoutMs, startTestLab, type TestLab } from '../server/gateway/test-lab';
 import { listLessons } from '../server/lessons/load';
-import { prepareLab } from '../server/setup/stages';
 import { Rehearsal } from './rehearsal';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const lessonsDir = join(root, 'lessons');
-const lessons = await listLessons(lessonsDir);
+const lessons = await listLessons(fileURLToPath(new URL('.', import.meta.url)));
 
-/** With a cold cache the host image and the template are made first. */
-const setUpTimeoutMs = 3_600_000;
-
-let stateDir: string;
-let gateway: Gateway;
+let lab: TestLab;
 
 beforeAll(async () => {
-  // A state directory of its own: a server that runs on this machine keeps its sessions. Short, because of socket paths.
-  stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
-  const config = { ...readConfig(), port: 0, stateDir };
-  const lab = await prepareLab(config, root, new AbortController().signal);
-  gateway = await startGateway({
-    config,
-    lab,
-    lessonsDir,
-    siteDir: undefined,
-    runnerProgram: join(root, 'dist', 'runner.js'),
-    log: pino({ level: 'warn' }),
-  });
-}, setUpTimeoutMs);
-
+  lab = await startTestLab();
+}, labSetUpTimeoutMs);
 afterAll(async () => {
-  await gateway.stop('server-stopped');
-  await rm(stateDir, { recursive: true });
+  await lab.stop();
 });
 
 describe.each(lessons)('$id', (lesson) => {
@@ -47,7 +22,7 @@ describe.each(lessons)('$id', (lesson) => {
   let isBroken = false;
 
   beforeAll(async () => {
-    rehearsal = new Rehearsal(new Learner(gateway.url), lesson);
+    rehearsal = new Rehearsal(new Learner(lab.url), lesson);
     await rehearsal.start();
   });
   afterAll(async () => {

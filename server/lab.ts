@@ -1,13 +1,14 @@
 /** The command line: `npm start`, `npm test` and `npm run lab -- <command>`. */
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { pino } from 'pino';
 import { readConfig, type Config } from './config';
 import { startGateway, type Gateway } from './gateway/gateway';
 import { checkLessons } from './lessons/load';
 import { LabError } from './protocol/errors';
+import { root } from './root';
+import { benchPair } from './setup/bench-pair';
 import { exitCodeFor, exitCodeOfDefect } from './setup/exit-codes';
 import { currentArtifacts, formatDuration, prepareImage, prepareLab } from './setup/stages';
 import { runTests } from './setup/test-run';
@@ -15,9 +16,6 @@ import { listArtifacts, pruneArtifacts, type CacheEntry } from './store/artifact
 import { tryLock } from './store/lock';
 import { templatesInUse } from './store/sessions';
 import { readTemplate } from './template/template';
-
-/** The checkout: this file runs as dist/lab.js. */
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const stopping = new AbortController();
 /** A terminal's Ctrl-C reaches this process twice, once from the terminal and once passed on by npm, a few ms apart. */
@@ -215,6 +213,15 @@ cache
   .description('remove all that neither this checkout nor a session uses')
   .option(...configOption)
   .action(cachePrune);
+program
+  .command('bench')
+  .description('measure on this machine')
+  .command('pair')
+  .description('time from click to prompts, and memory, of pairs one after the other')
+  .option('--rounds <number>', 'pairs to start', '10')
+  .action(async (options: { rounds: string }) => {
+    await benchPair(Number(options.rounds), 'live-migration');
+  });
 program
   .command('lessons')
   .description('work on lessons')

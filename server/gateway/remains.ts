@@ -1,21 +1,28 @@
-/** What a lab leaves behind, as its tests ask after stopping or killing it. */
+/** What belongs to a lab on this machine, as its tests ask after stopping or killing it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Command lines of all processes that have to do with this state directory: runners, QEMU, ssh, socat. */
-export function processesOf(stateDir: string): string[] {
+function commandLines(stateDir: string): { pid: number; words: string[] }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
+    .flatMap((name) => {
       try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ');
-        return words.includes(stateDir) ? [words] : [];
+        const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
+        return words.some((word) => word.includes(stateDir)) ? [{ pid: Number(name), words }] : [];
       } catch {
         // The process has ended meanwhile.
         return [];
       }
     });
 }
+
+/** Command lines of all processes that have to do with this state directory: runners, QEMU, ssh, socat. */
+export const processesOf = (stateDir: string): string[] =>
+  commandLines(stateDir).map(({ words }) => words.join(' '));
+
+/** Ids of those that run `program`. */
+export const processIdsOf = (stateDir: string, program: string): number[] =>
+  commandLines(stateDir).flatMap(({ pid, words }) => (words[0] === program ? [pid] : []));
 
 /** Directories of sessions: overlays, sockets and logs are in them. */
 export function sessionsOf(stateDir: string): string[] {

@@ -1,15 +1,13 @@
-/** A whole lab for tests that need a real pair: the machine's artifact cache, a state directory of its own, a free port. */
+/** A whole lab for tests and benchmarks that need a real pair: the machine's artifact cache, a state directory of its own, a free port. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pino from 'pino';
+import type { Accelerator } from '../protocol/messages';
 import { readConfig, type Config } from '../config';
-import { buildServer } from '../setup/build-server.mjs';
+import { root } from '../root';
 import { prepareLab } from '../setup/stages';
 import { startGateway, type Gateway } from './gateway';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** For a test's set-up hook: with a cold cache the host image and the template are made in it. */
 export const labSetUpTimeoutMs = 3_600_000;
@@ -17,6 +15,7 @@ export const labSetUpTimeoutMs = 3_600_000;
 export interface TestLab {
   readonly url: string;
   readonly stateDir: string;
+  readonly accelerator: Accelerator;
   /** Closes the gateway and opens another on the same port; the runners are left alone. */
   restartGateway(): Promise<void>;
   /** Ends all sessions and removes the state directory. */
@@ -28,7 +27,6 @@ export async function startTestLab(overrides: Partial<Config> = {}): Promise<Tes
   // Short, because of the length of Unix sockets' paths.
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
   const config = { ...readConfig(), port: 0, stateDir, ...overrides };
-  await buildServer();
   const lab = await prepareLab(config, root, new AbortController().signal);
   const open = (port: number): Promise<Gateway> =>
     startGateway({
@@ -44,6 +42,7 @@ export async function startTestLab(overrides: Partial<Config> = {}): Promise<Tes
   return {
     url,
     stateDir,
+    accelerator: lab.accelerator,
     async restartGateway() {
       await gateway.stop(undefined);
       gateway = await open(Number(new URL(url).port));

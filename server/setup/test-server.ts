@@ -2,12 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { processesOf, sessionsOf } from '../gateway/remains';
-import { buildServer } from './build-server.mjs';
+import { root } from '../root';
 
-const program = fileURLToPath(new URL('../../dist/lab.js', import.meta.url));
+const program = join(root, 'dist', 'lab.js');
 
 export interface TestServer {
   readonly url: string;
@@ -25,9 +24,8 @@ export interface TestServer {
   sessions(): string[];
 }
 
-/** Builds what is stale, starts the server with a state directory of its own on a free port, and waits until it serves. */
+/** Starts the server with a state directory of its own on a free port, and waits until it serves. */
 export async function startServer(): Promise<TestServer> {
-  await buildServer();
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
   const run = (port: string) =>
     execa(process.execPath, [program, 'start', '--port', port], {
