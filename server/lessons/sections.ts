@@ -53,10 +53,10 @@ const valueNamePattern = /^[a-z][a-z0-9-]*$/;
 
 /**
  * Says what an author probably meant by an unknown word, or lists what there is.
- * Three edits catch transposed and forgotten letters; words farther away are rarely what was meant.
+ * Two edits make a transposition or two slips; words farther away are rarely what was meant.
  */
 export function suggest(word: string, known: readonly string[]): string {
-  const closest = closestMatch(word, known, { maxDistance: 3 });
+  const closest = closestMatch(word, known, { maxDistance: 2 });
   return closest === undefined ? `Known are: ${known.join(', ')}.` : `Did you mean \`${closest}\`?`;
 }
 
