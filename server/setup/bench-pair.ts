@@ -50,7 +50,7 @@ export async function benchPair(rounds: number, lessonId: string): Promise<void>
       await learner.connect();
       for (const host of hostNames) learner.attach(host);
       for (const host of hostNames) {
-        await learner.waitFor('prompt', (prompt) => prompt.terminal === host && prompt.idle, timeoutMs);
+        await learner.untilPrompt(host, true, timeoutMs);
       }
       const promptMs = performance.now() - clickedAt;
       const resumed = await learner.waitFor('pair', ({ pair }) => pair.phase === 'logging-in', timeoutMs);

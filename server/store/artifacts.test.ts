@@ -186,7 +186,6 @@ describe('two processes', () => {
             build: async (dir) => {
               console.log('building');
               await writeFile(dir + '/disk.raw', 'made by the other process');
-              // A timer and not an unreferenced promise keeps the process alive.
               await delay(Number(buildMs));
             },
           });

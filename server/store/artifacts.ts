@@ -322,7 +322,7 @@ export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
   for (const kind of artifactKinds) {
     const kindDir = join(cacheDir, kind);
     const names = await readdir(kindDir).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT')) return [];
+      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
       throw error;
     });
     for (const name of names) {
