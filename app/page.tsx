@@ -6,6 +6,7 @@ import { HostName } from './ui/host';
 import { LabFacts } from './ui/lab-facts';
 import { MigrationDiagram } from './ui/migration-diagram';
 import { PageFrame } from './ui/page-frame';
+import { Words } from './ui/words';
 
 /** The talk's three screens, shortened to what changes; the lesson has every line. */
 const screens: { host: Host; title: string; lines: [command: string, answer?: string][] }[] = [
@@ -87,7 +88,7 @@ export default async function Home(): Promise<ReactElement> {
                 {lines.map(([command, answer], index) => (
                   <span key={index} className="screen-line">
                     <span className="command-prompt"># </span>
-                    {command}
+                    <Words text={command} />
                     {'\n'}
                     {answer !== undefined && <b>{`${answer}\n`}</b>}
                   </span>

@@ -4,6 +4,7 @@ import { useEffect, useState, type ReactElement } from 'react';
 import { fillValues, splitAtValues } from '../../server/lessons/fill';
 import type { HostName } from '../../server/protocol/hosts';
 import { HostName as Host } from '../ui/host';
+import { Words } from '../ui/words';
 import { useLabSession, useSessionState } from './context';
 import { blockKey } from './session';
 
@@ -83,19 +84,24 @@ export function CommandBlock(props: {
           #{' '}
         </span>
         <code>
-          {splitAtValues(text, valueNames).map((part, index) => {
-            if ('text' in part) return part.text;
-            const value = values[part.valueName];
-            return value === undefined ? (
-              <i key={index} className="value-unknown" title="Filled in once the lab knows it">
-                {`<${part.valueName}>`}
-              </i>
-            ) : (
-              <b key={index} className="value-known" title={`<${part.valueName}>`}>
-                {value}
-              </b>
-            );
-          })}
+          <Words
+            text={text}
+            draw={(word) =>
+              splitAtValues(word, valueNames).map((part, index) => {
+                if ('text' in part) return part.text;
+                const value = values[part.valueName];
+                return value === undefined ? (
+                  <i key={index} className="value-unknown" title="Filled in once the lab knows it">
+                    {`<${part.valueName}>`}
+                  </i>
+                ) : (
+                  <b key={index} className="value-known" title={`<${part.valueName}>`}>
+                    {value}
+                  </b>
+                );
+              })
+            }
+          />
         </code>
       </pre>
       <div className="command-result" role="status">
