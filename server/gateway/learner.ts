@@ -73,7 +73,8 @@ export class Learner {
       this.receive(data as Buffer, isBinary);
     });
     socket.on('close', (code) => {
-      this.closeCode = code;
+      // The close of a handshake that was refused, or of a socket before this one, is not of interest.
+      if (this.socket === socket) this.closeCode = code;
       this.wake();
     });
     // Not after the await: `hello` may come with the handshake's answer.
@@ -107,6 +108,12 @@ export class Learner {
   type(terminal: string, text: string): void {
     const channel = this.terminals.find(({ id }) => id === terminal)?.channel ?? 0;
     this.sendRaw(encodeFrame({ kind: 'input', channel, offset: 0, bytes: Buffer.from(text) }));
+  }
+
+  /** Waits until the terminal's shell is at its prompt, or a program runs in it. */
+  async untilPrompt(terminal: string, idle: boolean, timeoutMs: number): Promise<void> {
+    const isIdle = () => this.latest('prompt', (prompt) => prompt.terminal === terminal)?.idle;
+    await this.until(() => isIdle() === idle, timeoutMs, idle ? 'prompt' : 'running program');
   }
 
   screen(terminal: string): string {
