@@ -1,6 +1,6 @@
 /** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
 import { startServer, type TestServer } from '../server/setup/test-server';
 
@@ -59,6 +59,21 @@ async function curlAnswers(host: 'source' | 'destination'): Promise<string[]> {
   );
 }
 
+/** Clicks Run until the command is typed: it may need a value that the one before it brings, and the prompt back. */
+async function runCommand(command: Locator): Promise<void> {
+  const deadline = Date.now() + stepTimeoutMs;
+  do {
+    await command.getByRole('button', { name: /^Run in / }).click();
+    // "sent" until the runner has answered; a second click before that would be a second command.
+    await expect
+      .poll(() => command.getAttribute('data-run'), { timeout: 30_000 })
+      .toMatch(/^(typed|refused)$/);
+    if ((await command.getAttribute('data-run')) === 'typed') return;
+    await page.waitForTimeout(1000);
+  } while (Date.now() < deadline);
+  throw new Error(`The command was refused: ${(await command.textContent()) ?? ''}`);
+}
+
 test('the home page leads to the demo', async () => {
   await page.goto(server.url);
   expect(await page.title()).toContain('Live Migration Lab');
@@ -86,16 +101,7 @@ test(
       const blocks = step.locator('[data-block]');
       for (let block = 0; block < (await blocks.count()); block++) {
         const command = blocks.nth(block);
-        // A command may need a value that the one before it brings, and the prompt back.
-        await expect
-          .poll(
-            async () => {
-              await command.getByRole('button', { name: /^Run in / }).click();
-              return command.getAttribute('data-run');
-            },
-            { timeout: stepTimeoutMs, interval: 2000 },
-          )
-          .toBe('typed');
+        await runCommand(command);
       }
       await expect.poll(() => step.getAttribute('data-state'), { timeout: stepTimeoutMs }).toBe('passed');
     }
@@ -106,6 +112,11 @@ test(
 test('the terminals show what the talk’s screens show', async () => {
   expect(await curlAnswers('source')).toEqual(['0', '1']);
   expect(await curlAnswers('destination')).toEqual(['2', '3', '2', '2']);
+  // For whoever wants to look at them.
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: `test-results/lesson-${colorScheme}.png` });
+  }
 });
 
 test('a reload finds the session, its steps and its terminals again', async () => {
