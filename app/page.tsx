@@ -83,8 +83,7 @@ export default async function Home(): Promise<ReactElement> {
                 <HostName host={host} />
                 <span>{title}</span>
               </p>
-              {/* Focusable, because long lines scroll. */}
-              <pre tabIndex={0}>
+              <pre>
                 {lines.map(([command, answer], index) => (
                   <span key={index} className="screen-line">
                     <span className="command-prompt"># </span>

@@ -4,7 +4,7 @@ import type { ReactElement } from 'react';
 /** The project's name with its mark: from the circle into the square. */
 export function Wordmark(): ReactElement {
   return (
-    <Link href="/" className="wordmark">
+    <Link href="/" className="wordmark" aria-label="Live Migration Lab">
       <svg viewBox="0 0 44 20" aria-hidden="true">
         <path className="wordmark-source" d="M15.6 5.4a7 7 0 1 0 0 9.2" />
         <path className="wordmark-way" d="M9 10h23M28 6l4 4-4 4" />

@@ -79,7 +79,7 @@ export function CommandBlock(props: {
           Run
         </button>
       </div>
-      <pre className="command-text" tabIndex={0} aria-label={`Command for ${host}`}>
+      <pre className="command-text">
         <span className="command-prompt" aria-hidden="true">
           #{' '}
         </span>

@@ -40,6 +40,7 @@ export function HostPane(props: {
   const nameId = useId();
   const hintId = useId();
   const state = useHostState(host);
+  const phase = useSessionState((all) => all.phase);
   const offline = state === 'reconnecting';
 
   useEffect(() => {
@@ -60,7 +61,7 @@ export function HostPane(props: {
           <kbd>{paneKey}</kbd> leaves the terminal
         </span>
       </header>
-      <div className="host-screen" data-offline={offline} ref={screen} />
+      <div className="host-screen" data-dim={offline || phase !== 'ready'} ref={screen} />
       {offline && (
         // A new key starts the animation again, so that each refused key is seen.
         <p className="host-offline" key={refusals} data-refused={refusals > 0} role="status">

@@ -184,9 +184,9 @@ export function SessionPanel(): ReactElement | null {
   if (ready) return null;
   return (
     <div className="session-veil">
-      <div className="session-panel">
+      <section className="session-panel" aria-label="Your hosts">
         <Body />
-      </div>
+      </section>
     </div>
   );
 }

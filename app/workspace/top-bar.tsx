@@ -26,14 +26,17 @@ function TimeLeft(): ReactElement | null {
   if (session === null || phase === 'ended' || phase === 'failed') return null;
   const leftMs = Math.max(0, session.endsAtMs - nowMs);
   const minutes = Math.ceil(leftMs / minuteMs);
-  const words = minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  const words = [hours > 0 && `${hours} h`, minutes % 60 > 0 && `${minutes % 60} min`]
+    .filter(Boolean)
+    .join(' ');
   return (
     <span
       className="bar-item time-left"
       data-short={leftMs < shortMs}
       title="When it is over, the hosts are gone"
     >
-      {words} left
+      {words || '0 min'} left
     </span>
   );
 }
