@@ -395,8 +395,10 @@ async function installNodePackages() {
   if (interrupted)
     stop(exit.cancelled, 'Node packages: stopped; the next start installs them from the beginning.');
   if (code !== 0 || !areNodePackagesCurrent()) {
-    const tail = output.trim().split('\n').slice(-20).join('\n');
-    stop(exit.buildFailed, `npm ci failed. The end of what it said:\n\n${tail}`);
+    // npm puts the cause first and a page of usage after it, a compiler puts it last.
+    const lines = output.trim().split('\n');
+    const shown = lines.length <= 40 ? lines : [...lines.slice(0, 20), '[...]', ...lines.slice(-20)];
+    stop(exit.buildFailed, `npm ci failed. What it said:\n\n${shown.join('\n')}`);
   }
   console.log(`  Node packages: done, ${seconds(since)}`);
 }
