@@ -25,7 +25,7 @@ function TimeLeft(): ReactElement | null {
   }, []);
   if (session === null || phase === 'ended' || phase === 'failed') return null;
   const leftMs = Math.max(0, session.endsAtMs - nowMs);
-  const minutes = Math.ceil(leftMs / minuteMs);
+  const minutes = Math.round(leftMs / minuteMs);
   const hours = Math.floor(minutes / 60);
   const words = [hours > 0 && `${hours} h`, minutes % 60 > 0 && `${minutes % 60} min`]
     .filter(Boolean)
