@@ -93,7 +93,8 @@ async function start(options: Options): Promise<void> {
       lessonsDir: join(root, 'lessons'),
       siteDir: root,
       runnerProgram: join(root, 'dist', 'runner.js'),
-      log: pino(pino.destination({ dest: logFile, mkdir: true })),
+      // Synchronous: a process that ends must not have lines left to write.
+      log: pino(pino.destination({ dest: logFile, mkdir: true, sync: true })),
     });
     const { accelerator, acceleratorReason } = lab;
     console.log(

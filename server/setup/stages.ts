@@ -282,10 +282,8 @@ async function makeSite(config: Config, root: string, { signal, onProgress }: St
       logFile: await logFile(config, 'site'),
       signal,
       onLine: (line) => {
-        const step = /(Creating|Compiled|Running|Finished|Collecting|Generating|Finalizing)\b.*/.exec(
-          line,
-        )?.[0];
-        if (step !== undefined) onProgress({ step: step.replace(/[\s.]+$/, '') });
+        const step = /(Creating|Collecting|Generating|Finalizing) [a-z ]*[a-z]/.exec(line)?.[0];
+        if (step !== undefined) onProgress({ step: step.replace(/ using.*/, '') });
       },
     });
     await writeFileAtomic(siteStampFile(root), JSON.stringify({ key, buildMs: Date.now() - startedAt }));
@@ -383,7 +381,7 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
   let failure: unknown;
   const tasks = stages.map(({ title, isNeeded, expectedMs, make }): ListrTask => ({
     title,
-    skip: () => !isNeeded && `${title}: up to date`,
+    skip: () => !isNeeded && (process.stdout.isTTY ? `${title}: up to date` : 'up to date'),
     task: async (_context, task) => {
       const display = new StageDisplay(task, title, expectedMs);
       try {
