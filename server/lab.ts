@@ -153,7 +153,9 @@ async function cacheList(options: Options): Promise<void> {
           ? 'current'
           : entry.info
             ? 'stale'
-            : 'incomplete',
+            : entry.key.includes('.partial-')
+              ? 'incomplete'
+              : 'damaged',
     })),
   );
 }

@@ -390,7 +390,8 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
       } catch (error) {
         display.end('failed');
         failure = error;
-        throw error;
+        // The caller tells it whole; Listr would tell it a first time.
+        throw new Error('see below');
       }
     },
     rendererOptions: { persistentOutput: true, outputBar: Infinity },
@@ -403,7 +404,6 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
       registerSignalListeners: false,
     }).run();
   } catch (error) {
-    // Listr throws a copy that has lost its code and cause.
     throw failure ?? error;
   }
 }

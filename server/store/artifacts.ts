@@ -92,6 +92,12 @@ async function fileSizes(dir: string): Promise<Record<string, number>> {
   return Object.fromEntries(sizes.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+const unusable = (dir: string, cause: unknown): LabError =>
+  new LabError('bad-config', `Cannot use the cache directory ${dir}: ${String(cause)}`, {
+    hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+    cause,
+  });
+
 /** What is wrong with the artifact in `dir`, or its description. */
 async function inspect(
   dir: string,
@@ -100,7 +106,7 @@ async function inspect(
     await lstat(dir);
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return { state: 'absent' };
-    throw error;
+    throw unusable(dir, error);
   }
   let info: ArtifactInfo;
   try {
@@ -178,10 +184,7 @@ async function requireWritable(dir: string): Promise<void> {
     if (isErrno(cause, 'ENOSPC')) {
       throw new LabError('disk-full', `The disk that would hold ${dir} is full.`, { hint: spaceHint, cause });
     }
-    throw new LabError('bad-config', `Cannot write to the cache directory ${dir}: ${String(cause)}`, {
-      hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
-      cause,
-    });
+    throw unusable(dir, cause);
   }
 }
 
@@ -323,7 +326,7 @@ export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
     const kindDir = join(cacheDir, kind);
     const names = await readdir(kindDir).catch((error: unknown) => {
       if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
-      throw error;
+      throw unusable(kindDir, error);
     });
     for (const name of names) {
       const dir = join(kindDir, name);
