@@ -207,8 +207,8 @@ const imageStage = async (
 ): Promise<Stage> => ({
   title: imageTitle,
   isNeeded,
-  // 12 min: measured once on 2 cores with a fast line to a Debian mirror.
-  expectedMs: (await lastBuildMs(config.cacheDir, 'host-image')) ?? 12 * minuteMs,
+  // 4 min: measured on 2 cores with a fast line to a Debian mirror.
+  expectedMs: (await lastBuildMs(config.cacheDir, 'host-image')) ?? 4 * minuteMs,
   make: async (options) => {
     onMade(await makeImage(config, root, options));
   },
@@ -391,7 +391,7 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
         display.end('failed');
         failure = error;
         // The caller tells it whole; Listr would tell it a first time.
-        throw new Error('see below');
+        throw new Error(process.stdout.isTTY ? task.title : 'see below');
       }
     },
     rendererOptions: { persistentOutput: true, outputBar: Infinity },
@@ -434,8 +434,8 @@ export async function prepareLab(config: Config, root: string, signal: AbortSign
     {
       title: 'Pair template',
       isNeeded: template === undefined,
-      // 3 min: measured on 2 cores under TCG.
-      expectedMs: (await lastBuildMs(config.cacheDir, 'template')) ?? 3 * minuteMs,
+      // 1 min: measured on 2 cores under TCG.
+      expectedMs: (await lastBuildMs(config.cacheDir, 'template')) ?? minuteMs,
       make: async (options) => {
         if (imageDir !== undefined) template = await ensureTemplate(config, imageDir, options);
       },
