@@ -125,6 +125,7 @@ const systemPackages = [
   { name: 'e2fsprogs', isThere: hasPrograms('mke2fs') },
   { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
   { name: 'socat', isThere: hasPrograms('socat') },
+  { name: 'iproute2', isThere: hasPrograms('ip') },
   { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare') },
 ];
 /** node-pty has no binary for Linux and is compiled by `npm ci`. */
