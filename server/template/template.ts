@@ -78,7 +78,8 @@ export async function ensureTemplate(
   const template = { imageDir, accelerator: verdict.accelerator, memoryMiB: config.hostMemoryMiB };
   const inputs = {
     qemu: await qemuVersion(),
-    image: imageDir,
+    // An image made anew has other host keys, whatever its directory is called.
+    image: await hashInputs([join(imageDir, 'artifact.json')]),
     // Under KVM the guest sees the machine's own CPU, so another CPU needs another template.
     cpu: verdict.accelerator === 'kvm' ? (cpus()[0]?.model ?? 'unknown') : 'max',
     machine: qemuArguments(bootPlan('source', template, 'SOCKETS', 'FILES')).join(' '),
