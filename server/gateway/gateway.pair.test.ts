@@ -96,12 +96,14 @@ describe('a session', () => {
 
   test('types nothing into a program that runs', async () => {
     await learner.untilPrompt('source', true, commandTimeoutMs);
-    learner.type('source', 'sh -c \'echo it-"runs"; sleep 1000\'\r');
-    // Only then has bash given the terminal to it, and Ctrl-C is not bash's own.
+    learner.type('source', 'cat\r');
+    await learner.untilPrompt('source', false, commandTimeoutMs);
+    // Once cat answers it is the one that Ctrl-C reaches: a shell that is just starting a program swallows it.
+    learner.type('source', 'said\r');
     await learner.until(
-      () => learner.screen('source').includes('it-runs'),
+      () => learner.screen('source').includes('said\r\nsaid\r\n'),
       commandTimeoutMs,
-      'running program',
+      'answer of cat',
     );
     const runId = randomUUID();
     learner.send({ type: 'run', runId, stepId: 'carry-it-over', block: 0 });
