@@ -48,19 +48,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const origins = new Set<string>();
 
   const server = createServer();
-  await listen(server, config);
-  const port = (server.address() as AddressInfo).port;
-  const url = config.publicOrigin ?? `http://localhost:${port}`;
-  origins.add(new URL(url).origin);
-  if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
-
+  const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
+  // All that answers is there before the port is: a request without its listener would never be answered.
+  await Promise.all([site?.prepare(), sessions.start()]);
   const api = getRequestListener(
     createApi({ sessions, tickets, lab: labInfoSchema.parse(lab), lessonIds, origins, log }).fetch,
   );
-  const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
-  await Promise.all([site?.prepare(), sessions.start()]);
   const page = site?.getRequestHandler();
-
   server.on('request', (request, response) => {
     if (request.url?.startsWith('/api/')) void api(request, response);
     else if (page) void page(request, response);
@@ -74,6 +68,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       socket.destroy();
     }
   });
+  try {
+    await listen(server, config);
+  } catch (error) {
+    await sessions.stop(undefined);
+    await site?.close();
+    throw error;
+  }
+  const port = (server.address() as AddressInfo).port;
+  const url = config.publicOrigin ?? `http://localhost:${port}`;
+  origins.add(new URL(url).origin);
+  if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
   log.info({ url }, 'gateway listens');
 
   return {

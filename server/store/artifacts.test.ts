@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { build as bundle } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { LabError } from '../protocol/errors';
 import {
   availableBytes,
   ensureArtifact,
@@ -128,10 +129,11 @@ describe('ensureArtifact', () => {
     expect(builds).toBe(0);
   });
 
-  it('calls a disk that runs full by its name', async () => {
-    const full = ensure({
-      build: () => Promise.reject(Object.assign(new Error('write'), { code: 'ENOSPC' })),
-    });
+  it.each([
+    ['in a write of ours', Object.assign(new Error('write'), { code: 'ENOSPC' })],
+    ['in the output of a recipe', new LabError('build-failed', 'cp: error: No space left on device')],
+  ])('calls a disk that runs full by its name, seen %s', async (_, failure) => {
+    const full = ensure({ build: () => Promise.reject(failure) });
     await expect(full).rejects.toMatchObject({ code: 'disk-full' });
   });
 

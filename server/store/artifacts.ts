@@ -286,8 +286,10 @@ async function make(request: ArtifactRequest, dir: string): Promise<void> {
     const available = await availableBytes(dirname(dir));
     await removeTree(partial);
     if (signal.aborted) throw cancelled(label);
+    // A recipe may have freed what it filled before it is asked here; then the end of its output tells (strerror(3)).
+    const toldFull = isErrno(cause, 'ENOSPC') || /No space left on device/.test(String(cause));
     // 16 MiB: less than any build step writes at once, so whatever failed here failed for want of space.
-    if (isErrno(cause, 'ENOSPC') || available < 16 * 1024 * 1024) {
+    if (toldFull || available < 16 * 1024 * 1024) {
       throw new LabError('disk-full', `${label}: the disk that holds ${dirname(dir)} ran full.`, {
         hint: spaceHint,
         cause,
