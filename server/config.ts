@@ -45,6 +45,37 @@ const configSchema = z.strictObject({
     .min(1)
     .default(8)
     .describe('Sessions at the same time; each is two virtual machines'),
+  poolSize: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(1)
+    .describe('Pairs kept ready for the next learner; more are made ahead while many come'),
+  workshopSeats: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Learners announced: pairs for those who are not there yet are made ahead'),
+  maxSessionsPerAddress: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(300)
+    .describe('Sessions and places in the queue of one network address; a whole workshop may share one'),
+  maxQueue: z.coerce.number().int().min(0).default(500).describe('Learners who may wait for a pair'),
+  queueGraceMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(minuteMs)
+    .describe('A place in the queue is lost when its page was not heard of for this long'),
+  memoryReserveMiB: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(1024)
+    .describe('Memory left to the machine when it is asked how many pairs it holds'),
   idleTimeoutMs: z.coerce
     .number()
     .int()
@@ -57,6 +88,36 @@ const configSchema = z.strictObject({
     .positive()
     .default(180 * minuteMs)
     .describe('A session ends after this'),
+  disconnectedTimeoutMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(15 * minuteMs)
+    .describe('A session without an open page ends after this'),
+  extensions: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(2)
+    .describe('How often a learner may put off the end of a session'),
+  extensionMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(30 * minuteMs)
+    .describe('By how much each time'),
+  endWarningMs: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(5 * minuteMs)
+    .describe('The page warns this long before a session ends'),
+  savedStatesMiB: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(1024)
+    .describe('Disk for the states of one session that a learner can go back to; 0 keeps none'),
   leaseMs: z.coerce
     .number()
     .int()
@@ -69,6 +130,28 @@ const configSchema = z.strictObject({
     .positive()
     .default(1024 * 1024)
     .describe('Output kept of each terminal for a client that comes back'),
+  isolation: z
+    .enum(['auto', 'full', 'none'])
+    .default('auto')
+    .describe('auto confines each session as far as this machine allows; full refuses to run with less'),
+  sessionUidBase: z.coerce
+    .number()
+    .int()
+    .min(1000)
+    .max(2_000_000_000)
+    .default(700_000)
+    .describe('First of the user ids that sessions run as, one each; nobody else may have them'),
+  publicMode: z
+    .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
+    .default(false)
+    .describe('For strangers: refuses to start without KVM, full isolation and HTTPS'),
+  metricsPort: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(9464)
+    .describe('Port of metrics and readiness on loopback; 0 takes a free one'),
   debianMirror: z.url().optional().describe('Debian mirror for the host image; mmdebstrap has a default'),
 });
 export type Config = z.infer<typeof configSchema>;

@@ -82,7 +82,14 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 
 const hello = (sessionId: string, offset = 0): ServerMessage => ({
   type: 'hello',
-  session: { id: sessionId, lessonId: 'demo', accelerator: 'tcg', createdAtMs: 0, endsAtMs: 1 },
+  session: {
+    id: sessionId,
+    lessonId: 'demo',
+    accelerator: 'tcg',
+    createdAtMs: 0,
+    endsAtMs: 1,
+    extensionsLeft: 2,
+  },
   pair: { phase: 'ready', elapsedMs: 0 },
   terminals: [
     { id: 'source', host: 'source', channel: 0, offset },
@@ -91,6 +98,8 @@ const hello = (sessionId: string, offset = 0): ServerMessage => ({
   steps: {},
   values: {},
   ran: [],
+  deadline: { endsAtMs: 1, extensionsLeft: 2, idleEndsAtMs: null },
+  saves: [],
 });
 
 const size = { columns: 80, rows: 24 };

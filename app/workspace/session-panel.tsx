@@ -24,6 +24,8 @@ const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
 
 const endings: Record<EndReason, string> = {
   'by-learner': 'You ended the session. Both hosts and everything on them are gone.',
+  reset: 'You asked for a fresh pair; this one is gone.',
+  disconnected: 'No page was open on this session for a long time, so the hosts were given back.',
   idle: 'Nothing was typed for a long time, so the hosts were given back.',
   'total-time': 'The time for this session was used up.',
   'server-stopped': 'The lab’s server was stopped, and the hosts with it.',

@@ -76,7 +76,7 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
   api.get('/session', async (context) => {
     const mine = owner(context);
     const spec = mine === undefined ? undefined : await sessions.find(mine);
-    return context.json({ session: spec ? sessionInfo(spec) : null });
+    return context.json({ session: spec ? sessionInfo(spec) : null, queue: null });
   });
 
   api.post('/session', async (context) => {
@@ -94,7 +94,7 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
       });
     }
     const spec = await sessions.obtain(hashOwner(cookie), lessonId);
-    return context.json({ session: sessionInfo(spec) });
+    return context.json({ session: sessionInfo(spec), queue: null });
   });
 
   api.delete('/session', async (context) => {

@@ -104,6 +104,7 @@ export class Sessions {
       lessonId,
       createdAtMs: now,
       endsAtMs: now + this.config.totalTimeoutMs,
+      extensionsLeft: this.config.extensions,
       idleTimeoutMs: this.config.idleTimeoutMs,
       leaseMs: this.config.leaseMs,
       scrollbackBytes: this.config.scrollbackBytes,

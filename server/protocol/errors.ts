@@ -19,7 +19,17 @@ export const errorCodes = [
   'no-session',
   'session-exists',
   'session-ended',
+  /** All pairs that this machine can hold are taken. */
   'no-capacity',
+  /** This machine can hold no pair at all. */
+  'cannot-run',
+  /** A learner or an address has as many sessions as it may have. */
+  'too-many-sessions',
+  'template-missing',
+  /** Public mode was asked for on a machine or with settings that are not safe for it. */
+  'unsafe',
+  /** There is no saved state to go back to. */
+  'no-saved-state',
   'lost',
   'not-ready',
   'not-at-prompt',

@@ -27,6 +27,8 @@ export const sessionInfoSchema = z.object({
   createdAtMs: z.number().int(),
   /** When the session ends whatever happens. */
   endsAtMs: z.number().int(),
+  /** How often the learner may still put that off. */
+  extensionsLeft: z.number().int().nonnegative(),
 });
 export type SessionInfo = z.infer<typeof sessionInfoSchema>;
 
@@ -37,6 +39,8 @@ export const pairPhases = [
   'logging-in',
   'setting-clocks',
   'ready',
+  /** Going back to a saved state; the terminals stay and get their shells back. */
+  'rewinding',
   'failed',
   'ended',
 ] as const;
@@ -51,6 +55,23 @@ export const stepStateSchema = z.object({
   checkedAtMs: z.number().int().nullable(),
 });
 export type StepState = z.infer<typeof stepStateSchema>;
+
+/** The state of both hosts as it was when a step was finished, kept to go back to. */
+export const savedStateSchema = z.object({
+  /** The step that begins from it; the lesson's first step needs none, it begins from the template. */
+  stepId: z.string(),
+  savedAtMs: z.number().int(),
+});
+export type SavedState = z.infer<typeof savedStateSchema>;
+
+/** When the session ends, as far as is known now. */
+export const deadlineSchema = z.object({
+  endsAtMs: z.number().int(),
+  extensionsLeft: z.number().int().nonnegative(),
+  /** When it ends for want of input; null while that is far off. */
+  idleEndsAtMs: z.number().int().nullable(),
+});
+export type Deadline = z.infer<typeof deadlineSchema>;
 
 const terminalId = z.string().min(1).max(32);
 const columns = z.number().int().min(2).max(1000);
@@ -72,6 +93,10 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
   }),
   /** Run a step's check now. */
   z.object({ type: z.literal('check'), stepId: z.string().max(100) }),
+  /** Go back to the state of both hosts in which this step began. What was done since then is lost. */
+  z.object({ type: z.literal('rewind'), stepId: z.string().max(100) }),
+  /** The learner is there: puts off the end for want of input. */
+  z.object({ type: z.literal('here') }),
 ]);
 export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
@@ -97,7 +122,18 @@ export const pairStatusSchema = z.object({
 export type PairStatus = z.infer<typeof pairStatusSchema>;
 
 /** Why a session is over. */
-export const endReasonSchema = z.enum(['by-learner', 'idle', 'total-time', 'server-stopped', 'host-lost']);
+export const endReasonSchema = z.enum([
+  'by-learner',
+  /** The learner asked for a fresh pair and has it. */
+  'reset',
+  /** No input for too long. */
+  'idle',
+  /** No page was open for too long. */
+  'disconnected',
+  'total-time',
+  'server-stopped',
+  'host-lost',
+]);
 export type EndReason = z.infer<typeof endReasonSchema>;
 
 export const serverMessageSchema = z.discriminatedUnion('type', [
@@ -111,6 +147,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     values: z.record(z.string(), z.string()),
     /** Keys `stepId/block` of the run blocks that were typed at least once. */
     ran: z.array(z.string()),
+    deadline: deadlineSchema,
+    saves: z.array(savedStateSchema),
   }),
   z.object({ type: z.literal('pair'), pair: pairStatusSchema }),
   z.object({ type: z.literal('step'), stepId: z.string(), step: stepStateSchema }),
@@ -127,6 +165,17 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   }),
   /** A shell is at its prompt (idle) or a program runs in it, as its own shell integration says. */
   z.object({ type: z.literal('prompt'), terminal: terminalId, idle: z.boolean() }),
+  z.object({ type: z.literal('deadline'), deadline: deadlineSchema }),
+  /** The states that can be gone back to, all of them; one that is gone was dropped to keep within the session's limit. */
+  z.object({ type: z.literal('saves'), saves: z.array(savedStateSchema) }),
+  /** Both hosts are as they were when this step began; what a page knew of steps, values and commands is replaced by this. */
+  z.object({
+    type: z.literal('rewound'),
+    stepId: z.string(),
+    steps: z.record(z.string(), stepStateSchema),
+    values: z.record(z.string(), z.string()),
+    ran: z.array(z.string()),
+  }),
   /** The attached terminal's bytes before `offset` are no longer kept; output goes on from there. */
   z.object({ type: z.literal('gap'), terminal: terminalId, offset }),
   z.object({ type: z.literal('ended'), reason: endReasonSchema }),
@@ -134,8 +183,26 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
 
-/** `GET /api/session` and `POST /api/session`. */
-export const sessionReplySchema = z.object({ session: sessionInfoSchema.nullable() });
+/** A learner's place in the queue for a pair. Asking `GET /api/session` keeps it; who does not ask for a minute loses it. */
+export const queuePlaceSchema = z.object({
+  lessonId: z.string(),
+  /** 1 is next. */
+  place: z.number().int().positive(),
+  /** Milliseconds until a pair is free, estimated from the sessions that run; null when nothing is known yet. */
+  estimateMs: z.number().int().nonnegative().nullable(),
+});
+export type QueuePlace = z.infer<typeof queuePlaceSchema>;
+
+/**
+ * `GET /api/session`, `POST /api/session` (a pair for a lesson, or a place in the queue), `POST /api/session/reset` (a fresh
+ * pair for the same lesson, the old one ends) and `POST /api/session/extend` (a later end).
+ */
+export const sessionReplySchema = z.object({
+  session: sessionInfoSchema.nullable(),
+  /** Never beside a session. */
+  queue: queuePlaceSchema.nullable(),
+});
+export type SessionReply = z.infer<typeof sessionReplySchema>;
 /** `POST /api/session`: which lesson the pair is for. */
 export const sessionRequestSchema = z.object({ lessonId: z.string().min(1).max(100) });
 /** `POST /api/session/ticket`: opens one WebSocket within 30 s as `/api/session/socket?ticket=…`. */
@@ -149,6 +216,8 @@ export const labInfoSchema = z.object({
   acceleratorReason: z.string(),
   /** Versions inside of the hosts, such as `criu: 4.1.1`. */
   versions: z.record(z.string(), z.string()),
+  /** Why this machine cannot run any pair, such as too little memory; absent when it can. */
+  cannotRun: wireErrorSchema.optional(),
 });
 export type LabInfo = z.infer<typeof labInfoSchema>;
 

@@ -136,6 +136,8 @@ export class Session {
       steps: Object.fromEntries(this.steps),
       values: this.values,
       ran: [...this.ran],
+      deadline: { ...sessionInfo(this.spec), idleEndsAtMs: null },
+      saves: [],
     });
     for (const terminal of this.terminals) {
       client.send({ type: 'prompt', terminal: terminal.id, idle: terminal.idle });
@@ -200,6 +202,11 @@ export class Session {
         this.touch();
         void this.check(this.step(message.stepId));
         break;
+      case 'here':
+        this.touch();
+        break;
+      case 'rewind':
+        throw new LabError('no-saved-state', 'There is no saved state of this step.');
     }
   }
 
