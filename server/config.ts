@@ -26,6 +26,12 @@ const configSchema = z.strictObject({
     .url()
     .optional()
     .describe('Origin that browsers use when it is not http://localhost:<port>, for example behind a proxy'),
+  trustedProxies: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Proxies before this server whose X-Forwarded-For is believed'),
   cacheDir: z
     .string()
     .default(() => xdg('XDG_CACHE_HOME', '.cache'))
@@ -43,8 +49,8 @@ const configSchema = z.strictObject({
     .number()
     .int()
     .min(1)
-    .default(8)
-    .describe('Sessions at the same time; each is two virtual machines'),
+    .default(500)
+    .describe('Pairs at the same time, however many more the machine would hold'),
   poolSize: z.coerce
     .number()
     .int()

@@ -14,7 +14,7 @@ import { currentArtifacts, formatDuration, prepareImage, prepareLab } from './se
 import { runTests } from './setup/test-run';
 import { listArtifacts, pruneArtifacts, type CacheEntry } from './store/artifacts';
 import { tryLock } from './store/lock';
-import { templatesInUse } from './store/sessions';
+import { templatesInUse } from './store/sandboxes';
 import { readTemplate } from './template/template';
 
 const stopping = new AbortController();

@@ -1,12 +1,13 @@
 /** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
 import { createHash, randomBytes } from 'node:crypto';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { Hono, type Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
 import { LabError, type ErrorCode } from '../protocol/errors';
-import { parseMessage, sessionRequestSchema, type LabInfo } from '../protocol/messages';
-import { sessionInfo } from '../store/sessions';
+import { parseMessage, sessionRequestSchema, type LabInfo, type SessionReply } from '../protocol/messages';
+import { sessionInfo, type Lease } from '../store/leases';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
 
@@ -23,6 +24,8 @@ const statusOf: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   'session-exists': 409,
   'no-capacity': 503,
   lost: 503,
+  'cannot-run': 503,
+  'too-many-sessions': 429,
 };
 
 /** What is stored and compared of a learner's cookie, so that session files give nobody's cookie away. */
@@ -35,22 +38,34 @@ export interface ApiOptions {
   lessonIds: ReadonlySet<string>;
   /** Exact origins whose pages may change anything. */
   origins: ReadonlySet<string>;
+  /** Proxies before this server, each of which adds the address it was asked from to `X-Forwarded-For`. */
+  trustedProxies: number;
   log: Logger;
 }
 
-export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: ApiOptions) {
+export function createApi(options: ApiOptions) {
+  const { sessions, tickets, lab, lessonIds, origins, trustedProxies, log } = options;
   const api = new Hono().basePath('/api');
 
   const owner = (context: Context): string | undefined => {
     const cookie = getCookie(context, cookieName);
     return cookie === undefined ? undefined : hashOwner(cookie);
   };
-  const mySession = async (context: Context) => {
+  const requireOwner = (context: Context): string => {
     const mine = owner(context);
-    const spec = mine === undefined ? undefined : await sessions.find(mine);
-    if (!spec)
-      throw new LabError('no-session', 'You have no running session.', { hint: 'Start your two hosts.' });
-    return spec;
+    if (mine === undefined) throw noSession(undefined);
+    return mine;
+  };
+  const mySession = async (context: Context): Promise<Lease> => {
+    const mine = requireOwner(context);
+    const lease = await sessions.find(mine);
+    if (!lease) throw noSession(sessions.lastEnd(mine));
+    return lease;
+  };
+  const addressOf = (context: Context): string => {
+    const forwarded = context.req.header('x-forwarded-for')?.split(',') ?? [];
+    const told = trustedProxies > 0 ? forwarded.at(-trustedProxies)?.trim() : undefined;
+    return told ?? getConnInfo(context).remote.address ?? 'unknown';
   };
 
   api.use(async (context, next) => {
@@ -71,12 +86,16 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
   });
 
   api.get('/health', (context) => context.json({ ok: true }));
-  api.get('/lab', (context) => context.json(lab));
+  api.get('/lab', (context) => {
+    const cannotRun = sessions.cannotRun()?.toWire();
+    return context.json({ ...lab, ...(cannotRun ? { cannotRun } : {}) } satisfies LabInfo);
+  });
 
   api.get('/session', async (context) => {
     const mine = owner(context);
-    const spec = mine === undefined ? undefined : await sessions.find(mine);
-    return context.json({ session: spec ? sessionInfo(spec) : null, queue: null });
+    const reply: SessionReply =
+      mine === undefined ? { session: null, queue: null } : await sessions.ask(mine);
+    return context.json(reply);
   });
 
   api.post('/session', async (context) => {
@@ -93,13 +112,23 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
         maxAge: cookieLifeS,
       });
     }
-    const spec = await sessions.obtain(hashOwner(cookie), lessonId);
-    return context.json({ session: sessionInfo(spec), queue: null });
+    const reply = await sessions.obtain(hashOwner(cookie), addressOf(context), lessonId);
+    return context.json(reply, reply.session ? 200 : 202);
+  });
+
+  api.post('/session/reset', async (context) => {
+    const lease = await sessions.reset((await mySession(context)).ownerHash);
+    return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
+  });
+
+  api.post('/session/extend', async (context) => {
+    const lease = await sessions.extend((await mySession(context)).ownerHash);
+    return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
   api.delete('/session', async (context) => {
-    const spec = await mySession(context);
-    await sessions.end(spec.id, 'by-learner');
+    const mine = requireOwner(context);
+    if (!(await sessions.leave(mine))) throw noSession(sessions.lastEnd(mine));
     return context.body(null, 204);
   });
 
@@ -119,3 +148,6 @@ export function createApi({ sessions, tickets, lab, lessonIds, origins, log }: A
   });
   return api;
 }
+
+const noSession = (why: string | undefined): LabError =>
+  new LabError('no-session', why ?? 'You have no running session.', { hint: 'Start your two hosts.' });

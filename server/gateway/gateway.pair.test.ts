@@ -6,9 +6,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
 import { closeCodes, ticketReplySchema } from '../protocol/messages';
-import { sessionDir, sessionFiles } from '../store/sessions';
+import { sandboxDir, sandboxFiles } from '../store/sandboxes';
 import { Learner } from './learner';
-import { processesOf, sessionsOf } from './remains';
+import { processesOf, sandboxesOf } from './remains';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
@@ -205,14 +205,14 @@ describe('a session', () => {
     );
     expect(pair.error).toMatchObject({ code: 'lost' });
     await learner.request('DELETE', '/session');
-    expect(sessionsOf(lab.stateDir)).toEqual([]);
+    expect(sandboxesOf(lab.stateDir)).toEqual([]);
     const { id } = await learner.startSession(lessonId);
     expect(id).not.toBe(sessionId);
     sessionId = id;
   });
 
   test('leaves nothing behind when its runner is killed', async () => {
-    const pid = Number(await readFile(sessionFiles(sessionDir(lab.stateDir, sessionId)).pid, 'utf8'));
+    const pid = Number(await readFile(sandboxFiles(sandboxDir(lab.stateDir, sessionId)).pid, 'utf8'));
     await eventually(
       () => processesOf(lab.stateDir).filter((line) => line.includes('qemu-system')).length === 2,
       30_000,
@@ -220,7 +220,7 @@ describe('a session', () => {
     process.kill(pid, 'SIGKILL');
     expect(await eventually(() => processesOf(lab.stateDir).length === 0, 10_000)).toBe(true);
     await lab.restartGateway();
-    expect(sessionsOf(lab.stateDir)).toEqual([]);
+    expect(sandboxesOf(lab.stateDir)).toEqual([]);
   });
 });
 
@@ -234,7 +234,7 @@ test('a session ends by itself when nobody uses it, and leaves nothing behind', 
     expect(reason).toBe('idle');
     expect(
       await eventually(
-        () => sessionsOf(lab.stateDir).length === 0 && processesOf(lab.stateDir).length === 0,
+        () => sandboxesOf(lab.stateDir).length === 0 && processesOf(lab.stateDir).length === 0,
         20_000,
       ),
     ).toBe(true);

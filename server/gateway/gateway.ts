@@ -10,9 +10,10 @@ import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import { labInfoSchema, type EndReason, type LabInfo } from '../protocol/messages';
 import { LocalProvider } from '../providers/local';
-import { checkStateDir } from '../store/sessions';
+import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
-import { sessionIdLength, Sessions } from './sessions';
+import { startOperations } from './operations';
+import { Sessions } from './sessions';
 import { proxySocket, socketPath } from './socket-proxy';
 import { Tickets } from './tickets';
 
@@ -29,6 +30,8 @@ export interface GatewayOptions {
 
 export interface Gateway {
   url: string;
+  /** Metrics, health, readiness: for this machine alone. */
+  operationsUrl: string;
   /**
    * Closes the door.
    * @param reason told to the pages of all sessions, which end; undefined leaves them running for the next server
@@ -39,10 +42,15 @@ export interface Gateway {
 /** @throws LabError `port-in-use`, `bad-config`, `bad-lesson` */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, lab, lessonsDir, log } = options;
-  checkStateDir(config.stateDir, sessionIdLength);
+  checkStateDir(config.stateDir);
   const lessonIds = new Set((await listLessons(lessonsDir)).map((lesson) => lesson.id));
   const provider = new LocalProvider(config.stateDir, options.runnerProgram);
-  const sources = { lessonsDir, templateDir: lab.templateDir, accelerator: lab.accelerator };
+  const sources = {
+    lessonsDir,
+    baseTemplateDir: lab.templateDir,
+    lessonTemplateDirs: new Map<string, string>(),
+    accelerator: lab.accelerator,
+  };
   const sessions = new Sessions(config, sources, provider, log);
   const tickets = new Tickets();
   const origins = new Set<string>();
@@ -52,7 +60,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // All that answers is there before the port is: a request without its listener would never be answered.
   await Promise.all([site?.prepare(), sessions.start()]);
   const api = getRequestListener(
-    createApi({ sessions, tickets, lab: labInfoSchema.parse(lab), lessonIds, origins, log }).fetch,
+    createApi({
+      sessions,
+      tickets,
+      lab: labInfoSchema.parse(lab),
+      lessonIds,
+      origins,
+      trustedProxies: config.trustedProxies,
+      log,
+    }).fetch,
   );
   const page = site?.getRequestHandler();
   server.on('request', (request, response) => {
@@ -68,7 +84,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       socket.destroy();
     }
   });
+  let operations: Awaited<ReturnType<typeof startOperations>>;
   try {
+    operations = await startOperations(config.metricsPort, sessions);
     await listen(server, config);
   } catch (error) {
     await sessions.stop(undefined);
@@ -79,12 +97,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const url = config.publicOrigin ?? `http://localhost:${port}`;
   origins.add(new URL(url).origin);
   if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
-  log.info({ url }, 'gateway listens');
+  log.info({ url, operations: operations.url }, 'gateway listens');
 
   return {
     url,
+    operationsUrl: operations.url,
     async stop(reason) {
       server.close();
+      operations.server.close();
+      operations.server.closeAllConnections();
       await sessions.stop(reason);
       server.closeAllConnections();
       await site?.close();

@@ -24,10 +24,10 @@ export const processesOf = (stateDir: string): string[] =>
 export const processIdsOf = (stateDir: string, program: string): number[] =>
   commandLines(stateDir).flatMap(({ pid, words }) => (words[0] === program ? [pid] : []));
 
-/** Directories of sessions: overlays, sockets and logs are in them. */
-export function sessionsOf(stateDir: string): string[] {
+/** Directories of sandboxes: overlays, sockets and logs are in them. */
+export function sandboxesOf(stateDir: string): string[] {
   try {
-    return readdirSync(join(stateDir, 'sessions'));
+    return readdirSync(join(stateDir, 'sandboxes'));
   } catch {
     return [];
   }

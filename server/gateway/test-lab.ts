@@ -14,6 +14,8 @@ export const labSetUpTimeoutMs = 3_600_000;
 
 export interface TestLab {
   readonly url: string;
+  /** Metrics and readiness. */
+  operationsUrl(): string;
   readonly stateDir: string;
   readonly accelerator: Accelerator;
   /** Closes the gateway and opens another on the same port; the runners are left alone. */
@@ -26,7 +28,8 @@ export interface TestLab {
 export async function startTestLab(overrides: Partial<Config> = {}): Promise<TestLab> {
   // Short, because of the length of Unix sockets' paths.
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
-  const config = { ...readConfig(), port: 0, stateDir, ...overrides };
+  // Without a pool, a test knows what runs: the pairs that it asked for.
+  const config = { ...readConfig(), port: 0, metricsPort: 0, poolSize: 0, stateDir, ...overrides };
   const lab = await prepareLab(config, root, new AbortController().signal);
   const open = (port: number): Promise<Gateway> =>
     startGateway({
@@ -41,6 +44,7 @@ export async function startTestLab(overrides: Partial<Config> = {}): Promise<Tes
   const { url } = gateway;
   return {
     url,
+    operationsUrl: () => gateway.operationsUrl,
     stateDir,
     accelerator: lab.accelerator,
     async restartGateway() {

@@ -5,28 +5,29 @@ import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabError } from '../protocol/errors';
-import type { EndReason } from '../protocol/messages';
 import {
-  listSessionIds,
-  readSession,
-  removeSession,
-  sessionDir,
-  sessionFiles,
-  writeSession,
-  type SessionSpec,
-} from '../store/sessions';
-import type { SandboxProvider } from './provider';
+  listSandboxIds,
+  readSandbox,
+  removeSandbox,
+  sandboxDir,
+  sandboxFiles,
+  writeSandbox,
+  type SandboxSpec,
+} from '../store/sandboxes';
+import { endReasonSchema, type EndReason } from '../protocol/messages';
+import type { EndedSandbox, SandboxList, SandboxProvider } from './provider';
 
 /** Node starts in 0.1 to 0.5 s; on a machine full of guests under TCG it took 4 s. */
 const launchTimeoutMs = 30_000;
 /** A runner ends its two machines in well under a second; after this it is killed, and they die with it. */
 const stopTimeoutMs = 10_000;
+/** Enough for a stack trace or a few lines of JSON. */
+const lastWordsBytes = 2000;
 
 export class LocalProvider implements SandboxProvider {
-  /** Sessions whose runner is being started: not there yet, and not left over either. */
+  /** Sandboxes whose runner is being started: not there yet, and not left over either. */
   private readonly launching = new Set<string>();
 
   /**
@@ -37,12 +38,12 @@ export class LocalProvider implements SandboxProvider {
     private readonly runnerProgram: string,
   ) {}
 
-  async launch(spec: SessionSpec): Promise<void> {
+  async launch(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
     if (await this.answers(spec.id)) return;
     this.launching.add(spec.id);
     try {
-      const directory = await writeSession(this.stateDir, spec);
-      const log = openSync(join(directory, 'runner.err'), 'a');
+      const directory = await writeSandbox(this.stateDir, spec);
+      const log = openSync(sandboxFiles(directory).log, 'a');
       // Detached: the runner outlives the gateway.
       const child = spawn(process.execPath, [this.runnerProgram, directory], {
         cwd: '/',
@@ -56,13 +57,14 @@ export class LocalProvider implements SandboxProvider {
       child.once('exit', (code) => (failure = `it ended with code ${code ?? 'none'}`));
       const deadline = Date.now() + launchTimeoutMs;
       while (!(await this.answers(spec.id))) {
-        if (failure !== undefined || Date.now() > deadline) {
-          const output = await readFile(join(directory, 'runner.err'), 'utf8').catch(() => '');
+        if (failure !== undefined || Date.now() > deadline || signal?.aborted) {
+          const output = await lastWords(directory);
           child.kill('SIGKILL');
-          await removeSession(directory);
-          throw new LabError('lost', `The session's runner did not start: ${failure ?? 'no answer'}.`, {
+          await removeSandbox(directory);
+          if (signal?.aborted) throw new LabError('cancelled', 'The launch of a pair was cancelled.');
+          throw new LabError('lost', `The pair’s runner did not start: ${failure ?? 'no answer'}.`, {
             hint: 'Try again; if it stays so, look at the server’s log.',
-            cause: new Error(output.trim()),
+            cause: new Error(output),
           });
         }
         await sleep(25);
@@ -72,51 +74,61 @@ export class LocalProvider implements SandboxProvider {
     }
   }
 
-  async connect(sessionId: string): Promise<Socket> {
-    const socket = connect(this.socketPath(sessionId));
+  async connect(sandboxId: string): Promise<Socket> {
+    const socket = connect(this.socketPath(sandboxId));
     try {
       await once(socket, 'connect');
       return socket;
     } catch (cause) {
       socket.destroy();
-      throw new LabError('lost', 'The session is gone: its runner has ended.', {
+      throw new LabError('lost', 'The pair is gone: its runner has ended.', {
         hint: 'Start a new pair.',
         cause,
       });
     }
   }
 
-  async stop(sessionId: string, reason: EndReason): Promise<void> {
-    const directory = sessionDir(this.stateDir, sessionId);
-    const pid = await this.runnerPid(sessionId);
-    await post(this.socketPath(sessionId), `/stop?reason=${reason}`, stopTimeoutMs).catch(() => undefined);
+  async stop(sandboxId: string, reason: EndReason): Promise<void> {
+    const directory = sandboxDir(this.stateDir, sandboxId);
+    const pid = await this.runnerPid(sandboxId);
+    await post(this.socketPath(sandboxId), '/stop', { reason }).catch(() => undefined);
     if (pid !== undefined) {
       const deadline = Date.now() + stopTimeoutMs;
-      while ((await this.runnerPid(sessionId, pid)) !== undefined && Date.now() < deadline) await sleep(25);
-      if ((await this.runnerPid(sessionId, pid)) !== undefined) process.kill(pid, 'SIGKILL');
+      while ((await this.runnerPid(sandboxId, pid)) !== undefined && Date.now() < deadline) await sleep(25);
+      if ((await this.runnerPid(sandboxId, pid)) !== undefined) process.kill(pid, 'SIGKILL');
     }
-    await removeSession(directory);
+    await removeSandbox(directory);
   }
 
-  async list(): Promise<SessionSpec[]> {
-    const alive: SessionSpec[] = [];
-    for (const id of await listSessionIds(this.stateDir)) {
+  async list(): Promise<SandboxList> {
+    const running: SandboxSpec[] = [];
+    const ended: EndedSandbox[] = [];
+    for (const id of await listSandboxIds(this.stateDir)) {
       if (this.launching.has(id)) continue;
-      const directory = sessionDir(this.stateDir, id);
-      const spec = await readSession(directory).catch(() => undefined);
-      if (spec && (await this.answers(id))) alive.push(spec);
-      else await this.stop(id, 'host-lost');
+      const directory = sandboxDir(this.stateDir, id);
+      const spec = await readSandbox(directory).catch(() => undefined);
+      if (spec && (await this.answers(id))) {
+        running.push(spec);
+        continue;
+      }
+      const said = await readFile(sandboxFiles(directory).ended, 'utf8').catch(() => undefined);
+      ended.push({
+        id,
+        reason: endReasonSchema.safeParse(said).data,
+        lastWords: await lastWords(directory),
+      });
+      await this.stop(id, 'host-lost');
     }
-    return alive;
+    return { running, ended };
   }
 
-  private socketPath(sessionId: string): string {
-    return sessionFiles(sessionDir(this.stateDir, sessionId)).socket;
+  private socketPath(sandboxId: string): string {
+    return sandboxFiles(sandboxDir(this.stateDir, sandboxId)).socket;
   }
 
-  private async answers(sessionId: string): Promise<boolean> {
+  private async answers(sandboxId: string): Promise<boolean> {
     try {
-      (await this.connect(sessionId)).destroy();
+      (await this.connect(sandboxId)).destroy();
       return true;
     } catch {
       return false;
@@ -124,13 +136,13 @@ export class LocalProvider implements SandboxProvider {
   }
 
   /**
-   * The runner's process id while that process is this session's runner: ids are reused, command lines tell.
+   * The runner's process id while that process is this sandbox's runner: ids are reused, command lines tell.
    * @param known an id read before, for when the file is gone already
    */
-  private async runnerPid(sessionId: string, known?: number): Promise<number | undefined> {
-    const directory = sessionDir(this.stateDir, sessionId);
+  private async runnerPid(sandboxId: string, known?: number): Promise<number | undefined> {
+    const directory = sandboxDir(this.stateDir, sandboxId);
     try {
-      const pid = known ?? Number(await readFile(sessionFiles(directory).pid, 'utf8'));
+      const pid = known ?? Number(await readFile(sandboxFiles(directory).pid, 'utf8'));
       const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8');
       return commandLine.split('\0').includes(directory) ? pid : undefined;
     } catch {
@@ -139,10 +151,15 @@ export class LocalProvider implements SandboxProvider {
   }
 }
 
+async function lastWords(directory: string): Promise<string> {
+  const text = await readFile(sandboxFiles(directory).log, 'utf8').catch(() => '');
+  return text.slice(-lastWordsBytes).trim();
+}
+
 /** @throws when the socket does not answer with success in time */
-async function post(socketPath: string, path: string, timeoutMs: number): Promise<void> {
-  const sent = request({ socketPath, path, method: 'POST', signal: AbortSignal.timeout(timeoutMs) });
-  sent.end();
+async function post(socketPath: string, path: string, body: unknown): Promise<void> {
+  const sent = request({ socketPath, path, method: 'POST', signal: AbortSignal.timeout(stopTimeoutMs) });
+  sent.end(JSON.stringify(body));
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   response.resume();
   if (response.statusCode !== 200)

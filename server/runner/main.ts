@@ -1,30 +1,33 @@
 /**
- * The runner: one process for one session. Usage: runner.js SESSION_DIRECTORY
+ * The runner: one process for one pair. Usage: runner.js SANDBOX_DIRECTORY
  *
- * It serves HTTP and WebSocket on the Unix socket in that directory, to whoever may open it (the directory is 0700):
+ * It serves HTTP and WebSocket on the Unix socket in that directory, to whoever may open it (the directory is 0700).
+ * Bodies are those of protocol/runner.ts:
  *
- *     GET  /status   the session's spec
- *     POST /lease    the gateway wants this session to go on
- *     POST /stop     ends the session; answers when nothing is left of it
- *     GET  /socket   WebSocket of one page (see protocol/messages.ts)
+ *     GET  /status    how the pair is
+ *     PUT  /session   gives the pair to a session, or changes that session's deadline
+ *     POST /lease     the gateway wants this sandbox to go on; answers as /status
+ *     POST /stop      ends the sandbox; answers when nothing of it runs
+ *     GET  /socket    WebSocket of one page (see protocol/messages.ts)
  */
-import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import pino from 'pino';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
-import { loadLesson } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import { decodeFrame, encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
 import {
   clientMessageSchema,
   closeCodes,
-  endReasonSchema,
   parseMessage,
   protocolName,
   type EndReason,
   type ServerMessage,
 } from '../protocol/messages';
-import { readSession, removeSession, sessionFiles } from '../store/sessions';
+import { assignmentSchema, stopRequestSchema } from '../protocol/runner';
+import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { Session, type Client } from './session';
 
 /** Pages of one session at the same time. */
@@ -35,10 +38,11 @@ const maxUnsentBytes = 4 * 1024 * 1024;
 const pingIntervalMs = 15_000;
 
 const directory = process.argv[2];
-if (!directory) throw new Error('usage: runner.js SESSION_DIRECTORY');
-const files = sessionFiles(directory);
-const spec = await readSession(directory);
-const log = pino({ base: { session: spec.id } }, pino.destination({ dest: files.log, sync: true }));
+if (!directory) throw new Error('usage: runner.js SANDBOX_DIRECTORY');
+const files = sandboxFiles(directory);
+const spec = await readSandbox(directory);
+// Standard output is the sandbox's log file. Synchronous: a process that ends must not have lines left to write.
+const log = pino({ base: { sandbox: spec.id } }, pino.destination({ dest: 1, sync: true }));
 
 process.on('uncaughtException', (error) => {
   log.fatal({ err: error }, 'uncaught');
@@ -48,15 +52,9 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => void session.end('server-stopped'));
 }
 
-const session = new Session(
-  spec,
-  directory,
-  await loadLesson(spec.lessonsDir, spec.lessonId),
-  log,
-  (reason) => {
-    void leave(reason);
-  },
-);
+const session = new Session(spec, files.run, log, (reason) => {
+  void leave(reason);
+});
 
 const sockets = new WebSocketServer({
   noServer: true,
@@ -66,23 +64,7 @@ const sockets = new WebSocketServer({
 });
 
 const server = createServer((request, response) => {
-  const answer = (status: number, body: unknown) => {
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  };
-  const url = new URL(request.url ?? '/', 'http://runner');
-  if (request.method === 'GET' && url.pathname === '/status') {
-    answer(200, spec);
-  } else if (request.method === 'POST' && url.pathname === '/lease') {
-    session.renewLease();
-    answer(200, {});
-  } else if (request.method === 'POST' && url.pathname === '/stop') {
-    const reason = endReasonSchema.catch('server-stopped').parse(url.searchParams.get('reason'));
-    void session.end(reason).then(() => {
-      answer(200, {});
-    });
-  } else {
-    answer(404, { error: new LabError('bad-message', 'No such request.').toWire() });
-  }
+  void answer(request, response);
 });
 server.on('upgrade', (request, socket, head) => {
   if (sockets.clients.size >= maxConnections) {
@@ -94,7 +76,38 @@ server.on('upgrade', (request, socket, head) => {
 server.listen(files.socket);
 await writeFile(files.pid, String(process.pid));
 log.info({ pid: process.pid }, 'runner listens');
-await session.start();
+session.start();
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const reply = (status: number, body: unknown) => {
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  };
+  try {
+    switch (`${request.method ?? ''} ${request.url ?? ''}`) {
+      case 'GET /status':
+        reply(200, await session.report());
+        break;
+      case 'PUT /session':
+        await session.assign(parseMessage(assignmentSchema, await text(request)));
+        reply(200, {});
+        break;
+      case 'POST /lease':
+        session.renewLease();
+        reply(200, await session.report());
+        break;
+      case 'POST /stop':
+        await session.end(parseMessage(stopRequestSchema, await text(request)).reason);
+        reply(200, {});
+        break;
+      default:
+        reply(404, { error: new LabError('bad-message', 'No such request.').toWire() });
+    }
+  } catch (error) {
+    const failure = LabError.from(error, 'The runner could not do that');
+    log.warn({ err: failure, url: request.url }, 'request failed');
+    reply(400, { error: failure.toWire() });
+  }
+}
 
 function serve(socket: WebSocket): void {
   const send = (data: string | Uint8Array) => {
@@ -114,7 +127,13 @@ function serve(socket: WebSocket): void {
       },
     }),
   };
-  const connection = session.connect(client);
+  let connection: ReturnType<Session['connect']>;
+  try {
+    connection = session.connect(client);
+  } catch (error) {
+    socket.close(closeCodes.badMessage, LabError.from(error, 'Not connected').code);
+    return;
+  }
   let answered = true;
   const pings = setInterval(() => {
     if (!answered) socket.terminate();
@@ -154,11 +173,17 @@ function asBytes(data: RawData): Buffer {
   return Buffer.isBuffer(data) ? data : Buffer.from(data);
 }
 
+/** What the pair wrote is gone with it; the log and the reason stay for the gateway, which removes the directory. */
 async function leave(reason: EndReason): Promise<void> {
   for (const socket of sockets.clients) socket.close(closeCodes.sessionEnded, reason);
-  await removeSession(directory as string);
   server.close();
   server.closeIdleConnections();
+  await writeFile(files.ended, reason);
+  const kept = new Set([files.log, files.pid, files.ended]);
+  for (const name of await readdir(files.run)) {
+    const path = join(files.run, name);
+    if (!kept.has(path)) await rm(path, { recursive: true, force: true });
+  }
   // Pages that do not answer the close, and requests under way, get this long.
   setTimeout(() => process.exit(0), 1000);
 }

@@ -11,6 +11,13 @@ import { readTemplate, templateShape } from '../template/template';
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
 
+/** Both hosts as they were at one instant, on disk. */
+export interface SavedPair {
+  /** What it occupies on disk. */
+  readonly bytes: number;
+  remove(): Promise<void>;
+}
+
 export class Pair {
   private constructor(
     private readonly machines: readonly Machine[],
@@ -21,12 +28,13 @@ export class Pair {
    * Clones the template and waits until both hosts take commands with the right clock.
    * @param directory of the session: overlays, sockets and logs go there
    * @param onPhase told as each phase begins
-   * @throws LabError `qemu-failed`, `host-unreachable`, `artifact-damaged`; nothing is left running then
+   * @throws LabError `qemu-failed`, `host-unreachable`, `artifact-damaged`, `cancelled`; nothing is left running then
    */
   static async clone(
     directory: string,
     templateDir: string,
     onPhase: (phase: PairPhase) => void,
+    signal: AbortSignal,
   ): Promise<Pair> {
     const template = await readTemplate(templateDir);
     const channel = (host: HostName) => new ControlChannel(directory, host, template.imageDir);
@@ -46,7 +54,10 @@ export class Pair {
       started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
       channels,
     );
+    const onAbort = () => void pair.destroy();
+    signal.addEventListener('abort', onAbort);
     try {
+      if (signal.aborted) throw new LabError('cancelled', 'The pair is not wanted any more.');
       for (const result of started) if (result.status === 'rejected') throw result.reason;
       onPhase('resuming');
       await Promise.all(pair.machines.map((machine) => machine.resume()));
@@ -58,7 +69,24 @@ export class Pair {
     } catch (error) {
       await pair.destroy();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Process ids of both machines. */
+  get pids(): number[] {
+    return this.machines.map((machine) => machine.pid);
+  }
+
+  /** @throws LabError `no-saved-state` */
+  save(into: string): Promise<SavedPair> {
+    return Promise.reject(new LabError('no-saved-state', `Nothing was saved in ${into}.`));
+  }
+
+  /** @throws LabError `no-saved-state` */
+  rewind(saved: SavedPair | undefined): Promise<void> {
+    return Promise.reject(new LabError('no-saved-state', `${saved?.bytes ?? 0}`));
   }
 
   channel(host: HostName): ControlChannel {

@@ -1,24 +1,30 @@
 /**
- * One session: its pair, terminals, step checks and deadlines, and the clients connected to it. It ends exactly once.
+ * One pair and everything around it: its terminals, the learner's place in the lesson, deadlines, and the clients connected
+ * to it. It begins in the pool, belonging to nobody; is assigned to one session once; and ends exactly once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { fillValues } from '../lessons/fill';
-import type { Block, Lesson, Step } from '../lessons/lesson';
+import type { Block, Step } from '../lessons/lesson';
+import { loadLesson } from '../lessons/load';
 import { LabError, type WireError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
 import type {
   ClientMessage,
+  Deadline,
   EndReason,
   PairPhase,
   PairStatus,
   ServerMessage,
-  StepState,
   TerminalInfo,
 } from '../protocol/messages';
-import { sessionInfo, type SessionSpec } from '../store/sessions';
+import type { Assignment, RunnerStatus } from '../protocol/runner';
+import type { SandboxSpec } from '../store/sandboxes';
 import { Pair } from './pair';
+import { Progress } from './progress';
+import { History } from './history';
 import { Terminal, type Attachment, type Viewer } from './terminal';
+import { usageOf } from './usage';
 
 /** A way to reach one connected page. */
 export interface Client {
@@ -32,8 +38,12 @@ interface Connection {
   attachments: Map<string, Attachment>;
 }
 
-/** A check takes 0.2 to 3 s under TCG; one that hangs must not hold up the others for long. */
-const checkTimeoutMs = 60_000;
+/** Whose the pair is, from the moment of the assignment on. */
+interface Tenancy {
+  assignment: Assignment;
+  progress: Progress;
+}
+
 /** Checks repeat this often after activity, for states that a command leaves behind it (a web application that starts). */
 const checkIntervalMs = 3_000;
 /** After this long without activity nothing on the hosts changes by itself that a lesson waits for. */
@@ -46,34 +56,33 @@ const rememberedRuns = 500;
 export class Session {
   private readonly connections = new Set<Connection>();
   private readonly terminals: Terminal[];
-  private readonly steps: Map<string, StepState>;
-  private readonly ran = new Set<string>();
   private readonly runResults = new Map<string, Extract<ServerMessage, { type: 'run' }>>();
   private readonly startedAt = Date.now();
   private readonly ending = new AbortController();
-  private values: Record<string, string> = {};
+  private readonly history: History;
+  private tenancy: Tenancy | undefined;
   private status: PairStatus = { phase: 'cloning', elapsedMs: 0 };
   private pair: Pair | undefined;
+  private readyMs: number | null = null;
   private lastActivityMs = Date.now();
+  private lastConnectedMs = Date.now();
   private lastLeaseMs = Date.now();
   private lostAtMs: number | undefined;
-  private checking: Promise<void> | undefined;
-  private checkWanted = false;
+  private warnedOfIdle = false;
+  private starting: Promise<void> = Promise.resolve();
   private endedWith: EndReason | undefined;
 
   /**
+   * @param directory where everything goes that the pair makes
    * @param onEnd called once, after everything that belongs to the session is gone
    */
   constructor(
-    private readonly spec: SessionSpec,
+    private readonly spec: SandboxSpec,
     private readonly directory: string,
-    private readonly lesson: Lesson,
     private readonly log: Logger,
     private readonly onEnd: (reason: EndReason) => void,
   ) {
-    this.steps = new Map(
-      lesson.steps.map((step) => [step.id, { state: 'open', message: '', checkedAtMs: null }]),
-    );
+    this.history = new History(directory, spec.savedStatesMiB * 1024 * 1024, log);
     this.terminals = hostNames.map((host, channel) => {
       const terminal: Terminal = new Terminal(
         host,
@@ -81,7 +90,7 @@ export class Session {
         channel,
         {
           onMark: (mark) => {
-            if (mark.kind === 'prompt') this.wantCheck();
+            if (mark.kind === 'prompt') this.onPrompt();
             if (mark.kind !== 'command-end') {
               this.broadcast({ type: 'prompt', terminal: terminal.id, idle: terminal.idle });
             }
@@ -95,37 +104,74 @@ export class Session {
   }
 
   /** Makes the pair and opens the terminals; failures are told to the clients, not thrown. */
-  async start(): Promise<void> {
+  start(): void {
     void this.watchDeadlines();
-    try {
-      const pair = await Pair.clone(this.directory, this.spec.templateDir, (phase) => {
-        this.setPhase(phase);
-      });
-      if (this.ending.signal.aborted) {
-        await pair.destroy();
-        return;
-      }
-      this.pair = pair;
-      for (const terminal of this.terminals) terminal.open(pair.channel(terminal.host).attachCommand());
-      this.setPhase('ready');
-      void this.watchHosts(pair);
-      void this.repeatChecks();
-    } catch (error) {
-      this.fail(LabError.from(error, 'The pair could not be started'));
-    }
+    this.starting = this.startPair();
   }
 
+  /**
+   * Gives the pair to a session, or changes the deadline of the session that has it.
+   * @throws LabError `session-exists` when it is another's, `bad-lesson`
+   */
+  async assign(assignment: Assignment): Promise<void> {
+    if (this.tenancy) {
+      if (this.tenancy.assignment.lessonId !== assignment.lessonId) {
+        throw new LabError('session-exists', 'This pair has been assigned to another lesson.');
+      }
+      this.tenancy.assignment = assignment;
+      this.broadcast({ type: 'deadline', deadline: this.deadline(this.tenancy) });
+      return;
+    }
+    const lesson = await loadLesson(this.spec.lessonsDir, assignment.lessonId);
+    const runOnHost = (host: HostName, script: string, timeoutMs: number) => {
+      if (!this.pair || this.status.phase !== 'ready') {
+        throw new LabError('not-ready', 'The hosts are not ready.');
+      }
+      return this.pair.channel(host).run(script, { timeoutMs, signal: this.ending.signal });
+    };
+    const progress = new Progress(lesson, runOnHost, {
+      onStep: (stepId, step) => {
+        this.broadcast({ type: 'step', stepId, step });
+      },
+      onPassed: (step) => {
+        this.log.info({ step: step.id }, 'step passed');
+        void this.save(progress, step);
+      },
+      onValues: (values) => {
+        this.broadcast({ type: 'values', values });
+      },
+    });
+    this.tenancy = { assignment, progress };
+    this.lastActivityMs = this.lastConnectedMs = Date.now();
+    this.log.info({ lesson: assignment.lessonId }, 'assigned');
+    if (this.status.phase === 'ready') progress.wantCheck();
+  }
+
+  async report(): Promise<RunnerStatus> {
+    const usage = await usageOf(this.pair?.pids ?? []);
+    return {
+      phase: this.status.phase,
+      lessonId: this.tenancy?.assignment.lessonId ?? null,
+      connections: this.connections.size,
+      memoryBytes: usage.memoryBytes,
+      cpuSeconds: usage.cpuSeconds,
+      readyMs: this.readyMs,
+    };
+  }
+
+  /** @throws LabError `no-session` while the pair is nobody's */
   connect(client: Client): {
     receive(message: ClientMessage): void;
     input(channel: number, bytes: Uint8Array): void;
     close(): void;
   } {
+    const tenancy = this.requireTenancy();
     const connection: Connection = { client, attachments: new Map() };
     this.connections.add(connection);
     this.touch();
     client.send({
       type: 'hello',
-      session: sessionInfo(this.spec),
+      session: tenancy.assignment,
       pair: { ...this.status, elapsedMs: this.elapsedMs() },
       terminals: this.terminals.map((terminal): TerminalInfo => ({
         id: terminal.id,
@@ -133,11 +179,9 @@ export class Session {
         channel: terminal.channel,
         offset: terminal.endOffset,
       })),
-      steps: Object.fromEntries(this.steps),
-      values: this.values,
-      ran: [...this.ran],
-      deadline: { ...sessionInfo(this.spec), idleEndsAtMs: null },
-      saves: [],
+      ...copyOf(tenancy.progress),
+      deadline: this.deadline(tenancy),
+      saves: this.history.list(),
     });
     for (const terminal of this.terminals) {
       client.send({ type: 'prompt', terminal: terminal.id, idle: terminal.idle });
@@ -154,6 +198,7 @@ export class Session {
       },
       close: () => {
         this.connections.delete(connection);
+        this.lastConnectedMs = Date.now();
         for (const attachment of connection.attachments.values()) attachment.detach();
       },
     };
@@ -172,11 +217,33 @@ export class Session {
     this.setPhase('ended');
     this.broadcast({ type: 'ended', reason });
     for (const terminal of this.terminals) terminal.close();
+    await this.starting;
     await this.pair?.destroy();
     this.onEnd(reason);
   }
 
+  private async startPair(): Promise<void> {
+    try {
+      const pair = await Pair.clone(
+        this.directory,
+        this.spec.templateDir,
+        (phase) => {
+          this.setPhase(phase);
+        },
+        this.ending.signal,
+      );
+      this.pair = pair;
+      for (const terminal of this.terminals) terminal.open(pair.channel(terminal.host).attachCommand());
+      this.setPhase('ready');
+      void this.watchHosts(pair);
+      void this.repeatChecks();
+    } catch (error) {
+      if (!this.ending.signal.aborted) this.fail(LabError.from(error, 'The pair could not be started'));
+    }
+  }
+
   private receive(connection: Connection, message: ClientMessage): void {
+    const { progress } = this.requireTenancy();
     switch (message.type) {
       case 'attach': {
         const terminal = this.terminal(message.terminal);
@@ -196,21 +263,27 @@ export class Session {
         break;
       case 'run':
         this.touch();
-        this.run(message, connection.client);
+        this.run(message, connection.client, progress);
         break;
-      case 'check':
+      case 'check': {
+        const step = progress.step(message.stepId);
         this.touch();
-        void this.check(this.step(message.stepId));
+        if (this.status.phase === 'ready') void progress.check(step);
         break;
+      }
       case 'here':
         this.touch();
         break;
-      case 'rewind':
-        throw new LabError('no-saved-state', 'There is no saved state of this step.');
+      case 'rewind': {
+        const step = progress.step(message.stepId);
+        this.touch();
+        void this.rewind(progress, step, connection.client);
+        break;
+      }
     }
   }
 
-  private run(message: Extract<ClientMessage, { type: 'run' }>, client: Client): void {
+  private run(message: Extract<ClientMessage, { type: 'run' }>, client: Client, progress: Progress): void {
     const known = this.runResults.get(message.runId);
     if (known) {
       client.send(known);
@@ -219,9 +292,9 @@ export class Session {
     const { runId, stepId, block } = message;
     let result: Extract<ServerMessage, { type: 'run' }>;
     try {
-      const { terminal, text } = this.prepareRun(this.step(stepId).runs[block]);
+      const { terminal, text } = this.prepareRun(progress.step(stepId).runs[block], progress);
       terminal.runCommand(text);
-      this.ran.add(`${stepId}/${block}`);
+      progress.noteRun(stepId, block);
       result = { type: 'run', runId, stepId, block, result: 'typed' };
       this.broadcast(result);
     } catch (error) {
@@ -235,7 +308,7 @@ export class Session {
   }
 
   /** @throws LabError when the block cannot be typed now; nothing was typed then */
-  private prepareRun(block: Block | undefined): { terminal: Terminal; text: string } {
+  private prepareRun(block: Block | undefined, progress: Progress): { terminal: Terminal; text: string } {
     if (!block) throw new LabError('bad-message', 'The lesson has no such command.');
     if (this.status.phase !== 'ready') {
       throw new LabError('not-ready', 'The hosts are not ready yet.', {
@@ -252,8 +325,8 @@ export class Session {
         },
       );
     }
-    const names = this.lesson.values.map((value) => value.name);
-    const filled = fillValues(block.text, names, this.values);
+    const names = progress.lesson.values.map((value) => value.name);
+    const filled = fillValues(block.text, names, progress.values);
     if ('missing' in filled) {
       throw new LabError(
         'value-unknown',
@@ -266,98 +339,113 @@ export class Session {
     return { terminal, text: filled.text };
   }
 
-  private async check(step: Step): Promise<void> {
+  /** Keeps the state in which the step after this one begins. */
+  private async save(progress: Progress, step: Step): Promise<void> {
+    const next = progress.stepAfter(step);
     const pair = this.pair;
-    if (!pair || this.status.phase !== 'ready') return;
-    let passed = true;
-    let message = '';
-    for (const check of step.checks) {
-      const result = await this.onHost(pair, check.host, check.text);
-      message = result.message;
-      if (!result.ok) {
-        passed = false;
-        break;
+    if (!next || !pair || this.status.phase !== 'ready') return;
+    await this.history.save(next.id, pair, progress.values);
+    this.broadcast({ type: 'saves', saves: this.history.list() });
+  }
+
+  /** Goes back to the beginning of a step; a failure is told to who asked. */
+  private async rewind(progress: Progress, step: Step, client: Client): Promise<void> {
+    const pair = this.pair;
+    const begun = Date.now();
+    try {
+      if (!pair || this.status.phase !== 'ready') {
+        throw new LabError('not-ready', 'The hosts are not ready; they cannot go back now.');
+      }
+      const isFirst = step === progress.lesson.steps[0];
+      const target = isFirst ? undefined : this.history.find(step.id);
+      if (!isFirst && !target) {
+        throw new LabError('no-saved-state', `The state in which “${step.title}” began was not kept.`, {
+          hint: 'Go back to an earlier step, or ask for fresh hosts.',
+        });
+      }
+      this.setPhase('rewinding');
+      await this.history.settled();
+      for (const terminal of this.terminals) terminal.close();
+      await pair.rewind(target?.pair);
+      if (this.ending.signal.aborted) return;
+      this.history.forgetAfter(progress.lesson.steps.slice(progress.lesson.steps.indexOf(step) + 1));
+      progress.goBackTo(step.id, target?.values ?? {});
+      for (const terminal of this.terminals) {
+        terminal.notice(`time went back: both hosts are as they were when “${step.title}” began`);
+        terminal.open(pair.channel(terminal.host).attachCommand());
+      }
+      this.broadcast({ type: 'rewound', stepId: step.id, ...copyOf(progress) });
+      this.broadcast({ type: 'saves', saves: this.history.list() });
+      this.setPhase('ready');
+      this.log.info({ step: step.id, ms: Date.now() - begun }, 'rewound');
+      void this.watchHosts(pair);
+      progress.wantCheck();
+    } catch (error) {
+      const failure = LabError.from(error, 'The hosts could not go back');
+      if (this.status.phase === 'rewinding') {
+        await pair?.destroy();
+        this.fail(failure);
+      } else {
+        client.send({ type: 'error', error: failure.toWire() });
       }
     }
-    const before = this.steps.get(step.id);
-    if (before?.state === 'passed' && !passed) return;
-    const state: StepState = { state: passed ? 'passed' : 'open', message, checkedAtMs: Date.now() };
-    this.steps.set(step.id, state);
-    this.broadcast({ type: 'step', stepId: step.id, step: state });
-    if (passed && before?.state !== 'passed') {
-      this.log.info({ step: step.id }, 'step passed');
-      this.wantCheck();
-    }
   }
 
-  private async onHost(
-    pair: Pair,
-    host: HostName,
-    script: string,
-  ): Promise<{ ok: boolean; message: string; stdout: string }> {
-    try {
-      const result = await pair
-        .channel(host)
-        .run(script, { timeoutMs: checkTimeoutMs, signal: this.ending.signal });
-      const message = result.stdout.trim().split('\n').at(-1) ?? '';
-      return { ok: result.exitCode === 0, message, stdout: result.stdout };
-    } catch (error) {
-      return { ok: false, message: LabError.from(error, `A check on ${host} failed`).message, stdout: '' };
+  private onPrompt(): void {
+    if (this.readyMs === null && this.terminals.every((terminal) => terminal.idle)) {
+      this.readyMs = this.elapsedMs();
+      this.log.info({ readyMs: this.readyMs }, 'both prompts');
     }
-  }
-
-  private async readValues(pair: Pair): Promise<void> {
-    const values = { ...this.values };
-    for (const value of this.lesson.values) {
-      const result = await this.onHost(pair, value.host, value.text);
-      const text = result.stdout.trim();
-      // One word: it is typed into a root shell, and the guest that prints it is not to be trusted with more.
-      if (result.ok && /^[\w.:/@%+-]{1,200}$/.test(text)) values[value.name] = text;
-    }
-    if (JSON.stringify(values) === JSON.stringify(this.values)) return;
-    this.values = values;
-    this.broadcast({ type: 'values', values });
-  }
-
-  /** Asks for the values and the first open step's check; requests that come while these run are one more round. */
-  private wantCheck(): void {
-    this.checkWanted = true;
-    this.checking ??= this.runWantedChecks().finally(() => {
-      this.checking = undefined;
-    });
-  }
-
-  private async runWantedChecks(): Promise<void> {
-    while (this.checkWanted && !this.ending.signal.aborted) {
-      this.checkWanted = false;
-      const pair = this.pair;
-      if (!pair || this.status.phase !== 'ready') return;
-      await this.readValues(pair);
-      const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
-      if (current) await this.check(current);
-    }
+    if (this.status.phase === 'ready') this.tenancy?.progress.wantCheck();
   }
 
   private async repeatChecks(): Promise<void> {
     while (await this.pause(checkIntervalMs)) {
-      if (this.connections.size > 0 && Date.now() - this.lastActivityMs < checkAfterActivityMs)
-        this.wantCheck();
+      if (
+        this.status.phase === 'ready' &&
+        this.connections.size > 0 &&
+        Date.now() - this.lastActivityMs < checkAfterActivityMs
+      ) {
+        this.tenancy?.progress.wantCheck();
+      }
     }
+  }
+
+  private deadline({ assignment }: Tenancy): Deadline {
+    const idleEndsAtMs = this.lastActivityMs + this.spec.idleTimeoutMs;
+    const isNear = idleEndsAtMs - Date.now() < this.spec.endWarningMs;
+    return {
+      endsAtMs: assignment.endsAtMs,
+      extensionsLeft: assignment.extensionsLeft,
+      idleEndsAtMs: isNear ? idleEndsAtMs : null,
+    };
   }
 
   private async watchDeadlines(): Promise<void> {
     while (await this.pause(1000)) {
       const now = Date.now();
-      if (now >= this.spec.endsAtMs) return this.end('total-time');
-      if (now - this.lastActivityMs > this.spec.idleTimeoutMs) return this.end('idle');
       if (now - this.lastLeaseMs > this.spec.leaseMs) return this.end('server-stopped');
       if (this.lostAtMs !== undefined && now - this.lostAtMs > lostGraceMs) return this.end('host-lost');
+      if (!this.tenancy) continue;
+      if (now >= this.tenancy.assignment.endsAtMs) return this.end('total-time');
+      if (now - this.lastActivityMs > this.spec.idleTimeoutMs) return this.end('idle');
+      if (this.connections.size > 0) this.lastConnectedMs = now;
+      if (now - this.lastConnectedMs > this.spec.disconnectedTimeoutMs) return this.end('disconnected');
+      this.tellOfIdle(this.tenancy);
     }
+  }
+
+  private tellOfIdle(tenancy: Tenancy): void {
+    const deadline = this.deadline(tenancy);
+    const warn = deadline.idleEndsAtMs !== null;
+    if (warn === this.warnedOfIdle) return;
+    this.warnedOfIdle = warn;
+    this.broadcast({ type: 'deadline', deadline });
   }
 
   private async watchHosts(pair: Pair): Promise<void> {
     const host = await pair.hostLost();
-    if (this.ending.signal.aborted) return;
+    if (this.ending.signal.aborted || this.status.phase === 'rewinding') return;
     await pair.destroy();
     this.fail(
       new LabError(
@@ -398,12 +486,18 @@ export class Session {
     this.broadcast({ type: 'pair', pair: this.status });
   }
 
+  private requireTenancy(): Tenancy {
+    if (!this.tenancy) throw new LabError('no-session', 'This pair is nobody’s yet.');
+    return this.tenancy;
+  }
+
   private elapsedMs(): number {
     return Date.now() - this.startedAt;
   }
 
   private touch(): void {
     this.lastActivityMs = Date.now();
+    if (this.warnedOfIdle && this.tenancy) this.tellOfIdle(this.tenancy);
   }
 
   private broadcast(message: ServerMessage): void {
@@ -416,15 +510,15 @@ export class Session {
     return terminal;
   }
 
-  private step(id: string): Step {
-    const step = this.lesson.steps.find((candidate) => candidate.id === id);
-    if (!step) throw new LabError('bad-message', `The lesson has no step ${id}.`);
-    return step;
-  }
-
   /** @returns false when the session ended meanwhile */
   private async pause(ms: number): Promise<boolean> {
     await sleep(ms, undefined, { signal: this.ending.signal }).catch(() => undefined);
     return !this.ending.signal.aborted;
   }
+}
+
+/** The learner's place as messages carry it. */
+function copyOf(progress: Progress) {
+  const { steps, values, ran } = progress.place();
+  return { steps: { ...steps }, values: { ...values }, ran: [...ran] };
 }

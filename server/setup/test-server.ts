@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { processesOf, sessionsOf } from '../gateway/remains';
+import { processesOf, sandboxesOf } from '../gateway/remains';
 import { root } from '../root';
 
 const program = join(root, 'dist', 'lab.js');
@@ -29,7 +29,7 @@ export async function startServer(): Promise<TestServer> {
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
   const run = (port: string) =>
     execa(process.execPath, [program, 'start', '--port', port], {
-      env: { LAB_STATE_DIR: stateDir },
+      env: { LAB_STATE_DIR: stateDir, LAB_METRICS_PORT: '0' },
       all: true,
       reject: false,
     });
@@ -80,6 +80,6 @@ export async function startServer(): Promise<TestServer> {
       await rm(stateDir, { recursive: true });
     },
     processes: () => processesOf(stateDir),
-    sessions: () => sessionsOf(stateDir),
+    sessions: () => sandboxesOf(stateDir),
   };
 }

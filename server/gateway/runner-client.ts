@@ -1,0 +1,57 @@
+/** Requests to a runner, over whatever stream its provider gives. */
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { LabError } from '../protocol/errors';
+import { errorReplySchema, parseMessage } from '../protocol/messages';
+import { runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
+import type { SandboxProvider } from '../providers/provider';
+
+/** A runner answers in milliseconds; on a machine that starts many pairs at once it has taken seconds. */
+const timeoutMs = 10_000;
+
+/** @throws LabError `lost` when the runner is gone or does not answer, or what it answered */
+export async function runnerStatus(provider: SandboxProvider, sandboxId: string): Promise<RunnerStatus> {
+  return parseMessage(runnerStatusSchema, await send(provider, sandboxId, 'GET', '/status'));
+}
+
+/** Lets the runner go on for another while. @throws LabError `lost` */
+export async function renewLease(provider: SandboxProvider, sandboxId: string): Promise<RunnerStatus> {
+  return parseMessage(runnerStatusSchema, await send(provider, sandboxId, 'POST', '/lease'));
+}
+
+/** Gives a sandbox to a session, or changes that session's deadline. @throws LabError `lost`, `session-exists`, `bad-lesson` */
+export async function assign(provider: SandboxProvider, assignment: Assignment): Promise<void> {
+  await send(provider, assignment.id, 'PUT', '/session', assignment);
+}
+
+async function send(
+  provider: SandboxProvider,
+  sandboxId: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<string> {
+  const stream = await provider.connect(sandboxId);
+  let reply: string;
+  let status: number | undefined;
+  try {
+    const sent = request({
+      createConnection: () => stream,
+      method,
+      path,
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    status = response.statusCode;
+    reply = await text(response);
+  } catch (cause) {
+    throw new LabError('lost', 'The pair’s runner does not answer.', { hint: 'Start a new pair.', cause });
+  } finally {
+    stream.destroy();
+  }
+  if (status === 200) return reply;
+  const { code, message, hint } = parseMessage(errorReplySchema, reply).error;
+  throw new LabError(code, message, hint === undefined ? {} : { hint });
+}
