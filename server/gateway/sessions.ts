@@ -114,7 +114,7 @@ export class Sessions {
 
   /** The owner's session, if it still runs. */
   async find(ownerHash: string): Promise<Lease | undefined> {
-    const mine = [...this.leases.values()].find((lease) => lease.ownerHash === ownerHash);
+    const mine = this.newestOf(ownerHash);
     if (!mine) return undefined;
     try {
       (await this.provider.connect(mine.id)).destroy();
@@ -362,6 +362,11 @@ export class Sessions {
     }
   }
 
+  /** While a pair is replaced by a fresh one, its owner has two. */
+  private newestOf(ownerHash: string): Lease | undefined {
+    return [...this.leases.values()].findLast((lease) => lease.ownerHash === ownerHash);
+  }
+
   private templateOf(lessonId: string): string {
     return this.sources.lessonTemplateDirs.get(lessonId) ?? this.sources.baseTemplateDir;
   }
@@ -489,6 +494,10 @@ export class Sessions {
     const leases = new Map((await listLeases(this.config.stateDir)).map((lease) => [lease.id, lease]));
     for (const lease of leases.values()) this.leases.set(lease.id, lease);
     for (const sandbox of ended) await this.bury(sandbox);
+    for (const lease of leases.values()) {
+      // Killed in the middle of a reset: one pair is enough.
+      if (this.newestOf(lease.ownerHash) !== lease) await this.end(lease.id, 'reset');
+    }
     for (const spec of running) {
       try {
         const lease = leases.get(spec.id);

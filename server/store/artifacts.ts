@@ -314,9 +314,15 @@ export interface CacheEntry {
 
 async function occupiedBytes(dir: string): Promise<number> {
   let bytes = 0;
-  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+  // A build that goes on meanwhile removes files of its own: what is gone occupies nothing.
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  });
+  for (const entry of entries) {
     // POSIX counts blocks in units of 512 bytes whatever the file system's own block size is.
-    bytes += (await lstat(join(entry.parentPath, entry.name))).blocks * 512;
+    const found = await lstat(join(entry.parentPath, entry.name)).catch(() => undefined);
+    bytes += (found?.blocks ?? 0) * 512;
   }
   return bytes;
 }
