@@ -8,7 +8,7 @@ import { startGateway, type Gateway } from './gateway/gateway';
 import { checkLessons } from './lessons/load';
 import { LabError } from './protocol/errors';
 import { root } from './root';
-import { benchPair } from './setup/bench-pair';
+import { benchPairs } from './setup/bench-pairs';
 import { exitCodeFor, exitCodeOfDefect } from './setup/exit-codes';
 import { currentArtifacts, formatDuration, prepareImage, prepareLab } from './setup/stages';
 import { runTests } from './setup/test-run';
@@ -219,11 +219,17 @@ cache
 program
   .command('bench')
   .description('measure on this machine')
-  .command('pair')
-  .description('time from click to prompts, and memory, of pairs one after the other')
-  .option('--rounds <number>', 'pairs to start', '10')
-  .action(async (options: { rounds: string }) => {
-    await benchPair(Number(options.rounds), 'live-migration');
+  .command('pairs')
+  .description('time from click to prompts, and memory, of pairs')
+  .option('--rounds <number>', 'samples of each time', '20')
+  .option('--pairs <number>', 'idle pairs at once', '20')
+  .option('--sustain <seconds>', 'how long pairs are started one after the other', '120')
+  .action(async (options: { rounds: string; pairs: string; sustain: string }) => {
+    await benchPairs({
+      rounds: Number(options.rounds),
+      pairs: Number(options.pairs),
+      sustainMs: Number(options.sustain) * 1000,
+    });
   });
 program
   .command('lessons')

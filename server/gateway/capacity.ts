@@ -1,6 +1,7 @@
 /** How many pairs this machine holds, from what its pairs have been measured to cost. */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { percentile } from '../percentile';
 import type { RunnerStatus } from '../protocol/runner';
 
 const mebibyte = 1024 * 1024;
@@ -34,11 +35,6 @@ export interface Capacity {
 export async function availableMemoryBytes(): Promise<number> {
   const meminfo = await readFile('/proc/meminfo', 'utf8');
   return Number(/^MemAvailable: +(\d+) kB/m.exec(meminfo)?.[1] ?? 0) * 1024;
-}
-
-/** The value below which this share of the samples lies. */
-function percentile(samples: readonly number[], share: number): number | undefined {
-  return samples.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(samples.length * share) - 1)];
 }
 
 /** A pair that learners have had this long has shown what it costs; before, it only shows that it has begun. */

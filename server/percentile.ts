@@ -1,0 +1,8 @@
+/**
+ * The smallest sample that at least this share of the samples does not exceed (nearest rank).
+ * @param share from 0 to 1
+ * @returns undefined for no samples
+ */
+export function percentile(samples: readonly number[], share: number): number | undefined {
+  return samples.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(samples.length * share) - 1)];
+}
