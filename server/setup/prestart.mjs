@@ -126,7 +126,8 @@ const systemPackages = [
   { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
   { name: 'socat', isThere: hasPrograms('socat') },
   { name: 'iproute2', isThere: hasPrograms('ip') },
-  { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare') },
+  { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare', 'prlimit') },
+  { name: 'bubblewrap', isThere: hasPrograms('bwrap') },
 ];
 /** node-pty has no binary for Linux and is compiled by `npm ci`. */
 const compilerPackages = [
