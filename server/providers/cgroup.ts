@@ -73,6 +73,11 @@ export class Cgroups {
     return new Set(this.parents.keys());
   }
 
+  /** Where the groups of a sandbox are, whether they exist or not. */
+  paths(name: string): string[] {
+    return [...new Set([...this.parents.values()].map(({ directory }) => join(directory, name)))];
+  }
+
   /**
    * Makes the groups of a sandbox with their limits, without a process in them.
    * @returns their directories; a process enters by writing `0` to `cgroup.procs` of each
@@ -142,6 +147,12 @@ export class Cgroups {
 }
 
 const optionalFiles = new Set(['memory.memsw.limit_in_bytes', 'memory.swap.max']);
+
+/** Whether no process is in the groups, or the groups are gone. */
+export async function isCgroupEmpty(directories: readonly string[]): Promise<boolean> {
+  const processes = await Promise.all(directories.map(processesIn));
+  return processes.every((pids) => pids.length === 0);
+}
 
 /** Kills every process in the groups, also while these fork. */
 export async function killCgroups(directories: readonly string[]): Promise<void> {

@@ -218,14 +218,14 @@ function namespaced(files: SandboxFiles, ownUserNamespace: boolean, accelerator:
       'HOME',
       '/tmp',
     ],
-    ...['--ro-bind', '/usr', '/usr'],
+    // By itself bubblewrap makes the directories above a private file private too, and those would be root's.
+    ...['--dir', '/etc', '--ro-bind', '/usr', '/usr'],
     ...systemDirectories.flatMap((name) => ['--ro-bind-try', `/${name}`, `/${name}`]),
     ...['--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
     ...['--ro-bind-try', '/etc/alternatives', '/etc/alternatives'],
     ...['--proc', '/proc', '--dev', '/dev'],
     ...(accelerator === 'kvm' ? ['--dev-bind', '/dev/kvm', '/dev/kvm'] : []),
     ...['--perms', '1777', '--size', String(tmpBytes), '--tmpfs', '/tmp'],
-    // By itself bubblewrap makes the directories above a private one private too, and those would be root's.
     ...[...files.readOnly, files.run].flatMap((path) => ['--dir', dirname(path)]),
     ...files.readOnly.flatMap((path) => ['--ro-bind', path, path]),
     ...['--bind', files.run, files.run],

@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { z } from 'zod';
 import type { Config } from '../config';
+import { availableMemoryBytes, CapacityMeter } from '../gateway/capacity';
 import { LabError } from '../protocol/errors';
 import { acceleratorSchema } from '../protocol/messages';
 import { controllers } from '../providers/cgroup';
 import { Isolation } from '../providers/isolation';
 import { availableBytes } from '../store/artifacts';
-import { checkStateDir } from '../store/sessions';
+import { readPairPeaks } from '../store/pair-cost';
+import { checkStateDir, listSandboxIds } from '../store/sandboxes';
 import { expectAccelerator } from '../template/accelerator';
 import { publicModeProblems } from './public-mode';
 import { findLab } from './stages';
@@ -160,20 +162,20 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
     );
   }
 
-  const availableMemory = (await availableMemoryMiB()) - config.memoryReserveMiB;
-  const pairMiB = 2 * config.hostMemoryMiB + unmeasuredOverheadMiB;
-  const pairs = Math.max(0, Math.min(config.maxSessions, Math.floor(availableMemory / pairMiB)));
-  const capacity = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'} at once`;
+  const running = (await listSandboxIds(config.stateDir)).length;
+  const peaks = lab.templateDir === undefined ? [] : await readPairPeaks(config.stateDir, lab.templateDir);
+  const availableMemory = await availableMemoryBytes();
+  const { pairs, limitedBy, pairBytes, isMeasured } = new CapacityMeter(config, peaks).capacity(
+    availableMemory,
+    running,
+  );
+  const pairMiB = Math.round(pairBytes / mebibyte);
+  const each = `${pairMiB} MiB each, ${isMeasured ? 'as measured here' : 'the most that one can take'}`;
+  const capacity = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'} at once (${each}; limited by ${limitedBy})`;
   if (pairs > 0) add('capacity', 'Capacity', 'ok', capacity);
   else {
     const fix = 'Stop other programs, or set LAB_HOST_MEMORY_MIB or LAB_MEMORY_RESERVE_MIB lower.';
-    add(
-      'capacity',
-      'Capacity',
-      'problem',
-      `${capacity}: a pair needs ${pairMiB} MiB free beyond the reserve`,
-      fix,
-    );
+    add('capacity', 'Capacity', 'problem', capacity, fix);
   }
 
   const freeDisk = Math.floor((await availableBytes(config.cacheDir)) / mebibyte);
@@ -198,7 +200,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
   } else add('disk', 'Disk', 'ok', diskDetail);
 
   try {
-    checkStateDir(config.stateDir, 16);
+    checkStateDir(config.stateDir);
     add('state', 'State directory', 'ok', config.stateDir);
   } catch (error) {
     const { message, hint } = LabError.from(error, 'State directory');
@@ -243,7 +245,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       isolation: report.level,
       limits: [...report.limits],
       pairs,
-      availableMemoryMiB: Math.floor(await availableMemoryMiB()),
+      availableMemoryMiB: Math.floor(availableMemory / mebibyte),
       freeDiskMiB: freeDisk,
     },
   };
@@ -269,12 +271,6 @@ function kvmFix(reason: string): string {
   return 'Nothing in this machine: the one that it runs on gives it a KVM that does not work.';
 }
 
-/** Memory that programs can still have without swapping (proc_meminfo(5)). */
-async function availableMemoryMiB(): Promise<number> {
-  const meminfo = await readFile('/proc/meminfo', 'utf8');
-  return Number(/^MemAvailable: +(\d+) kB/m.exec(meminfo)?.[1] ?? 0) / 1024;
-}
-
 async function whyPortIsNotFree(host: string, port: number): Promise<string | undefined> {
   const server = createServer();
   try {
@@ -290,6 +286,3 @@ async function whyPortIsNotFree(host: string, port: number): Promise<string | un
       : `${host}:${port}: ${String(error)}`;
   }
 }
-
-/** Until a pair was measured it is taken to need all it may have. */
-const unmeasuredOverheadMiB = 2 * 192;
