@@ -8,7 +8,7 @@ import { processesOf, processIdsOf } from '../gateway/remains';
 import { labSetUpTimeoutMs } from '../gateway/test-lab';
 import { root } from '../root';
 import { prepareLab } from '../setup/stages';
-import { sandboxDir, sandboxFiles } from '../store/sandboxes';
+import { sandboxDir } from '../store/sandboxes';
 import { cgroupName, Cgroups } from './cgroup';
 import { testProvider, type ProviderUnderTest } from './conformance';
 import { Isolation } from './isolation';
@@ -24,7 +24,7 @@ async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnde
   return {
     provider: new LocalProvider(config, join(root, 'dist', 'runner.js'), isolation),
     spec: () => ({
-      id: `${process.pid}-${++made}`,
+      id: `test${++made}x`,
       templateDir: lab.templateDir,
       lessonsDir: join(root, 'lessons'),
       accelerator: lab.accelerator,
@@ -36,10 +36,9 @@ async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnde
       savedStatesMiB: config.savedStatesMiB,
     }),
     async kill(id) {
-      const run = sandboxFiles(sandboxDir(stateDir, id)).run;
-      for (const pid of processIdsOf(sandboxDir(stateDir, id), process.execPath))
-        process.kill(pid, 'SIGKILL');
-      await expect.poll(() => processesOf(run), { timeout: 10_000 }).toEqual([]);
+      const directory = sandboxDir(stateDir, id);
+      for (const pid of processIdsOf(directory, process.execPath)) process.kill(pid, 'SIGKILL');
+      await expect.poll(() => processesOf(directory), { timeout: 10_000 }).toEqual([]);
     },
     async remains(id) {
       const directory = sandboxDir(stateDir, id);
