@@ -147,6 +147,29 @@ const configSchema = z.strictObject({
     .max(2_000_000_000)
     .default(700_000)
     .describe('First of the user ids that sessions run as, one each; nobody else may have them'),
+  sessionOverheadMiB: z.coerce
+    .number()
+    .int()
+    .min(384)
+    .default(640)
+    .describe('Memory of a session beside that of its two hosts: QEMU, code translated by it, the runner'),
+  sessionCpus: z.coerce
+    .number()
+    .positive()
+    .default(2)
+    .describe('Processors whose time one session may use; its two hosts have one each'),
+  hostDiskMiB: z.coerce
+    .number()
+    .int()
+    .min(256)
+    .default(3072)
+    .describe('Disk that one sandbox host may write; beyond it the host sees I/O errors'),
+  sessionIoMiBps: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(200)
+    .describe('Disk throughput of one session, reads and writes each'),
   publicMode: z
     .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
     .default(false)

@@ -1,14 +1,12 @@
 /** One pair through the front door: what a learner can do, what a stranger cannot, and what is left when things are killed. */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
 import { closeCodes, ticketReplySchema } from '../protocol/messages';
-import { sandboxDir, sandboxFiles } from '../store/sandboxes';
 import { Learner } from './learner';
-import { processesOf, sandboxesOf } from './remains';
+import { processesOf, processIdsOf, sandboxesOf } from './remains';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
@@ -212,11 +210,11 @@ describe('a session', () => {
   });
 
   test('leaves nothing behind when its runner is killed', async () => {
-    const pid = Number(await readFile(sandboxFiles(sandboxDir(lab.stateDir, sessionId)).pid, 'utf8'));
     await eventually(
       () => processesOf(lab.stateDir).filter((line) => line.includes('qemu-system')).length === 2,
       30_000,
     );
+    const [pid = 0] = processIdsOf(lab.stateDir, process.execPath);
     process.kill(pid, 'SIGKILL');
     expect(await eventually(() => processesOf(lab.stateDir).length === 0, 10_000)).toBe(true);
     await lab.restartGateway();

@@ -9,6 +9,7 @@ import type { Config } from '../config';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import { labInfoSchema, type EndReason, type LabInfo } from '../protocol/messages';
+import { Isolation } from '../providers/isolation';
 import { LocalProvider } from '../providers/local';
 import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
@@ -44,7 +45,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, lab, lessonsDir, log } = options;
   checkStateDir(config.stateDir);
   const lessonIds = new Set((await listLessons(lessonsDir)).map((lesson) => lesson.id));
-  const provider = new LocalProvider(config.stateDir, options.runnerProgram);
+  const isolation = await Isolation.probe(config);
+  isolation.requireConfigured();
+  const provider = new LocalProvider(config, options.runnerProgram, isolation);
   const sources = {
     lessonsDir,
     baseTemplateDir: lab.templateDir,

@@ -40,7 +40,11 @@ export class Machine {
     const log = openSync(files.log, 'a');
     const child = spawn(
       'setpriv',
-      ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(plan)],
+      // A disk that would grow over its limit (RLIMIT_FSIZE) is an I/O error for the guest, not the end of QEMU.
+      [
+        ...['--pdeathsig', 'KILL', 'env', '--ignore-signal=XFSZ'],
+        ...['qemu-system-x86_64', ...qemuArguments(plan)],
+      ],
       // A process group of its own: Ctrl-C in the server's terminal is the server's to handle.
       { stdio: ['ignore', log, log], detached: true },
     );

@@ -93,7 +93,8 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ...['-rtc', 'base=utc,clock=host'],
     ...['-blockdev', `driver=file,filename=${plan.disk},node-name=file,discard=unmap`],
     ...['-blockdev', 'driver=qcow2,file=file,node-name=disk,discard=unmap'],
-    ...['-device', 'virtio-blk-pci,drive=disk'],
+    // A machine's full disk too is the guest's I/O error; by default QEMU would stop the guest until somebody makes room.
+    ...['-device', 'virtio-blk-pci,drive=disk,werror=report'],
     ...[
       '-netdev',
       `dgram,id=link,local.type=unix,local.path=${own.link},remote.type=unix,remote.path=${peer.link}`,

@@ -74,8 +74,7 @@ server.on('upgrade', (request, socket, head) => {
   sockets.handleUpgrade(request, socket, head, serve);
 });
 server.listen(files.socket);
-await writeFile(files.pid, String(process.pid));
-log.info({ pid: process.pid }, 'runner listens');
+log.info('runner listens');
 session.start();
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -179,7 +178,7 @@ async function leave(reason: EndReason): Promise<void> {
   server.close();
   server.closeIdleConnections();
   await writeFile(files.ended, reason);
-  const kept = new Set([files.log, files.pid, files.ended]);
+  const kept = new Set([files.log, files.ended]);
   for (const name of await readdir(files.run)) {
     const path = join(files.run, name);
     if (!kept.has(path)) await rm(path, { recursive: true, force: true });

@@ -11,8 +11,6 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
-  accessSync,
-  constants,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -22,11 +20,21 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildServer } from './build-server.mjs';
+import {
+  compilerPackages,
+  findProgram,
+  imagePackages,
+  installedQemu,
+  isAtLeast,
+  minimumQemu,
+  runtimePackages,
+  testPackages,
+} from './system-packages.mjs';
 
 const exit = { badConfig: 2, missingTool: 3, diskFull: 4, buildFailed: 6, cancelled: 130 };
 
@@ -35,8 +43,6 @@ const withTests = process.argv.includes('--test');
 const systemOnly = process.argv.includes('--system');
 const startedAt = Date.now();
 
-/** Oldest QEMU that can run clones from a template: it maps a RAM file with readonly=on,rom=off since 8.2. */
-const minimumQemu = [8, 2];
 /** What `npm ci` writes, measured (600 MB) with room for npm's own cache of it. */
 const nodePackagesBytes = 1.2e9;
 const backportsFile = '/etc/apt/sources.list.d/live-migration-lab-backports.sources';
@@ -81,74 +87,19 @@ function checkNode() {
   );
 }
 
-function isAtLeast(version, [major, minor]) {
-  const [foundMajor, foundMinor] = version.split('.').map(Number);
-  return foundMajor > major || (foundMajor === major && foundMinor >= minor);
-}
-
 // System packages
-
-/** Where a program is; the directories of root's tools too, which are not on everybody's PATH. */
-function findProgram(name) {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  return dirs
-    .map((dir) => join(dir, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-}
-
-const hasPrograms =
-  (...names) =>
-  () =>
-    names.every(findProgram);
-const hasFile = (path) => () => existsSync(path);
-
-function qemuVersion() {
-  const program = findProgram('qemu-system-x86_64');
-  if (!program) return undefined;
-  const { stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
-  return /version (\d+\.\d+[.\d]*)/.exec(stdout ?? '')?.[1];
-}
-
-/** Debian's name of each package, and how to tell that what it is for is there, wherever it came from. */
-const systemPackages = [
-  { name: 'qemu-system-x86', isThere: () => isAtLeast(qemuVersion() ?? '0.0', minimumQemu) },
-  { name: 'qemu-utils', isThere: hasPrograms('qemu-img') },
-  { name: 'mmdebstrap', isThere: hasPrograms('mmdebstrap') },
-  { name: 'debian-archive-keyring', isThere: hasFile('/usr/share/keyrings/debian-archive-keyring.gpg') },
-  { name: 'e2fsprogs', isThere: hasPrograms('mke2fs') },
-  { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
-  { name: 'socat', isThere: hasPrograms('socat') },
-  { name: 'iproute2', isThere: hasPrograms('ip') },
-  { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare') },
-];
-/** node-pty has no binary for Linux and is compiled by `npm ci`. */
-const compilerPackages = [
-  { name: 'python3', isThere: hasPrograms('python3') },
-  { name: 'make', isThere: hasPrograms('make') },
-  { name: 'g++', isThere: hasPrograms('g++') },
-];
-const testPackages = [
-  { name: 'chromium', isThere: hasFile('/usr/bin/chromium') },
-  { name: 'fonts-dejavu-core', isThere: hasFile('/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf') },
-];
 
 async function ensureSystemPackages(needsCompiler) {
   const wanted = [
-    ...systemPackages,
+    ...runtimePackages,
+    ...imagePackages,
     ...(needsCompiler ? compilerPackages : []),
     ...(withTests ? testPackages : []),
   ];
   const missing = wanted.filter(({ isThere }) => !isThere()).map(({ name }) => name);
   if (missing.length === 0) return false;
 
-  const old = qemuVersion();
+  const old = installedQemu();
   const names = missing.map((name) =>
     name === 'qemu-system-x86'
       ? `${name} (${old ? `found ${old}, ` : ''}needed ${minimumQemu.join('.')} or later)`

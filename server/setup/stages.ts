@@ -309,12 +309,20 @@ async function findTemplate(config: Config, imageDir: string): Promise<Template 
   }
 }
 
+/** What of the lab is made already; nothing is made by asking. */
+export async function findLab(
+  config: Config,
+  root: string,
+): Promise<{ imageDir: string | undefined; templateDir: string | undefined; isSiteCurrent: boolean }> {
+  const imageDir = await findImage(config, root);
+  const template = imageDir === undefined ? undefined : await findTemplate(config, imageDir);
+  return { imageDir, templateDir: template?.dir, isSiteCurrent: await isSiteCurrent(root) };
+}
+
 /** Directories of the artifacts that this checkout and configuration use now. */
 export async function currentArtifacts(config: Config, root: string): Promise<Set<string>> {
-  const imageDir = await findImage(config, root);
-  if (imageDir === undefined) return new Set();
-  const template = await findTemplate(config, imageDir);
-  return new Set(template ? [imageDir, template.dir] : [imageDir]);
+  const { imageDir, templateDir } = await findLab(config, root);
+  return new Set([imageDir, templateDir].filter((dir) => dir !== undefined));
 }
 
 /** Shows how far one stage is, with the time it has taken and the time it takes. */

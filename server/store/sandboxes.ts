@@ -31,11 +31,14 @@ export const sandboxDir = (stateDir: string, id: string): string => join(sandbox
 /** Files of a sandbox's directory. Those of its hosts are in `run` (see hostFiles). */
 export const sandboxFiles = (directory: string) => ({
   spec: join(directory, 'sandbox.json'),
+  /** The user that it runs as, for /etc/passwd inside of it. */
+  passwd: join(directory, 'passwd'),
+  /** Directories of its control groups, as JSON. */
+  cgroups: join(directory, 'cgroups.json'),
+  /** All that it may write to; it may put anything there, see providers/untrusted.ts. */
   run: join(directory, 'run'),
   /** The runner's HTTP and WebSocket server. */
   socket: join(directory, 'run', 'runner.sock'),
-  /** The runner's process id, as text. */
-  pid: join(directory, 'run', 'runner.pid'),
   /** Lines of JSON, and whatever else its processes print. */
   log: join(directory, 'run', 'runner.log'),
   /** Why the runner ended by itself, as text; absent when it was killed. */

@@ -57,16 +57,40 @@ export async function chooseAccelerator(config: Config, imageDir: string): Promi
   return verdict;
 }
 
-async function rememberedProbe(cacheDir: string, imageDir: string): Promise<AcceleratorVerdict> {
+/**
+ * What is known before there is a host image: with one, as {@link chooseAccelerator}; without, KVM counts as working when its
+ * device can be opened, for the firmware boots also where the hosts' kernel does not.
+ * @param imageDir undefined while there is no host image
+ */
+export async function expectAccelerator(
+  config: Config,
+  imageDir: string | undefined,
+): Promise<AcceleratorVerdict & { isProven: boolean }> {
+  if (imageDir !== undefined || config.accelerator === 'tcg') {
+    const verdict = await chooseAccelerator(
+      config.accelerator === 'kvm' ? { ...config, accelerator: 'auto' } : config,
+      imageDir ?? '',
+    );
+    return { ...verdict, isProven: true };
+  }
+  const reason = await whyDeviceDoesNotOpen();
+  if (reason !== undefined) return { accelerator: 'tcg', reason, isProven: true };
+  return { accelerator: 'kvm', reason: '', isProven: false };
+}
+
+async function whyDeviceDoesNotOpen(): Promise<string | undefined> {
   try {
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
+    return undefined;
   } catch (cause) {
     const absent = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    return {
-      accelerator: 'tcg',
-      reason: absent ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.',
-    };
+    return absent ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.';
   }
+}
+
+async function rememberedProbe(cacheDir: string, imageDir: string): Promise<AcceleratorVerdict> {
+  const reason = await whyDeviceDoesNotOpen();
+  if (reason !== undefined) return { accelerator: 'tcg', reason };
   const probedOn = [await qemuVersion(), imageDir, release(), cpus()[0]?.model ?? ''].join(' | ');
   const file = join(cacheDir, 'kvm-probe.json');
   try {

@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { readConfig } from '../config';
+import { processesOf, processIdsOf } from '../gateway/remains';
+import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { root } from '../root';
+import { prepareLab } from '../setup/stages';
+import { sandboxDir } from '../store/sandboxes';
+import { cgroupName, Cgroups } from './cgroup';
+import { testProvider, type ProviderUnderTest } from './conformance';
+import { Isolation } from './isolation';
+import { LocalProvider } from './local';
+
+async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnderTest> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
+  const config = { ...readConfig(), stateDir, isolation: isolationWanted };
+  const lab = await prepareLab(config, root, new AbortController().signal);
+  const isolation = await Isolation.probe(config);
+  const cgroups = await Cgroups.find();
+  let made = 0;
+  return {
+    provider: new LocalProvider(config, join(root, 'dist', 'runner.js'), isolation),
+    spec: () => ({
+      id: `test${++made}x`,
+      templateDir: lab.templateDir,
+      lessonsDir: join(root, 'lessons'),
+      accelerator: lab.accelerator,
+      idleTimeoutMs: config.idleTimeoutMs,
+      disconnectedTimeoutMs: config.disconnectedTimeoutMs,
+      endWarningMs: config.endWarningMs,
+      leaseMs: config.leaseMs,
+      scrollbackBytes: config.scrollbackBytes,
+      savedStatesMiB: config.savedStatesMiB,
+    }),
+    async kill(id) {
+      const directory = sandboxDir(stateDir, id);
+      for (const pid of processIdsOf(directory, process.execPath)) process.kill(pid, 'SIGKILL');
+      await expect.poll(() => processesOf(directory), { timeout: 10_000 }).toEqual([]);
+    },
+    async remains(id) {
+      const directory = sandboxDir(stateDir, id);
+      const groups = cgroups.paths(cgroupName(id)).filter((path) => existsSync(path));
+      const files = await readdir(directory).catch(() => []);
+      return [...processesOf(directory), ...groups, ...(existsSync(directory) ? [directory] : []), ...files];
+    },
+    async remove() {
+      await rm(stateDir, { recursive: true });
+    },
+  };
+}
+
+testProvider('local provider, confined', () => makeLocal('auto'), labSetUpTimeoutMs);
+testProvider('local provider, not confined', () => makeLocal('none'), labSetUpTimeoutMs);
