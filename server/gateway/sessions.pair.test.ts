@@ -1,13 +1,12 @@
 /** Pairs ahead of learners, learners ahead of pairs: pool, queue, reset, deadlines, and what an operator sees of them. */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema, type SessionReply } from '../protocol/messages';
-import { sandboxDir, sandboxFiles } from '../store/sandboxes';
+import { sandboxDir } from '../store/sandboxes';
 import { Learner } from './learner';
-import { processesOf, sandboxesOf } from './remains';
+import { processesOf, processIdsOf, sandboxesOf } from './remains';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
@@ -196,8 +195,8 @@ describe('a full house', () => {
 
   test('says why a session is gone whose runner was killed, and gives a new one', async () => {
     const { session } = await ask(bob);
-    const { pid } = sandboxFiles(sandboxDir(lab.stateDir, session?.id ?? ''));
-    process.kill(Number(await readFile(pid, 'utf8')), 'SIGKILL');
+    const [pid = 0] = processIdsOf(sandboxDir(lab.stateDir, session?.id ?? ''), process.execPath);
+    process.kill(pid, 'SIGKILL');
     await nothingRuns(lab);
     await expect(bob.request('POST', '/session/ticket')).rejects.toMatchObject({
       code: 'no-session',
