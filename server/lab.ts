@@ -7,14 +7,18 @@ import { readConfig, type Config } from './config';
 import { startGateway, type Gateway } from './gateway/gateway';
 import { checkLessons } from './lessons/load';
 import { LabError } from './protocol/errors';
+import { Isolation } from './providers/isolation';
 import { root } from './root';
 import { benchPairs } from './setup/bench-pairs';
+import { diagnose, formatDiagnosis } from './setup/doctor';
 import { exitCodeFor, exitCodeOfDefect } from './setup/exit-codes';
-import { currentArtifacts, formatDuration, prepareImage, prepareLab } from './setup/stages';
+import { requireSafeForPublic } from './setup/public-mode';
+import { currentArtifacts, findLab, formatDuration, prepareImage, prepareLab } from './setup/stages';
 import { runTests } from './setup/test-run';
 import { listArtifacts, pruneArtifacts, type CacheEntry } from './store/artifacts';
 import { tryLock } from './store/lock';
 import { templatesInUse } from './store/sandboxes';
+import { expectAccelerator } from './template/accelerator';
 import { readTemplate } from './template/template';
 
 const stopping = new AbortController();
@@ -72,6 +76,16 @@ async function requireFreePort({ host, port }: Config): Promise<void> {
   await new Promise((done) => server.close(done));
 }
 
+/** @throws LabError `unsafe` when the configuration asks for more safety than is known to be here */
+async function requireSafe(config: Config): Promise<void> {
+  if (!config.publicMode && config.isolation !== 'full') return;
+  const isolation = await Isolation.probe(config);
+  isolation.requireConfigured();
+  const { imageDir } = await findLab({ ...config, accelerator: 'auto' }, root);
+  const { accelerator, reason } = await expectAccelerator(config, imageDir);
+  requireSafeForPublic({ config, accelerator, acceleratorReason: reason, isolation: isolation.report });
+}
+
 async function start(options: Options): Promise<void> {
   const config = configFrom(options);
   let gateway: Gateway | undefined;
@@ -83,9 +97,12 @@ async function start(options: Options): Promise<void> {
     });
   }
   try {
-    // Both are asked before the long stages, not after.
+    // What can be asked before the long stages is not asked after them.
     await requireFreePort(config);
+    await requireSafe(config);
     const lab = await prepareLab(config, root, stopping.signal);
+    // Whether KVM works is known now.
+    await requireSafe(config);
     const logFile = join(config.stateDir, 'server.log');
     gateway = await startGateway({
       config,
@@ -102,6 +119,10 @@ async function start(options: Options): Promise<void> {
         ? 'Sandbox hosts run under KVM.'
         : `Sandbox hosts run under TCG, 10 to 20 times slower than KVM. ${acceleratorReason}`,
     );
+    const { level, missing } = gateway.isolation;
+    if (level !== 'full') {
+      console.log(`Isolation of sessions: ${level}. ${missing.map(({ what }) => what).join(' ')}`);
+    }
     console.log(`\n  Live Migration Lab:  ${gateway.url}\n\nCtrl-C stops it. Log: ${logFile}`);
     await aborted(stopping.signal);
     console.log('Stopping: ending all sessions. Ctrl-C again does not wait for them.');
@@ -196,6 +217,16 @@ program
     const config = configFrom(options);
     if (options.imageOnly) await prepareImage(config, root, stopping.signal);
     else await prepareLab(config, root, stopping.signal);
+  });
+program
+  .command('doctor')
+  .description('tell whether the lab can run here, how well, and what mends what is wrong')
+  .option('--json', 'for programs')
+  .option(...configOption)
+  .action(async (options: Options & { json?: boolean }) => {
+    const diagnosis = await diagnose(configFrom(options), root);
+    console.log(options.json ? JSON.stringify(diagnosis, null, 2) : formatDiagnosis(diagnosis));
+    process.exitCode = diagnosis.canRun ? 0 : 1;
   });
 program
   .command('test')

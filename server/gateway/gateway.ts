@@ -9,7 +9,7 @@ import type { Config } from '../config';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import { labInfoSchema, type EndReason, type LabInfo } from '../protocol/messages';
-import { Isolation } from '../providers/isolation';
+import { Isolation, type IsolationReport } from '../providers/isolation';
 import { LocalProvider } from '../providers/local';
 import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
@@ -33,6 +33,8 @@ export interface Gateway {
   url: string;
   /** Metrics, health, readiness: for this machine alone. */
   operationsUrl: string;
+  /** How far sessions are confined. */
+  isolation: IsolationReport;
   /**
    * Closes the door.
    * @param reason told to the pages of all sessions, which end; undefined leaves them running for the next server
@@ -100,11 +102,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const url = config.publicOrigin ?? `http://localhost:${port}`;
   origins.add(new URL(url).origin);
   if (config.publicOrigin === undefined) origins.add(`http://127.0.0.1:${port}`);
-  log.info({ url, operations: operations.url }, 'gateway listens');
+  log.info({ url, operations: operations.url, isolation: isolation.report.level }, 'gateway listens');
 
   return {
     url,
     operationsUrl: operations.url,
+    isolation: isolation.report,
     async stop(reason) {
       server.close();
       operations.server.close();

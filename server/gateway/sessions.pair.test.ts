@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema, type SessionReply } from '../protocol/messages';
+import { sandboxDir } from '../store/sandboxes';
 import { Learner } from './learner';
 import { processesOf, processIdsOf, sandboxesOf } from './remains';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
@@ -193,7 +194,8 @@ describe('a full house', () => {
   });
 
   test('says why a session is gone whose runner was killed, and gives a new one', async () => {
-    const [pid = 0] = processIdsOf(lab.stateDir, process.execPath);
+    const { session } = await ask(bob);
+    const [pid = 0] = processIdsOf(sandboxDir(lab.stateDir, session?.id ?? ''), process.execPath);
     process.kill(pid, 'SIGKILL');
     await nothingRuns(lab);
     await expect(bob.request('POST', '/session/ticket')).rejects.toMatchObject({

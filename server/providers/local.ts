@@ -198,7 +198,7 @@ export class LocalProvider implements SandboxProvider {
     try {
       const owner = await stat(files.run);
       await log.chown(owner.uid, owner.gid);
-      if (signal.aborted) throw launchCancelled();
+      requireWanted(signal);
       const [program = '', ...parameters] = command;
       // Detached: the runner outlives the gateway.
       const child = spawn(program, parameters, {
@@ -214,7 +214,7 @@ export class LocalProvider implements SandboxProvider {
     }
     const deadline = Date.now() + launchTimeoutMs;
     while (!(await this.answers(sandboxId))) {
-      if (signal.aborted) throw launchCancelled();
+      requireWanted(signal);
       if (failure !== undefined || Date.now() > deadline) {
         throw new LabError('lost', `The pair’s runner did not start: ${failure ?? 'no answer'}.`, {
           hint: 'Try again; if it stays so, look at the server’s log.',
@@ -223,7 +223,7 @@ export class LocalProvider implements SandboxProvider {
       }
       await sleep(pollMs);
     }
-    if (signal.aborted) throw launchCancelled();
+    requireWanted(signal);
   }
 
   /** Lets the runner tell its pages, and waits until it is gone, or for as long as it may take. */
@@ -313,7 +313,9 @@ export class LocalProvider implements SandboxProvider {
   }
 }
 
-const launchCancelled = (): LabError => new LabError('cancelled', 'The launch of a pair was cancelled.');
+function requireWanted(signal: AbortSignal): void {
+  if (signal.aborted) throw new LabError('cancelled', 'The launch of a pair was cancelled.');
+}
 
 const backingChainSchema = z.array(z.object({ filename: z.string() }));
 

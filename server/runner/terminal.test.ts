@@ -61,8 +61,10 @@ test('who attaches late, or again, gets exactly the bytes that are missing', asy
 });
 
 test('who comes back after too long is told where the output goes on', async () => {
-  const terminal = open(1000, 'sh', '-c', 'seq 1 1000');
-  await until(() => exits === 1);
+  // It stays: output of a program that ends at once can be lost.
+  const terminal = open(1000, 'sh', '-c', 'seq 1 1000; read -r line');
+  // 9 numbers of 1 digit, 90 of 2, 900 of 3, one of 4, and CR LF after each.
+  await until(() => terminal.endOffset === 9 * 3 + 90 * 4 + 900 * 5 + 6);
   const back = new Recorder();
   terminal.attach(back, 10);
   expect(back.gaps).toEqual([terminal.endOffset - 1000]);

@@ -1,6 +1,7 @@
 /** `npm run doctor`: whether the lab can run here, how well, and the command that mends what is wrong. It changes nothing. */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../config';
 import { availableMemoryBytes, CapacityMeter } from '../gateway/capacity';
@@ -9,6 +10,7 @@ import { acceleratorSchema } from '../protocol/messages';
 import { controllers } from '../providers/cgroup';
 import { Isolation } from '../providers/isolation';
 import { availableBytes } from '../store/artifacts';
+import { lockHolder } from '../store/lock';
 import { readPairPeaks } from '../store/pair-cost';
 import { checkStateDir, listSandboxIds } from '../store/sandboxes';
 import { expectAccelerator } from '../template/accelerator';
@@ -207,12 +209,15 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
     add('state', 'State directory', 'problem', message, hint);
   }
 
+  const server = lockHolder(join(config.stateDir, 'server'));
   for (const [id, title, host, port, variable] of [
     ['port', 'Port of the site', config.host, config.port, 'LAB_PORT'],
     ['metrics-port', 'Port of metrics', '127.0.0.1', config.metricsPort, 'LAB_METRICS_PORT'],
   ] as const) {
     const reason = await whyPortIsNotFree(host, port);
-    if (reason === undefined) add(id, title, 'ok', `${host}:${port} is free`);
+    const holder = await server;
+    if (holder) add(id, title, 'ok', `not asked: the lab runs now, process ${holder.pid}`);
+    else if (reason === undefined) add(id, title, 'ok', `${host}:${port} is free`);
     else
       add(
         id,

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../protocol/errors';
 const exitCodes: Partial<Record<ErrorCode, number>> = {
   'bad-config': 2,
   'bad-lesson': 2,
+  unsafe: 2,
   'missing-tool': 3,
   'disk-full': 4,
   'port-in-use': 5,

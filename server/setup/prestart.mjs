@@ -2,10 +2,11 @@
  * What must be there before the server can even be loaded: Node, system packages, Node packages, the server's bundle.
  * Plain Node without dependencies, since it runs before there are any.
  *
- *     node server/setup/prestart.mjs [--test] [--system]
+ *     node server/setup/prestart.mjs [--test] [--system] [--no-system]
  *
- *     --test     also what `npm test` needs
- *     --system   system packages only, to be run as root for someone who is not
+ *     --test        also what `npm test` needs
+ *     --system      system packages only, to be run as root for someone who is not
+ *     --no-system   all but system packages: the doctor tells of those and installs nothing
  *
  * Exit codes are those of server/setup/exit-codes.ts.
  */
@@ -41,6 +42,7 @@ const exit = { badConfig: 2, missingTool: 3, diskFull: 4, buildFailed: 6, cancel
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const withTests = process.argv.includes('--test');
 const systemOnly = process.argv.includes('--system');
+const withoutSystem = process.argv.includes('--no-system');
 const startedAt = Date.now();
 
 /** What `npm ci` writes, measured (600 MB) with room for npm's own cache of it. */
@@ -365,7 +367,7 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   );
 }
 const needsNodePackages = !systemOnly && !areNodePackagesCurrent();
-const installedPackages = await ensureSystemPackages(needsNodePackages || systemOnly);
+const installedPackages = !withoutSystem && (await ensureSystemPackages(needsNodePackages || systemOnly));
 if (systemOnly) {
   if (!installedPackages) console.log('System packages: all there.');
   process.exit();
@@ -376,6 +378,7 @@ try {
 } catch (error) {
   stop(exit.buildFailed, `The server could not be bundled: ${error.message}`);
 }
+if (withoutSystem) process.exit();
 console.log(
   `Node ${process.versions.node}, system packages, Node packages, server: ready (${((Date.now() - startedAt) / 1000).toFixed(1)} s).`,
 );
