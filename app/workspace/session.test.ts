@@ -369,6 +369,10 @@ describe('going back', () => {
     server.say({ type: 'error', error });
     expect(session.getState()).toMatchObject({ phase: 'ready', problem: null });
     expect(session.getState().rewind).toEqual({ stepId: 'move', state: 'refused', error });
+    server.sockets[0]?.handlers.onClose(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    expect(session.getState().rewind?.state).toBe('refused');
     server.say({ type: 'error', error: { code: 'internal', message: 'Something else.' } });
     expect(session.getState().problem?.code).toBe('internal');
   });

@@ -119,6 +119,13 @@ function randomId(): string {
 const typed = (ran: readonly string[]): Record<string, RunState> =>
   Object.fromEntries(ran.map((key) => [key, { state: 'typed' }]));
 
+/**
+ * What is still true of a rewind after a break: a refusal by the server. Whether one that was sent has happened is in
+ * what the server says now.
+ */
+const stillRefused = (rewind: RewindState | null): RewindState | null =>
+  rewind?.state === 'refused' && rewind.error.code !== 'lost' ? rewind : null;
+
 function whyNotReady(phase: Phase): { message: string; hint: string } {
   switch (phase) {
     case 'queued':
@@ -466,8 +473,7 @@ export class LabSession {
           runs: { ...Object.fromEntries(unanswered), ...typed(message.ran) },
           deadline: message.deadline,
           saves: message.saves,
-          // Whether one that was asked for before a break has happened is in what the server says now.
-          rewind: null,
+          rewind: stillRefused(this.#state.rewind),
         });
         this.#onPair(message.pair);
         break;
