@@ -3,6 +3,7 @@
 import { useEffect, useState, type ReactElement } from 'react';
 import type { LabInfo } from '../../server/protocol/messages';
 import { getLab } from '../workspace/api';
+import { Problem } from './problem';
 
 /** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */
 export function LabFacts(): ReactElement | null {
@@ -12,21 +13,24 @@ export function LabFacts(): ReactElement | null {
   }, []);
   if (lab === null) return null;
   return (
-    <dl className="lab-facts">
-      <div>
-        <dt>accelerator</dt>
-        <dd>
-          {lab.accelerator === 'kvm'
-            ? 'KVM'
-            : 'TCG, in software: ten to twenty times slower, and just as real'}
-        </dd>
-      </div>
-      {Object.entries(lab.versions).map(([name, version]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{version}</dd>
+    <div className="lab-facts-column">
+      {lab.cannotRun !== undefined && <Problem error={lab.cannotRun} />}
+      <dl className="lab-facts">
+        <div>
+          <dt>accelerator</dt>
+          <dd>
+            {lab.accelerator === 'kvm'
+              ? 'KVM'
+              : 'TCG, in software: ten to twenty times slower, and just as real'}
+          </dd>
         </div>
-      ))}
-    </dl>
+        {Object.entries(lab.versions).map(([name, version]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{version}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
   );
 }

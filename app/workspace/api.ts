@@ -8,7 +8,7 @@ import {
   sessionReplySchema,
   ticketReplySchema,
   type LabInfo,
-  type SessionInfo,
+  type SessionReply,
 } from '../../server/protocol/messages';
 import type { Socket, SocketHandlers } from './connection';
 
@@ -62,19 +62,39 @@ export async function getLab(): Promise<LabInfo> {
   return read(labInfoSchema, await request('GET', '/api/lab'), '/api/lab');
 }
 
-/** This browser's session, whatever lesson it is for. */
-export async function getSession(): Promise<SessionInfo | null> {
-  return read(sessionReplySchema, await request('GET', '/api/session'), '/api/session').session;
+/** This browser's session or its place in the queue, whatever lesson it is for. Asking keeps the place. */
+export async function getSession(): Promise<SessionReply> {
+  return read(sessionReplySchema, await request('GET', '/api/session'), '/api/session');
 }
 
-/** @throws LabError `session-exists` when this browser has a session for another lesson */
-export async function postSession(lessonId: string): Promise<SessionInfo | null> {
+/**
+ * A pair for the lesson, or a place in the queue for one.
+ * @throws LabError `session-exists` when this browser has a session for another lesson
+ */
+export async function postSession(lessonId: string): Promise<SessionReply> {
   const reply = await request('POST', '/api/session', { lessonId });
-  return read(sessionReplySchema, reply, '/api/session').session;
+  return read(sessionReplySchema, reply, '/api/session');
 }
 
+/** A fresh pair for the same lesson (or a place in the queue for one); the one that there is ends. */
+export async function resetSession(): Promise<SessionReply> {
+  const path = '/api/session/reset';
+  return read(sessionReplySchema, await request('POST', path), path);
+}
+
+/** A later end. */
+export async function extendSession(): Promise<SessionReply> {
+  const path = '/api/session/extend';
+  return read(sessionReplySchema, await request('POST', path), path);
+}
+
+/** Gives up the session or the place in the queue; having neither any more is as good. */
 export async function deleteSession(): Promise<void> {
-  await request('DELETE', '/api/session');
+  try {
+    await request('DELETE', '/api/session');
+  } catch (thrown) {
+    if (!(thrown instanceof LabError && thrown.code === 'no-session')) throw thrown;
+  }
 }
 
 /** @throws LabError `lost` when it is worth trying again */

@@ -55,6 +55,7 @@ export function CommandBlock(props: {
   const key = blockKey(stepId, block);
   const run = useSessionState((state) => state.runs[key]);
   const values = useSessionState((state) => state.values);
+  const rewinding = useSessionState((state) => state.phase === 'rewinding');
   const offline = useSessionState((state) => state.phase === 'ready' && state.connection !== 'open');
   const valueNames = session.lesson.values.map(({ name }) => name);
   const filled = fillValues(text, valueNames, values);
@@ -68,6 +69,7 @@ export function CommandBlock(props: {
         <button
           type="button"
           className="button button-run"
+          disabled={rewinding}
           aria-label={`Run in ${host}: ${shown}`}
           onClick={() => {
             session.run(stepId, block);

@@ -3,7 +3,8 @@
  *
  * Knows no DOM, no framework and no HTTP, so that tests drive it with a fake socket and a fake clock. The invariants:
  * - `received` of a terminal only grows within a session; a reconnect asks for what comes after it, and bytes that come twice are cut.
- * - a run request is sent again with the same id on each new connection until the server has said what became of it.
+ * - a run request is sent again with the same id on each new connection until the server has said what became of it,
+ *   or the hosts go back to an earlier state, which it was not meant for.
  * - input is sent or refused at once, never kept: what is typed blind must not reach a root shell minutes later.
  */
 import { LabError } from '../../server/protocol/errors';
@@ -46,8 +47,8 @@ export interface Clock {
 export interface TerminalSink {
   /** @param parsed to be called when the terminal has worked through these bytes */
   write(bytes: Uint8Array, parsed: () => void): void;
-  /** Output was lost, or another session begins: what is shown no longer fits what comes. */
-  reset(): void;
+  /** What is shown no longer fits what comes: output was lost, or another session's begins. */
+  reset(why: 'gap' | 'new-session'): void;
 }
 
 export interface TerminalSize {
@@ -180,6 +181,20 @@ export class Connection {
     this.#send({ type: 'check', stepId });
   }
 
+  /**
+   * Unlike a run this is never sent again: it deletes what was done, and must not do so by surprise.
+   * @returns false when nothing was sent, because there is no connection
+   */
+  rewind(stepId: string): boolean {
+    if (this.#state !== 'open') return false;
+    this.#send({ type: 'rewind', stepId });
+    return true;
+  }
+
+  here(): void {
+    this.#send({ type: 'here' });
+  }
+
   /** The host whose terminal has this id. */
   hostOf(terminalId: string): HostName | undefined {
     return this.#terminals.find((terminal) => terminal.id === terminalId)?.host;
@@ -282,8 +297,9 @@ export class Connection {
     if (message.type === 'run') this.#unansweredRuns.delete(message.runId);
     if (message.type === 'gap') {
       const attachment = this.#attachmentOf((terminal) => terminal.id === message.terminal);
-      if (attachment !== undefined) this.#restart(attachment, message.offset);
+      if (attachment !== undefined) this.#restart(attachment, message.offset, 'gap');
     }
+    if (message.type === 'rewound') this.#unansweredRuns.clear();
     this.options.onMessage(message);
     if (message.type === 'ended') this.close();
   }
@@ -293,7 +309,7 @@ export class Connection {
     this.#terminals = hello.terminals;
     if (this.#sessionId !== undefined && this.#sessionId !== hello.session.id) {
       this.#unansweredRuns.clear();
-      for (const attachment of this.#attachments.values()) this.#restart(attachment, 0);
+      for (const attachment of this.#attachments.values()) this.#restart(attachment, 0, 'new-session');
     }
     this.#sessionId = hello.session.id;
     this.#setState('open');
@@ -301,8 +317,8 @@ export class Connection {
     for (const request of this.#unansweredRuns.values()) this.#send(request);
   }
 
-  #restart(attachment: Attachment, offset: number): void {
-    attachment.sink.reset();
+  #restart(attachment: Attachment, offset: number, why: 'gap' | 'new-session'): void {
+    attachment.sink.reset(why);
     attachment.received = offset;
     attachment.parsed = offset;
     attachment.acked = offset;
@@ -313,7 +329,7 @@ export class Connection {
     const attachment = this.#attachmentOf((terminal) => terminal.channel === frame.channel);
     if (frame.kind !== 'output' || attachment === undefined) return;
     // A hole that no gap message announced: show what there is rather than glue it to what it does not follow.
-    if (frame.offset > attachment.received) this.#restart(attachment, frame.offset);
+    if (frame.offset > attachment.received) this.#restart(attachment, frame.offset, 'gap');
     const end = frame.offset + frame.bytes.length;
     if (end <= attachment.received) return;
     const fresh = frame.bytes.subarray(attachment.received - frame.offset);

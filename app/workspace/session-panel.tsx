@@ -1,11 +1,15 @@
 'use client';
 
 import Link from 'next/link';
-import { useEffect, useState, type ReactElement, type ReactNode } from 'react';
+import type { ReactElement, ReactNode } from 'react';
 import type { WireError } from '../../server/protocol/errors';
 import type { EndReason, PairPhase } from '../../server/protocol/messages';
 import { HostName } from '../ui/host';
+import { Problem } from '../ui/problem';
+import { spellEstimate } from '../ui/time';
+import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
+import { hasPair } from './session';
 
 const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
   { phase: 'cloning', doing: 'Cloning', why: 'Two machines are cloned from a pair that was booted before.' },
@@ -24,7 +28,7 @@ const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
 
 const endings: Record<EndReason, string> = {
   'by-learner': 'You ended the session. Both hosts and everything on them are gone.',
-  reset: 'You asked for a fresh pair; this one is gone.',
+  reset: 'You asked for fresh hosts in another tab; these are gone.',
   disconnected: 'No page was open on this session for a long time, so the hosts were given back.',
   idle: 'Nothing was typed for a long time, so the hosts were given back.',
   'total-time': 'The time for this session was used up.',
@@ -32,36 +36,13 @@ const endings: Record<EndReason, string> = {
   'host-lost': 'One of the hosts stopped running, so the pair could not go on.',
 };
 
-/** What failed and what to try, as the server said it. */
-export function Problem({ error }: { error: WireError }): ReactElement {
-  return (
-    <p className="problem" role="alert">
-      <strong>{error.message}</strong>
-      {error.hint !== undefined && <span> {error.hint}</span>}
-    </p>
-  );
-}
-
-function useSecondsSince(startMs: number): number {
-  const [nowMs, setNowMs] = useState(startMs);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      setNowMs(Date.now());
-    }, 250);
-    return () => {
-      clearInterval(timer);
-    };
-  }, []);
-  return Math.max(0, (nowMs - startMs) / 1000);
-}
-
 function Starting(): ReactElement {
   const phase = useSessionState((state) => state.phase);
   const pair = useSessionState((state) => state.pair);
   const pairAtMs = useSessionState((state) => state.pairAtMs);
   const connection = useSessionState((state) => state.connection);
-  const sinceSaid = useSecondsSince(pairAtMs);
-  const seconds = (pair?.elapsedMs ?? 0) / 1000 + sinceSaid;
+  const nowMs = useNow(250);
+  const seconds = ((pair?.elapsedMs ?? 0) + Math.max(0, nowMs - pairAtMs)) / 1000;
   const at = startPhases.findIndex((one) => one.phase === phase);
   return (
     <>
@@ -110,9 +91,79 @@ const lowerFirst = (text: string): string => {
   return /^[A-Z][a-z]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 };
 
+function Queued(): ReactElement | null {
+  const session = useLabSession();
+  const queue = useSessionState((state) => state.queue);
+  const problem = useSessionState((state) => state.problem);
+  if (queue === null) return null;
+  const here = queue.lessonId === session.lesson.id;
+  return (
+    <>
+      <h2>{queue.place === 1 ? 'You are next.' : `You are number ${queue.place} in the queue.`}</h2>
+      {problem !== null && <Problem error={problem} />}
+      <p>
+        All pairs of hosts are taken.{' '}
+        {queue.estimateMs === null
+          ? 'How long it takes until one is free is not known yet.'
+          : `Yours should be free in ${spellEstimate(queue.estimateMs)}.`}
+      </p>
+      {here ? (
+        <p>
+          Read the lesson meanwhile; its commands are all there. Keep this page open, in the background if you
+          like: your hosts start by themselves when it is your turn, and the tab’s title says so.
+        </p>
+      ) : (
+        <p>You asked for them in another lesson, and there they will start.</p>
+      )}
+      <p className="button-row">
+        {!here && (
+          <Link className="button button-primary" href={`/lessons/${queue.lessonId}`}>
+            Go to that lesson
+          </Link>
+        )}
+        <button type="button" className="button" onClick={() => void session.leaveQueue()}>
+          Leave the queue
+        </button>
+      </p>
+    </>
+  );
+}
+
+/** No button to start: it could do nothing. */
+function CannotRun({ error }: { error: WireError }): ReactElement {
+  const session = useLabSession();
+  return (
+    <>
+      <h2>No hosts can run here.</h2>
+      <Problem error={error} />
+      <p>The lesson can be read all the same, every command with it.</p>
+      <p className="button-row">
+        <button type="button" className="button" onClick={() => void session.load()}>
+          Look again
+        </button>
+      </p>
+    </>
+  );
+}
+
+function Failed(): ReactElement {
+  const error = useSessionState((state) => state.pair?.error);
+  const lost = error?.code === 'lost';
+  return (
+    <>
+      <h2>{lost ? 'Your hosts are gone.' : 'The hosts could not be started.'}</h2>
+      <Problem error={error ?? { code: 'internal', message: 'The server gave no reason.' }} />
+      {lost && <p>What was on them is lost. The steps start over with the next pair.</p>}
+      <p className="button-row">
+        <StartButton>{lost ? 'Start two new hosts' : 'Try again'}</StartButton>
+      </p>
+    </>
+  );
+}
+
 function Body(): ReactElement | null {
   const phase = useSessionState((state) => state.phase);
-  const pair = useSessionState((state) => state.pair);
+  const cannotRun = useSessionState((state) => state.lab?.cannotRun);
   const other = useSessionState((state) => state.otherSession);
   const problem = useSessionState((state) => state.problem);
   const endReason = useSessionState((state) => state.endReason);
@@ -120,6 +171,7 @@ function Body(): ReactElement | null {
     case 'loading':
       return <p className="muted">Looking for your hosts.</p>;
     case 'ready':
+    case 'rewinding':
       return null;
     case 'none':
       if (other !== null) {
@@ -137,6 +189,8 @@ function Body(): ReactElement | null {
           </>
         );
       }
+      if (cannotRun !== undefined) return <CannotRun error={cannotRun} />;
+      if (problem?.code === 'cannot-run') return <CannotRun error={problem} />;
       return (
         <>
           <h2>Two hosts, yours alone</h2>
@@ -152,16 +206,10 @@ function Body(): ReactElement | null {
           </p>
         </>
       );
+    case 'queued':
+      return <Queued />;
     case 'failed':
-      return (
-        <>
-          <h2>The hosts could not be started.</h2>
-          <Problem error={pair?.error ?? { code: 'internal', message: 'The server gave no reason.' }} />
-          <p className="button-row">
-            <StartButton>Try again</StartButton>
-          </p>
-        </>
-      );
+      return <Failed />;
     case 'ended':
       return (
         <>
@@ -182,8 +230,8 @@ function Body(): ReactElement | null {
 
 /** What stands before the terminals while there is nothing to type into. */
 export function SessionPanel(): ReactElement | null {
-  const ready = useSessionState((state) => state.phase === 'ready');
-  if (ready) return null;
+  const hidden = useSessionState(hasPair);
+  if (hidden) return null;
   return (
     <div className="session-veil">
       <section className="session-panel" aria-label="Your hosts">

@@ -1,9 +1,11 @@
 'use client';
 
-import type { ReactElement, ReactNode } from 'react';
+import { Children, type ReactElement, type ReactNode } from 'react';
 import type { Block } from '../../server/lessons/lesson';
 import { HostName } from '../ui/host';
 import { useLabSession, useSessionState } from './context';
+import { RewindControl } from './rewind-control';
+import { hasPair } from './session';
 
 function Scripts({ summary, blocks }: { summary: string; blocks: readonly Block[] }): ReactElement {
   return (
@@ -24,7 +26,7 @@ function Scripts({ summary, blocks }: { summary: string; blocks: readonly Block[
 function StepStatus({ stepId }: { stepId: string }): ReactElement {
   const session = useLabSession();
   const step = useSessionState((state) => state.steps[stepId]);
-  const ready = useSessionState((state) => state.phase === 'ready');
+  const ready = useSessionState(hasPair);
   const canCheck = useSessionState((state) => state.phase === 'ready' && state.connection === 'open');
   const checking = useSessionState((state) => state.checking.includes(stepId));
   const definition = session.lesson.steps.find(({ id }) => id === stepId);
@@ -81,17 +83,20 @@ export function StepMark({ passed, number }: { passed: boolean; number?: number 
   );
 }
 
-/** A section of the lesson that has commands and a check; its heading comes with the children. */
+/** A section of the lesson that has commands and a check; its heading is the first of the children. */
 export function StepSection({ id, children }: { id: string; children: ReactNode }): ReactElement {
   const session = useLabSession();
   const passed = useSessionState((state) => state.steps[id]?.state === 'passed');
   const number = session.lesson.steps.findIndex((step) => step.id === id) + 1;
+  const [heading, ...rest] = Children.toArray(children);
   return (
     <section className="step" data-step={id} data-state={passed ? 'passed' : 'open'} aria-labelledby={id}>
       <div className="step-number" aria-hidden="true">
         <StepMark passed={passed} number={number} />
       </div>
-      {children}
+      {heading}
+      <RewindControl stepId={id} />
+      {rest}
       <StepStatus stepId={id} />
     </section>
   );

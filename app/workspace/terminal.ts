@@ -16,6 +16,9 @@ const fontSizePx = 14;
 /** A drag across a splitter fires dozens of sizes a second; each one that is sent makes a shell redraw its line. */
 const resizeSettleMs = 120;
 
+/** Grey, so that it is not taken for the shell's; short enough for a phone's 40 columns. */
+const newSessionNote = '\x1b[90mNew host. The old screen is cleared.\x1b[0m\r\n';
+
 /** Colours by their names in the stylesheet (`--terminal-…`), so that they are written down once. */
 const ansiNames = [
   'black',
@@ -173,8 +176,8 @@ export class HostTerminal {
           this.terminal.write(bytes, parsed);
         },
         // RIS, in its turn after the output that still waits to be parsed; Terminal.reset() would overtake it.
-        reset: () => {
-          this.terminal.write('\x1bc');
+        reset: (why) => {
+          this.terminal.write(`\x1bc${why === 'new-session' ? newSessionNote : ''}`);
         },
       },
       { columns: this.terminal.cols, rows: this.terminal.rows },

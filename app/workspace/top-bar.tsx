@@ -1,42 +1,28 @@
 'use client';
 
-import { useEffect, useId, useRef, useState, type ReactElement } from 'react';
+import { useId, type ReactElement } from 'react';
 import { ThemeChoice } from '../ui/theme-choice';
 import { usePreference } from '../ui/preferences';
 import { Wordmark } from '../ui/wordmark';
+import { spellDuration } from '../ui/time';
+import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
+import { endWarningMs } from './notice-strip';
+import { SessionMenu } from './session-menu';
 import { paneKey } from './panes';
 
-const minuteMs = 60_000;
-/** From here on the time left is shown as a warning. */
-const shortMs = 10 * minuteMs;
-
 function TimeLeft(): ReactElement | null {
-  const session = useSessionState((state) => state.session);
-  const phase = useSessionState((state) => state.phase);
-  const [nowMs, setNowMs] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => {
-      setNowMs(Date.now());
-    }, 10_000);
-    return () => {
-      clearInterval(timer);
-    };
-  }, []);
-  if (session === null || phase === 'ended' || phase === 'failed') return null;
-  const leftMs = Math.max(0, session.endsAtMs - nowMs);
-  const minutes = Math.round(leftMs / minuteMs);
-  const hours = Math.floor(minutes / 60);
-  const words = [hours > 0 && `${hours} h`, minutes % 60 > 0 && `${minutes % 60} min`]
-    .filter(Boolean)
-    .join(' ');
+  const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);
+  const nowMs = useNow(10_000);
+  if (endsAtMs === undefined) return null;
+  const leftMs = endsAtMs - nowMs;
   return (
     <span
       className="bar-item time-left"
-      data-short={leftMs < shortMs}
+      data-short={leftMs <= endWarningMs}
       title="When it is over, the hosts are gone"
     >
-      {words || '0 min'} left
+      {spellDuration(leftMs)} left
     </span>
   );
 }
@@ -110,33 +96,6 @@ function ConnectionState(): ReactElement | null {
   );
 }
 
-function EndSession(): ReactElement | null {
-  const session = useLabSession();
-  const active = useSessionState((state) => state.session !== null && state.phase !== 'ended');
-  const dialog = useRef<HTMLDialogElement>(null);
-  const headingId = useId();
-  if (!active) return null;
-  return (
-    <>
-      <button type="button" className="button button-quiet" onClick={() => dialog.current?.showModal()}>
-        End session
-      </button>
-      <dialog ref={dialog} className="dialog" aria-labelledby={headingId}>
-        <h2 id={headingId}>End this session?</h2>
-        <p>Both hosts and everything on them are deleted. The steps start over with the next pair.</p>
-        <form method="dialog" className="button-row">
-          <button type="submit" className="button">
-            Keep working
-          </button>
-          <button type="submit" className="button button-alarm" onClick={() => void session.end()}>
-            End session
-          </button>
-        </form>
-      </dialog>
-    </>
-  );
-}
-
 function Settings(): ReactElement {
   const id = useId();
   const [screenReaderMode, setScreenReaderMode] = usePreference('screenReaderMode');
@@ -181,7 +140,7 @@ export function TopBar(): ReactElement {
       <TimeLeft />
       <ConnectionState />
       <Settings />
-      <EndSession />
+      <SessionMenu />
     </header>
   );
 }

@@ -13,11 +13,13 @@ import { Group, Panel, Separator, useDefaultLayout } from 'react-resizable-panel
 import type { Lesson } from '../../server/lessons/lesson';
 import { hostNames, type HostName as Host } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
+import { Problem } from '../ui/problem';
 import { usePreference } from '../ui/preferences';
 import { SessionContext, useLabSession, useSessionState } from './context';
 import { HostPane } from './host-pane';
-import { LabSession } from './session';
-import { Problem, SessionPanel } from './session-panel';
+import { NoticeStrip } from './notice-strip';
+import { hasPair, LabSession } from './session';
+import { SessionPanel } from './session-panel';
 import { StepRail } from './step-rail';
 import { paneKey, paneNames, type PaneName } from './panes';
 import type { HostTerminal } from './terminal';
@@ -53,7 +55,7 @@ function useLayout(): 'columns' | 'tabs' | undefined {
 /** The terminals, made when the pair is first ready and kept for as long as the page. */
 function useTerminals(onRefused: (host: Host) => void): Terminals | null {
   const session = useLabSession();
-  const ready = useSessionState((state) => state.phase === 'ready');
+  const ready = useSessionState(hasPair);
   const starting = useSessionState((state) => state.session !== null);
   const [terminals, setTerminals] = useState<Terminals | null>(null);
   const [screenReaderMode] = usePreference('screenReaderMode');
@@ -155,7 +157,7 @@ function Prose({ children }: { children: ReactNode }): ReactElement {
 function Toast(): ReactElement | null {
   const session = useLabSession();
   const problem = useSessionState((state) => state.problem);
-  const elsewhere = useSessionState((state) => state.phase === 'none' || state.phase === 'ended');
+  const elsewhere = useSessionState(({ phase }) => ['none', 'queued', 'ended'].includes(phase));
   if (problem === null || elsewhere) return null;
   return (
     <div className="toast">
@@ -171,6 +173,33 @@ function Toast(): ReactElement | null {
       </button>
     </div>
   );
+}
+
+/** The tab's title tells whoever waits in another tab. */
+function usePageTitle(): void {
+  const session = useLabSession();
+  const place = useSessionState((state) => state.queue?.place);
+  const called = useSessionState((state) => state.called);
+  const news = called ? 'Your turn' : place === undefined ? null : `Number ${place} in the queue`;
+  useEffect(() => {
+    if (news === null) return;
+    const own = document.title;
+    document.title = `${news} · ${own}`;
+    return () => {
+      document.title = own;
+    };
+  }, [news]);
+  useEffect(() => {
+    if (!called) return;
+    const look = (): void => {
+      if (document.visibilityState === 'visible') session.seen();
+    };
+    look();
+    document.addEventListener('visibilitychange', look);
+    return () => {
+      document.removeEventListener('visibilitychange', look);
+    };
+  }, [called, session]);
 }
 
 function PaneTabs(props: { shown: PaneName; show: (pane: PaneName) => void }): ReactElement {
@@ -230,6 +259,7 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
   }, []);
   const terminals = useTerminals(onRefused);
   usePaneKey(terminals, setShown);
+  usePageTitle();
 
   const pane = (host: Host): ReactElement => (
     <HostPane
@@ -245,6 +275,7 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
         Skip to the lesson
       </a>
       <TopBar />
+      <NoticeStrip />
       {layout === undefined && (
         <div className="first-paint">
           <Prose>{children}</Prose>
@@ -278,15 +309,15 @@ export function Workspace({ lesson, children }: { lesson: Lesson; children: Reac
   const [session] = useState(() => new LabSession(lesson));
   useEffect(() => {
     void session.load();
-    const retry = (): void => {
-      session.connection.retryNow();
+    const wake = (): void => {
+      session.wake();
     };
-    window.addEventListener('online', retry);
-    document.addEventListener('visibilitychange', retry);
+    window.addEventListener('online', wake);
+    document.addEventListener('visibilitychange', wake);
     return () => {
-      window.removeEventListener('online', retry);
-      document.removeEventListener('visibilitychange', retry);
-      session.connection.close();
+      window.removeEventListener('online', wake);
+      document.removeEventListener('visibilitychange', wake);
+      session.close();
     };
   }, [session]);
   return (

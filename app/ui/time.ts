@@ -1,0 +1,30 @@
+/** Times and durations as the pages write them. */
+
+const minuteMs = 60_000;
+
+/** `2 h 40 min`, rounded to minutes. */
+export function spellDuration(ms: number): string {
+  const minutes = Math.round(Math.max(0, ms) / minuteMs);
+  const hours = Math.floor(minutes / 60);
+  const parts = [hours > 0 && `${hours} h`, minutes % 60 > 0 && `${minutes % 60} min`];
+  return parts.filter(Boolean).join(' ') || '0 min';
+}
+
+/** `4:07`, minutes and seconds; never less than `0:00`. */
+export function countdown(ms: number): string {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+/** How long a wait will be, no more exact than an estimate is. */
+export function spellEstimate(ms: number): string {
+  const minutes = Math.round(ms / minuteMs);
+  if (minutes < 1) return 'less than a minute';
+  return minutes < 90
+    ? `about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}`
+    : `about ${Math.round(minutes / 60)} hours`;
+}
+
+/** Hours and minutes as this computer writes them. */
+export const timeOfDay = (unixMs: number): string =>
+  new Date(unixMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
