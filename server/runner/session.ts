@@ -106,7 +106,8 @@ export class Session {
         return;
       }
       this.pair = pair;
-      for (const terminal of this.terminals) terminal.open(pair.channel(terminal.host).attachCommand());
+      for (const terminal of this.terminals)
+        terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       this.setPhase('ready');
       void this.watchHosts(pair);
       void this.repeatChecks();
@@ -379,7 +380,7 @@ export class Session {
     try {
       const channel = pair.channel(terminal.host);
       await channel.open(300_000);
-      if (await this.pause(500)) terminal.open(channel.attachCommand());
+      if (await this.pause(500)) terminal.open(channel.attachCommand(terminal.id));
     } catch (error) {
       this.log.warn({ err: error }, 'no new shell');
       terminal.notice(`no new shell: ${LabError.from(error, 'login').message}`);

@@ -126,6 +126,7 @@ const systemPackages = [
   { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
   { name: 'socat', isThere: hasPrograms('socat') },
   { name: 'iproute2', isThere: hasPrograms('ip') },
+  { name: 'zstd', isThere: hasPrograms('zstd') },
   { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare') },
 ];
 /** node-pty has no binary for Linux and is compiled by `npm ci`. */
