@@ -74,7 +74,7 @@ const configSchema = z.strictObject({
     .number()
     .int()
     .positive()
-    .default(minuteMs)
+    .default(2.5 * minuteMs)
     .describe('A place in the queue is lost when its page was not heard of for this long'),
   memoryReserveMiB: z.coerce
     .number()

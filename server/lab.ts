@@ -146,6 +146,7 @@ async function artifactsInUse(config: Config): Promise<{ current: Set<string>; b
   for (const dir of [...bySessions]) {
     const template = await readTemplate(dir).catch(() => undefined);
     if (template) bySessions.add(template.imageDir);
+    if (template?.base !== undefined) bySessions.add(template.base);
   }
   return { current: await currentArtifacts(config, root), bySessions };
 }

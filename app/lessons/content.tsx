@@ -25,7 +25,7 @@ interface CodeProps {
   'data-block'?: string;
 }
 
-/** A run block becomes a command; check, solve and value blocks are shown by their step; the rest is illustration. */
+/** A run block becomes a command; check, solve and value blocks are shown by their step, setup blocks not at all; the rest is illustration. */
 function Pre({ children }: ComponentProps<'pre'>): ReactElement | null {
   const code = isValidElement<CodeProps>(children) ? children.props : {};
   const kind = code['data-kind'];

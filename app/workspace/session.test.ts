@@ -29,6 +29,7 @@ const lesson: Lesson = {
   order: 1,
   steps: [step('start', 'Start it'), step('move', 'Move it')],
   values: [],
+  setups: [],
 };
 const lab: LabInfo = { accelerator: 'kvm', acceleratorReason: '', versions: {} };
 const info = (id: string, lessonId = 'demo'): SessionInfo => ({

@@ -1,15 +1,15 @@
 // Runs `sshd -i` on a virtio-serial port, one connection after the other.
 //
-// While nobody has the host's end open, a read of such a port returns 0 at once and poll says
-// POLLIN together with POLLHUP. An sshd started then would end at once; and one that waited for its
-// client through a snapshot would have sent its banner to nobody. So sshd starts only when a client
-// is there and has spoken, which an SSH client does first.
+// Each sshd is started before its client is there, and waits in the write of its banner: such a write blocks until the
+// host's end is open. So a clone of a template wakes with an sshd that has all its start behind it. A read would not
+// wait: it returns 0 at once while the host's end is closed, which is also how an sshd learns that its client is gone, in
+// a guest whose state was loaded no less than after a disconnect.
+//
+// To a second port it writes a line before each sshd: whoever connects after that meets the new one and not the last.
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -40,41 +40,37 @@ static int find_port(const char *name, char *path, size_t size)
 	return found;
 }
 
-// poll cannot block while POLLHUP stands; the kernel's SIGIO tells when the host's end changes.
-static void wait_for_client(int port, const sigset_t *io)
+static int open_port(const char *name)
 {
-	struct pollfd p = { .fd = port, .events = POLLIN };
+	char path[80];
+	int port;
 
-	fcntl(port, F_SETOWN, getpid());
-	fcntl(port, F_SETFL, O_RDWR | O_ASYNC);
-	while (poll(&p, 1, 0) < 0 || !(p.revents & POLLIN) || (p.revents & POLLHUP))
-		sigwaitinfo(io, NULL);
-	fcntl(port, F_SETFL, O_RDWR);
+	if (!find_port(name, path, sizeof path))
+		errx(1, "no virtio-serial port is named %s", name);
+	port = open(path, O_RDWR | O_CLOEXEC);
+	if (port < 0)
+		err(1, "%s", path);
+	return port;
 }
 
 int main(int argc, char **argv)
 {
-	sigset_t io;
-	char path[80];
+	int ready;
 
-	if (argc != 2)
-		errx(2, "usage: ssh-port NAME");
-	if (!find_port(argv[1], path, sizeof path))
-		errx(1, "no virtio-serial port is named %s", argv[1]);
-	sigemptyset(&io);
-	sigaddset(&io, SIGIO);
-	sigprocmask(SIG_BLOCK, &io, NULL);
+	if (argc != 3)
+		errx(2, "usage: ssh-port SSH_PORT READY_PORT");
+	ready = open_port(argv[2]);
 	for (;;) {
 		// Opened anew each time: the kernel then throws away what the last client left unread.
-		int port = open(path, O_RDWR | O_CLOEXEC);
-		if (port < 0)
-			err(1, "%s", path);
-		wait_for_client(port, &io);
-		pid_t child = fork();
+		int port = open_port(argv[1]);
+		pid_t child;
+
+		if (write(ready, "ready\n", 6) != 6)
+			err(1, "%s", argv[2]);
+		child = fork();
 		if (child < 0)
 			err(1, "fork");
 		if (child == 0) {
-			sigprocmask(SIG_UNBLOCK, &io, NULL);
 			dup2(port, STDIN_FILENO);
 			dup2(port, STDOUT_FILENO);
 			execl("/usr/sbin/sshd", "sshd", "-i", NULL);

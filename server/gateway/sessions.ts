@@ -132,7 +132,7 @@ export class Sessions {
 
   /** The owner's session or place in the queue; asking keeps the place. */
   async ask(ownerHash: string): Promise<SessionReply> {
-    const mine = await this.find(ownerHash);
+    const mine = (await this.creating.get(ownerHash)) ?? (await this.find(ownerHash));
     if (mine) return { session: sessionInfo(mine), queue: null };
     const waiting = this.queue.ask(ownerHash);
     if (!waiting) return { session: null, queue: null };
@@ -183,13 +183,12 @@ export class Sessions {
   async reset(ownerHash: string): Promise<Lease> {
     const old = await this.find(ownerHash);
     if (!old) throw new LabError('no-session', 'You have no running session.');
-    const templateDir = this.templateOf(old.lessonId);
-    // Without a spare pair the old one has to make room first.
-    const isSpare = this.pool.readyCount > 0 && templateDir === this.sources.baseTemplateDir;
-    if (!isSpare) await this.end(old.id, 'reset');
-    const lease = await this.acquire({ ...old }, templateDir);
-    if (isSpare) void this.end(old.id, 'reset');
-    return lease;
+    const fresh = this.replace(old).finally(() => {
+      this.creating.delete(ownerHash);
+    });
+    // Who asks meanwhile, another tab for example, waits for the fresh one.
+    this.creating.set(ownerHash, fresh);
+    return fresh;
   }
 
   /** Puts the end of the owner's session off. @throws LabError `no-session`, `forbidden` when that was done too often */
@@ -332,6 +331,16 @@ export class Sessions {
     return created;
   }
 
+  private async replace(old: Lease): Promise<Lease> {
+    const templateDir = this.templateOf(old.lessonId);
+    const isSpare = this.pool.readyCount > 0 && templateDir === this.sources.baseTemplateDir;
+    // Without a spare pair the old one has to make room first.
+    if (!isSpare) await this.end(old.id, 'reset');
+    const lease = await this.acquire(old, templateDir);
+    if (isSpare) void this.end(old.id, 'reset');
+    return lease;
+  }
+
   /** Takes a pair and gives it to its learner. The lease is on disk before the runner knows of it: see adopt(). */
   private async acquire(terms: Omit<Lease, 'id'>, templateDir: string): Promise<Lease> {
     const begun = Date.now();
@@ -420,6 +429,7 @@ export class Sessions {
   }
 
   private async serveQueue(): Promise<void> {
+    await this.measure();
     while (!this.stopped && this.queue.size > 0 && (await this.canAcquire())) {
       const next = this.queue.take((entry) => this.mayHave(entry));
       if (!next) return;

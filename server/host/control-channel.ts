@@ -3,13 +3,13 @@
  * further terminal or check costs one channel and no key exchange. No network is involved.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { LabError } from '../protocol/errors';
 import type { HostName } from '../protocol/hosts';
+import type { Credentials } from './identity';
 import { hostFiles } from './qemu';
 
 export interface CommandResult {
@@ -21,19 +21,31 @@ export interface CommandResult {
 /** Output of a check that is kept; a guest that prints more is cut off and the check fails. */
 const maxCommandOutputBytes = 256 * 1024;
 
+/** Where dtach listens on the host for those who watch this terminal. */
+const terminalSocket = (terminal: string): string => `/run/terminal-${terminal}`;
+
+/** dtach without keys of its own; with Ctrl-L it makes a program draw itself. */
+const shellUnderDtach = (mode: '-A' | '-n', terminal: string): string =>
+  `dtach ${mode} ${terminalSocket(terminal)} -E -z -r ctrl_l bash -l`;
+
+/** Starts, on a host, the shell of the terminal that has the host's name, before anyone attaches to it. */
+export const startShell = `TERM=xterm-256color ${shellUnderDtach('-n', '"$HOSTNAME"')}`;
+
 export class ControlChannel {
   private master: ChildProcess | undefined;
   private opening: Promise<void> | undefined;
+  /** Counts disconnections: who still connects from before one gives up. */
+  private era = 0;
   private closed = false;
 
   /**
    * @param directory the machine's directory (see hostFiles)
-   * @param imageDir host image with `id_ed25519` and `known_hosts`
+   * @param credentials for the next connection; the host's may change while it runs
    */
   constructor(
     private readonly directory: string,
     private readonly host: HostName,
-    private readonly imageDir: string,
+    public credentials: Credentials,
   ) {}
 
   /** Connects unless connected. Waits for the guest's sshd up to `timeoutMs`. @throws LabError `host-unreachable` */
@@ -41,15 +53,24 @@ export class ControlChannel {
     if (this.master?.exitCode === null && existsSync(hostFiles(this.directory, this.host).control)) {
       return Promise.resolve();
     }
-    this.opening ??= this.connect(timeoutMs).finally(() => {
-      this.opening = undefined;
-    });
+    if (!this.opening) {
+      const opening = this.connect(timeoutMs).finally(() => {
+        if (this.opening === opening) this.opening = undefined;
+      });
+      this.opening = opening;
+    }
     return this.opening;
   }
 
-  /** Command and arguments that open a login shell on the host in the caller's terminal. */
-  attachCommand(): [command: string, ...parameters: string[]] {
-    return ['ssh', ...this.options(), '-tt', `root@${this.host}`];
+  /**
+   * Command and arguments that show a shell of the host in the caller's terminal. The shell is a login shell under dtach,
+   * which starts with the first attach and lives until it exits: it outlives the SSH connection, as it must when the host goes
+   * back to a saved state, of which no SSH connection survives. Its program is told to draw itself again by Ctrl-L: bash
+   * ignores a window's change of size when the size is the same.
+   * @param terminal letters, digits and dashes
+   */
+  attachCommand(terminal: string): [command: string, ...parameters: string[]] {
+    return ['ssh', ...this.options(), '-tt', `root@${this.host}`, `exec ${shellUnderDtach('-A', terminal)}`];
   }
 
   /**
@@ -77,6 +98,30 @@ export class ControlChannel {
     return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
   }
 
+  /**
+   * Sets the host's clock, which is that of the moment in which its state was saved.
+   * @param more a script to run after that, in the same execution: each costs a process or two
+   * @throws LabError `host-unreachable`
+   */
+  async wake(more = ''): Promise<void> {
+    const seconds = (Date.now() / 1000).toFixed(3);
+    const result = await this.run(`date --set=@${seconds} >/dev/null || exit\n${more}`, {
+      timeoutMs: 60_000,
+    });
+    if (result.exitCode !== 0) {
+      throw new LabError('host-unreachable', `${this.host} did not wake well: ${result.stderr}`);
+    }
+  }
+
+  /** Drops the connection, as when the host is replaced; {@link open} makes a new one. */
+  disconnect(): void {
+    this.era += 1;
+    this.opening = undefined;
+    this.master?.kill('SIGKILL');
+    // A master that was killed leaves its socket, which looks like a connection.
+    rmSync(hostFiles(this.directory, this.host).control, { force: true });
+  }
+
   close(): void {
     this.closed = true;
     this.master?.kill('SIGKILL');
@@ -84,8 +129,9 @@ export class ControlChannel {
 
   private async connect(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
+    const { era } = this;
     const { control } = hostFiles(this.directory, this.host);
-    while (!this.closed) {
+    while (!this.closed && era === this.era) {
       await rm(control, { force: true });
       let complaint = '';
       const master = spawn('ssh', [...this.options(), '-M', '-N', `root@${this.host}`], {
@@ -118,9 +164,9 @@ export class ControlChannel {
     const settings = {
       ControlPath: control,
       ProxyCommand: `socat - UNIX-CONNECT:${ssh}`,
-      IdentityFile: join(this.imageDir, 'id_ed25519'),
+      IdentityFile: this.credentials.key,
       IdentitiesOnly: 'yes',
-      UserKnownHostsFile: join(this.imageDir, 'known_hosts'),
+      UserKnownHostsFile: this.credentials.knownHosts,
       GlobalKnownHostsFile: '/dev/null',
       StrictHostKeyChecking: 'yes',
       UpdateHostKeys: 'no',

@@ -16,6 +16,8 @@ export class Machine {
   readonly host: HostName;
   /** Settles when the process has ended, whatever the reason. */
   readonly exited: Promise<void>;
+  /** Overlays that were put over the disk that the machine was started with. */
+  private overlays = 0;
 
   private constructor(
     private readonly plan: MachinePlan,
@@ -69,22 +71,35 @@ export class Machine {
     }
   }
 
-  /** Stops the guest and writes its device state to `stateFile`; RAM already is in the shared file. */
+  /**
+   * Writes the device state of the stopped guest to `stateFile`: all but RAM and disk. The command is named after Xen, which
+   * keeps a guest's RAM outside of QEMU as we do, and is in every QEMU.
+   */
   async saveState(stateFile: string): Promise<void> {
-    await this.qmp.execute('migrate-set-capabilities', {
-      capabilities: [{ capability: 'x-ignore-shared', state: true }],
-    });
-    await this.qmp.execute('migrate', { uri: `file:${stateFile}` });
+    await this.qmp.execute('xen-save-devices-state', { filename: stateFile, live: false });
+  }
+
+  /**
+   * Loads a device state into a machine that has not run yet and whose RAM is what it was at that moment; the guest stays
+   * stopped until {@link resume}.
+   */
+  async loadState(stateFile: string): Promise<void> {
+    await this.qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
     await this.migrationDone();
   }
 
-  /** Loads the device state of a template; the guest stays stopped until {@link resume}. */
-  async loadState(stateFile: string): Promise<void> {
-    await this.qmp.execute('migrate-set-capabilities', {
-      capabilities: [{ capability: 'x-ignore-shared', state: true }],
+  /**
+   * Lets the guest go on with a new, empty overlay as its disk; the file that was its disk is not written from then on.
+   */
+  async startOverlay(overlay: string): Promise<void> {
+    const node = `disk-${this.overlays + 1}`;
+    await this.qmp.execute('blockdev-snapshot-sync', {
+      'node-name': this.overlays === 0 ? 'disk' : `disk-${this.overlays}`,
+      'snapshot-file': overlay,
+      'snapshot-node-name': node,
+      format: 'qcow2',
     });
-    await this.qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
-    await this.migrationDone();
+    this.overlays += 1;
   }
 
   async pause(): Promise<void> {
@@ -96,34 +111,27 @@ export class Machine {
   }
 
   /**
-   * Resolves when the guest has closed and opened its end of the SSH port: the client before is gone and the next finds a
-   * fresh sshd. Ask before the client leaves.
-   * @throws LabError `qemu-failed` when that takes over 30 s
+   * Resolves when the guest has a new sshd at the SSH port: it has noticed that the client before is gone, and the next is
+   * served. Ask before the client leaves, or before a state with a client is resumed.
+   * @throws LabError `host-unreachable` when that takes over `timeoutMs`
    */
-  channelIdle(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let closed = false;
-      const timer = setTimeout(() => {
-        this.qmp.off('event', onEvent);
-        reject(new LabError('qemu-failed', `${this.host} did not end its SSH connection in 30 s.`));
-      }, 30_000);
-      const onEvent = (name: string, data: Record<string, unknown>) => {
-        if (name !== 'VSERPORT_CHANGE') return;
-        if (!data.open) closed = true;
-        else if (closed) {
-          clearTimeout(timer);
-          this.qmp.off('event', onEvent);
-          resolve();
-        }
-      };
-      this.qmp.on('event', onEvent);
-    });
+  async freshSshd(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    await this.readRing('ready');
+    while ((await this.readRing('ready')) === '') {
+      if (Date.now() > deadline) {
+        throw new LabError(
+          'host-unreachable',
+          `${this.host} did not end its SSH connection in ${timeoutMs} ms.`,
+        );
+      }
+      await sleep(20);
+    }
   }
 
   /** The last 64 KiB that the guest wrote to its serial console. */
   async consoleTail(): Promise<string> {
-    const tail = await this.qmp.execute('ringbuf-read', { device: 'console', size: 65536 });
-    return z.string().parse(tail);
+    return this.readRing('console');
   }
 
   /** Ends QEMU at once and waits until it is gone; the guest's disk overlay is disposable. */
@@ -131,6 +139,11 @@ export class Machine {
     this.qmp.close();
     this.process.kill('SIGKILL');
     await this.exited;
+  }
+
+  /** Takes what is in a ring buffer out of it. */
+  private async readRing(device: 'console' | 'ready'): Promise<string> {
+    return z.string().parse(await this.qmp.execute('ringbuf-read', { device, size: 65536 }));
   }
 
   private async migrationDone(): Promise<void> {

@@ -14,8 +14,10 @@ export const hostFiles = (directory: string, host: HostName) => ({
   link: join(directory, `${host}.net`),
   disk: join(directory, `${host}.qcow2`),
   ram: join(directory, `${host}.ram`),
-  /** Device state as QEMU's migration stream, without RAM. */
+  /** Device state, without RAM. */
   state: join(directory, `${host}.state`),
+  /** RAM pages that differ from the template's (see guest-memory.ts). */
+  pages: join(directory, `${host}.pages.zst`),
   log: join(directory, `${host}.log`),
 });
 
@@ -36,9 +38,9 @@ export interface MachinePlan extends MachineShape {
   disk: string;
   /**
    * `boot` writes RAM to a shared file that becomes the template; `clone` maps the template's file privately
-   * (copy-on-write) and waits for `migrate-incoming`.
+   * (copy-on-write) and waits for `migrate-incoming`; `derive` waits as well and writes to a file that is a copy of a template's.
    */
-  ram: { mode: 'boot' | 'clone'; file: string };
+  ram: { mode: 'boot' | 'clone' | 'derive'; file: string };
 }
 
 const macAddresses: Record<HostName, string> = {
@@ -61,6 +63,8 @@ const kernelCommandLine = (host: HostName): string =>
     'mitigations=off',
     // Making and removing a container's namespaces waits for grace periods, many of them, one after the other.
     'rcupdate.rcu_expedited=1',
+    // A huge page in the guest is 2 MiB that a clone copies when one byte of it changes.
+    'transparent_hugepage=never',
     'quiet',
     // On a machine that is busy with other guests udev took longer than the 90 s after which systemd gives devices up.
     'systemd.default_device_timeout_sec=infinity',
@@ -74,20 +78,25 @@ const kernelCommandLine = (host: HostName): string =>
 export function qemuArguments(plan: MachinePlan): string[] {
   const own = hostFiles(plan.directory, plan.host);
   const peer = hostFiles(plan.directory, plan.host === 'source' ? 'destination' : 'source');
-  const clone = plan.ram.mode === 'clone';
+  const { mode } = plan.ram;
   return [
     ...['-name', plan.host],
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-machine', 'q35,memory-backend=ram,graphics=off,vmport=off,smbus=off,sata=off,hpet=off'],
+    ...[
+      '-machine',
+      'q35,memory-backend=ram,graphics=off,vmport=off,smbus=off,sata=off,hpet=off,suppress-vmdesc=on',
+    ],
     ...(plan.accelerator === 'kvm'
       ? ['-accel', 'kvm', '-cpu', 'host']
       : ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max']),
+    // Saved states are QEMU's stream of devices alone (see Machine.saveState), which has no configuration section.
+    ...['-global', 'migration.send-configuration=off'],
     ...['-smp', '1', '-m', `${plan.memoryMiB}M`],
     ...[
       '-object',
       `memory-backend-file,id=ram,size=${plan.memoryMiB}M,mem-path=${plan.ram.file},` +
-        (clone ? 'share=off,readonly=on,rom=off' : 'share=on'),
+        (mode === 'clone' ? 'share=off,readonly=on,rom=off' : 'share=on'),
     ],
     ...['-kernel', plan.kernel, '-initrd', plan.initrd, '-append', kernelCommandLine(plan.host)],
     ...['-rtc', 'base=utc,clock=host'],
@@ -102,13 +111,14 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ...['-device', `virtio-net-pci,netdev=link,mac=${macAddresses[plan.host]},romfile=`],
     ...['-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=ssh,path=${own.ssh},server=on,wait=off`],
-    // With an id, or QEMU sends no VSERPORT_CHANGE for it.
-    ...['-device', 'virtserialport,id=ssh-port,chardev=ssh,name=lab.ssh'],
+    ...['-device', 'virtserialport,chardev=ssh,name=lab.ssh'],
+    // Where the guest says that its end of lab.ssh is new. QEMU's event for that comes once a second at most and would hide it.
+    ...['-chardev', 'ringbuf,id=ready,size=4096', '-device', 'virtserialport,chardev=ready,name=lab.ready'],
     // Reseeds the clone's random generator: its kernel sees a new generation id after the state is loaded.
     ...['-device', 'vmgenid,guid=auto'],
     // A ring and not a file: whatever a guest writes to its console, the machine's disk does not fill.
     ...['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
     ...['-qmp', `unix:${own.qmp},server=on,wait=off`],
-    ...(clone ? ['-incoming', 'defer'] : []),
+    ...(mode === 'boot' ? [] : ['-incoming', 'defer']),
   ];
 }

@@ -8,6 +8,7 @@
  *     ```bash run host=source        the learner runs it in the host's terminal; the lesson test does as well
  *     ```bash check host=source      run out of sight; exit 0 means that the step is done; its last line is shown
  *     ```bash solve host=source      what the lesson test types for an exercise, after the run blocks
+ *     ```bash setup host=source      run once, before the host is given to a learner; anywhere in the file, not shown
  *     ```bash value=address host=source   prints a value that run blocks may use as `<address>`
  */
 import { z } from 'zod';
@@ -52,4 +53,6 @@ export interface Lesson extends FrontMatter {
   id: string;
   steps: Step[];
   values: Value[];
+  /** What made the lesson's hosts what they are, in the file's order. */
+  setups: Block[];
 }

@@ -71,6 +71,27 @@ describe('a good lesson', () => {
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
+it('collects setup blocks from anywhere, and makes no step of them', () => {
+  const lesson = parseLesson(
+    [
+      ...frontMatter,
+      ...fence('bash setup host=source', 'first\nsecond'),
+      '## Only prose',
+      ...fence('bash setup host=destination', 'third'),
+      ...step('One'),
+      ...fence('bash setup host=source', 'fourth'),
+    ].join('\n'),
+    'lessons/x/lesson.mdx',
+    'x',
+  );
+  expect(lesson.steps.map(({ id }) => id)).toEqual(['one']);
+  expect(lesson.setups).toEqual([
+    { host: 'source', text: 'first\nsecond', line: 7 },
+    { host: 'destination', text: 'third', line: 12 },
+    { host: 'source', text: 'fourth', line: 22 },
+  ]);
+});
+
 describe('each defect is told with its line and the way out', () => {
   // `withStep` has 13 lines, so what a case adds starts in line 14.
   const cases: [name: string, lines: string[], told: string[]][] = [
@@ -84,7 +105,7 @@ describe('each defect is told with its line and the way out', () => {
       inSection(...fence('bash run host=rhel08')),
       ['14: There is no host `rhel08`. Known are: source, destination.'],
     ],
-    ...['run', 'check', 'solve', 'value=x'].map((kind): [string, string[], string[]] => [
+    ...['run', 'check', 'solve', 'setup', 'value=x'].map((kind): [string, string[], string[]] => [
       `${kind} block without a host`,
       inSection(...fence(`bash ${kind}`)),
       [`14: A ${kind.split('=')[0] ?? ''} block needs a host. Add host=source or host=destination.`],
@@ -92,7 +113,7 @@ describe('each defect is told with its line and the way out', () => {
     [
       'host without a kind',
       inSection(...fence('bash host=source')),
-      ['14: A fence with a host needs a kind as well. Add run, check, solve or value=<name>.'],
+      ['14: A fence with a host needs a kind as well. Add run, check, solve, setup or value=<name>.'],
     ],
     [
       'two kinds',
@@ -109,14 +130,14 @@ describe('each defect is told with its line and the way out', () => {
       inSection(...fence('bash chek host=source')),
       [
         '14: `chek` says nothing to a fence. Did you mean `check`?',
-        '14: A fence with a host needs a kind as well. Add run, check, solve or value=<name>.',
+        '14: A fence with a host needs a kind as well. Add run, check, solve, setup or value=<name>.',
       ],
     ],
     [
       'word that is like no other',
       inSection(...fence('bash run host=source highlight={2}')),
       [
-        '14: `highlight={2}` says nothing to a fence. Known are: run, check, solve, value=<name>, host=<host>.',
+        '14: `highlight={2}` says nothing to a fence. Known are: run, check, solve, setup, value=<name>, host=<host>.',
       ],
     ],
     [

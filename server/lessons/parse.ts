@@ -107,6 +107,7 @@ function readStep(section: Section, report: Report): { step: Step; values: Value
   const values: Value[] = [];
   let broken = false;
   for (const fence of section.fences) {
+    if (fence.meta?.kind === 'setup') continue;
     const block = readBlock(fence, report);
     if (fence.problems.length > 0) broken = true;
     if (block === undefined || fence.meta === undefined) continue;
@@ -175,12 +176,16 @@ export function parseLesson(source: string, file: string, id: string): Lesson {
   const { before, sections } = findSections(tree);
   for (const fence of before) {
     for (const problem of fence.problems) report(fence.line, problem);
-    if (fence.meta !== undefined) {
+    if (fence.meta !== undefined && fence.meta.kind !== 'setup') {
       report(fence.line, `A ${fence.meta.kind} block stands before the first \`##\`. Put it into a section.`);
     }
   }
   const stepSections = sections.filter((section) => section.isStep);
   const read = stepSections.map((section) => readStep(section, report));
+  const setups = [...before, ...sections.flatMap((section) => section.fences)].flatMap((fence) => {
+    if (fence.meta?.kind !== 'setup') return [];
+    return readBlock(fence, report) ?? [];
+  });
   const steps = read.map(({ step }) => step);
   const values = read.flatMap((step) => step.values);
 
@@ -206,5 +211,5 @@ export function parseLesson(source: string, file: string, id: string): Lesson {
   }
 
   if (defects.length > 0 || frontMatter === undefined) throw badLesson(file, defects);
-  return { id, ...frontMatter, steps, values };
+  return { id, ...frontMatter, steps, values, setups };
 }

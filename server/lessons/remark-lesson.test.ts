@@ -18,6 +18,9 @@ const lines = [
   'order: 1',
   '---',
   'Before.',
+  '```bash setup host=source',
+  'zero',
+  '```',
   '',
   '## Only prose',
   '',
@@ -44,8 +47,13 @@ const body = lines.slice(6).join('\n');
 it('wraps the steps, and only them, in the order and with the ids of the parser', () => {
   const tree = unified().use(remarkParse).use(remarkMdx).parse(body);
   remarkLesson()(tree);
-  expect(tree.children.map((node) => node.type)).toEqual(['paragraph', 'heading', 'mdxJsxFlowElement']);
-  const step = tree.children[2];
+  expect(tree.children.map((node) => node.type)).toEqual([
+    'paragraph',
+    'code',
+    'heading',
+    'mdxJsxFlowElement',
+  ]);
+  const step = tree.children[3];
   const lesson = parseLesson(source, 'f', 'x');
   expect(step).toMatchObject({
     name: 'Step',
@@ -67,6 +75,7 @@ it('tells the page what each fence is', async () => {
   );
   const opened = html.match(/<(section|h2|code)[^>]*>/g);
   expect(opened).toEqual([
+    '<code class="language-bash" data-kind="setup" data-host="source">',
     '<h2 id="only-prose">',
     '<section id="run-it" title="Run it">',
     '<h2 id="run-it">',

@@ -6,13 +6,21 @@
  */
 import type { Root, RootContent } from 'mdast';
 import type { MdxJsxFlowElement } from 'mdast-util-mdx-jsx';
-import { findSections, type Section } from './sections';
+import { findSections, type Fence, type Section } from './sections';
 
 const attribute = (name: string, value: string): MdxJsxFlowElement['attributes'][number] => ({
   type: 'mdxJsxAttribute',
   name,
   value,
 });
+
+/** What stands before the first section is of no step; the page must know it to leave it out. */
+function annotateStart(fences: readonly Fence[]): void {
+  for (const { node, meta } of fences) {
+    if (meta === undefined) continue;
+    node.data = { ...node.data, hProperties: { dataKind: meta.kind, dataHost: meta.host } };
+  }
+}
 
 function annotate(section: Section): void {
   section.heading.data = { ...section.heading.data, hProperties: { id: section.id } };
@@ -32,7 +40,8 @@ function annotate(section: Section): void {
 
 export function remarkLesson(): (tree: Root) => void {
   return (tree) => {
-    const { sections } = findSections(tree);
+    const { before, sections } = findSections(tree);
+    annotateStart(before);
     sections.forEach(annotate);
     const start = tree.children.slice(0, sections[0]?.from ?? tree.children.length);
     tree.children = start.concat(

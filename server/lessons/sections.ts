@@ -9,11 +9,16 @@ import { toString } from 'mdast-util-to-string';
 import { visit } from 'unist-util-visit';
 import { hostNames, type HostName } from '../protocol/hosts';
 
-export const blockKinds = ['run', 'check', 'solve', 'value'] as const;
+export const blockKinds = ['run', 'check', 'solve', 'setup', 'value'] as const;
 export type BlockKind = (typeof blockKinds)[number];
 
+/** Kinds that a fence names by one word. */
+const plainKinds = ['run', 'check', 'solve', 'setup'] as const;
+const isPlainKind = (word: string): word is (typeof plainKinds)[number] =>
+  plainKinds.some((kind) => kind === word);
+
 /** All that may follow a fence's language. */
-const fenceWords = ['run', 'check', 'solve', 'value=<name>', 'host=<host>'];
+const fenceWords = ['run', 'check', 'solve', 'setup', 'value=<name>', 'host=<host>'];
 
 /** What the words after a fence's language say. */
 export interface BlockMeta {
@@ -44,7 +49,7 @@ export interface Section {
   from: number;
   to: number;
   fences: Fence[];
-  /** Whether the section holds blocks, broken ones included. */
+  /** Whether the section holds blocks of a step, broken ones included; a setup block makes no step. */
   isStep: boolean;
 }
 
@@ -69,7 +74,7 @@ function readFence(node: Code): Fence {
   let valueName: string | undefined;
 
   const language = node.lang ?? '';
-  if (/^(run|check|solve|value=.*|host=.*)$/.test(language)) {
+  if (/^(run|check|solve|setup|value=.*|host=.*)$/.test(language)) {
     words.unshift(language);
     problems.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
   } else if (words.length > 0 && language !== 'bash') {
@@ -94,7 +99,7 @@ function readFence(node: Code): Fence {
           `\`${valueName}\` is no name for a value. Write value=<name> with small letters, digits and dashes, a letter first.`,
         );
       }
-    } else if ((key === 'run' || key === 'check' || key === 'solve') && value === undefined) {
+    } else if (isPlainKind(key) && value === undefined) {
       kinds.push(key);
     } else {
       problems.push(`\`${word}\` says nothing to a fence. ${suggest(key, fenceWords)}`);
@@ -109,9 +114,7 @@ function readFence(node: Code): Fence {
     problems.push(`A ${kind} block needs a host. Add host=${hostNames.join(' or host=')}.`);
   }
   if (kind === undefined && host !== undefined) {
-    problems.push(
-      `A fence with a host needs a kind as well. Add ${blockKinds.slice(0, 3).join(', ')} or value=<name>.`,
-    );
+    problems.push(`A fence with a host needs a kind as well. Add ${plainKinds.join(', ')} or value=<name>.`);
   }
   const knownHost = hostNames.find((name) => name === host);
   const meta =
@@ -121,7 +124,8 @@ function readFence(node: Code): Fence {
   return { node, line, meta, problems };
 }
 
-const isBlock = (fence: Fence): boolean => fence.meta !== undefined || fence.problems.length > 0;
+const belongsToStep = ({ meta, problems }: Fence): boolean =>
+  meta === undefined ? problems.length > 0 : meta.kind !== 'setup';
 
 function fencesIn(nodes: Root['children']): Fence[] {
   const fences: Fence[] = [];
@@ -148,7 +152,7 @@ export function findSections(tree: Root): { before: Fence[]; sections: Section[]
       from,
       to,
       fences,
-      isStep: fences.some(isBlock),
+      isStep: fences.some(belongsToStep),
     };
   });
   return { before: fencesIn(tree.children.slice(0, starts[0]?.from ?? tree.children.length)), sections };

@@ -53,7 +53,7 @@ export interface SandboxIdentity {
 }
 
 /** Programs that a runner starts; all must be where a sandbox sees them, below /usr. */
-const programs = ['setpriv', 'env', 'ssh', 'socat', 'qemu-img', 'qemu-system-x86_64'];
+const programs = ['setpriv', 'env', 'ssh', 'ssh-keygen', 'socat', 'zstd', 'qemu-img', 'qemu-system-x86_64'];
 
 /** In a sandbox there are a runner (12 threads), two QEMUs (up to 64 of them for its disk each), and ssh for terminals and checks. */
 const maxProcesses = 512;

@@ -1,10 +1,10 @@
 /** The states of the pair that a learner can go back to: one for each step that began, the newest within a limit of disk. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Step } from '../lessons/lesson';
 import type { SavedState } from '../protocol/messages';
-import type { Pair, SavedPair } from './pair';
+import type { Pair } from './pair';
+import type { SavedPair } from './saved-state';
 
 /** A saved state, and what the page knew then. */
 interface Chapter {
@@ -44,9 +44,7 @@ export class History {
       if (this.maxBytes === 0 || this.find(stepId)) return;
       const begun = Date.now();
       try {
-        const into = join(this.directory, `saved-${this.count++}`);
-        await mkdir(into, { mode: 0o700 });
-        const saved = await pair.save(into);
+        const saved = await pair.save(join(this.directory, `saved-${this.count++}`));
         this.chapters.push({ stepId, savedAtMs: begun, pair: saved, values });
         this.log.info({ step: stepId, bytes: saved.bytes, ms: Date.now() - begun }, 'state saved');
         await this.keepWithinLimit();

@@ -1,31 +1,51 @@
-/** The pair of one session: two clones of the template and the channels into them. */
+/**
+ * The pair of one session: two clones of the template and the channels into them. It can be saved while it runs, and go back
+ * to what was saved, or to the template, with other QEMU processes.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ControlChannel } from '../host/control-channel';
 import { createOverlay } from '../host/disk';
+import { copyChangedPages, loadPages, packPages } from '../host/guest-memory';
+import { imageCredentials, PairIdentity } from '../host/identity';
 import { Machine } from '../host/machine';
 import { hostFiles } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
 import type { PairPhase } from '../protocol/messages';
-import { readTemplate, templateShape } from '../template/template';
+import { readTemplate, templateShape, type Template } from '../template/template';
+import { Overlays, SavedFiles, type SavedPair } from './saved-state';
 
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
 
-/** Both hosts as they were at one instant, on disk. */
-export interface SavedPair {
-  /** What it occupies on disk. */
-  readonly bytes: number;
-  remove(): Promise<void>;
-}
+type OnPhase = (phase: PairPhase) => void;
 
 export class Pair {
+  private readonly channels: Record<HostName, ControlChannel>;
+  private readonly overlays: Record<HostName, Overlays>;
+  private readonly machines = new Map<HostName, Machine>();
+  private readonly saves = new Set<SavedFiles>();
+  private lost!: (host: HostName) => void;
+  private readonly firstLost = new Promise<HostName>((resolve) => (this.lost = resolve));
+  private destroyed = false;
+  /** Saving and rewinding, one after the other. */
+  private work: Promise<unknown> = Promise.resolve();
+
   private constructor(
-    private readonly machines: readonly Machine[],
-    private readonly channels: Record<HostName, ControlChannel>,
-  ) {}
+    private readonly directory: string,
+    private readonly template: Template,
+    private readonly identity: PairIdentity,
+  ) {
+    const channel = (host: HostName) =>
+      new ControlChannel(directory, host, imageCredentials(template.imageDir));
+    this.channels = { source: channel('source'), destination: channel('destination') };
+    const overlays = (host: HostName) => new Overlays(directory, host);
+    this.overlays = { source: overlays('source'), destination: overlays('destination') };
+  }
 
   /**
-   * Clones the template and waits until both hosts take commands with the right clock.
+   * Clones the template and waits until both hosts take commands, with the right clock and an identity of their own.
    * @param directory of the session: overlays, sockets and logs go there
    * @param onPhase told as each phase begins
    * @throws LabError `qemu-failed`, `host-unreachable`, `artifact-damaged`, `cancelled`; nothing is left running then
@@ -33,82 +53,198 @@ export class Pair {
   static async clone(
     directory: string,
     templateDir: string,
-    onPhase: (phase: PairPhase) => void,
-    signal: AbortSignal,
+    onPhase: OnPhase,
+    signal?: AbortSignal,
   ): Promise<Pair> {
-    const template = await readTemplate(templateDir);
-    const channel = (host: HostName) => new ControlChannel(directory, host, template.imageDir);
-    const channels = { source: channel('source'), destination: channel('destination') };
-    onPhase('cloning');
-    const started = await Promise.allSettled(
-      hostNames.map(async (host) => {
-        const disk = hostFiles(directory, host).disk;
-        await createOverlay(disk, hostFiles(templateDir, host).disk, 'qcow2');
-        const ram = { mode: 'clone' as const, file: hostFiles(templateDir, host).ram };
-        const machine = await Machine.start({ ...templateShape(template), host, directory, disk, ram });
-        await machine.loadState(hostFiles(templateDir, host).state);
-        return machine;
-      }),
-    );
     const pair = new Pair(
-      started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
-      channels,
+      directory,
+      await readTemplate(templateDir),
+      await PairIdentity.create(join(directory, 'keys')),
     );
     const onAbort = () => void pair.destroy();
-    signal.addEventListener('abort', onAbort);
+    signal?.addEventListener('abort', onAbort);
     try {
-      if (signal.aborted) throw new LabError('cancelled', 'The pair is not wanted any more.');
-      for (const result of started) if (result.status === 'rejected') throw result.reason;
-      onPhase('resuming');
-      await Promise.all(pair.machines.map((machine) => machine.resume()));
-      onPhase('logging-in');
-      await Promise.all(hostNames.map((host) => channels[host].open(loginTimeoutMs)));
-      onPhase('setting-clocks');
-      await Promise.all(hostNames.map((host) => pair.setClock(host)));
-      return pair;
-    } catch (error) {
-      await pair.destroy();
-      throw error;
+      if (signal?.aborted) throw new LabError('cancelled', 'The pair is not wanted any more.');
+      await pair.bringUp(undefined, onPhase);
     } finally {
-      signal.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
     }
+    return pair;
   }
 
   /** Process ids of both machines. */
   get pids(): number[] {
-    return this.machines.map((machine) => machine.pid);
-  }
-
-  /** @throws LabError `no-saved-state` */
-  save(into: string): Promise<SavedPair> {
-    return Promise.reject(new LabError('no-saved-state', `Nothing was saved in ${into}.`));
-  }
-
-  /** @throws LabError `no-saved-state` */
-  rewind(saved: SavedPair | undefined): Promise<void> {
-    return Promise.reject(new LabError('no-saved-state', `${saved?.bytes ?? 0}`));
+    return [...this.machines.values()].map((machine) => machine.pid);
   }
 
   channel(host: HostName): ControlChannel {
     return this.channels[host];
   }
 
-  /** Resolves with the host whose machine ended first. */
-  async hostLost(): Promise<HostName> {
-    return Promise.race(this.machines.map((machine) => machine.exited.then(() => machine.host)));
+  /** Resolves with the host whose machine ended first without the pair having asked for it. */
+  hostLost(): Promise<HostName> {
+    return this.firstLost;
+  }
+
+  /**
+   * Saves both hosts as they are at one instant: RAM, devices and disks. They stand still for some tenths of a second, then they
+   * go on while what was saved is compressed. Whatever fails, the pair goes on.
+   * @param into directory for the saved state, which must not exist yet
+   * @throws LabError `qemu-failed`, `disk-full`, `missing-tool`; nothing is left in `into` then
+   */
+  save(into: string): Promise<SavedPair> {
+    return this.alone(async () => {
+      const saved = new SavedFiles(
+        into,
+        { source: this.overlays.source.current, destination: this.overlays.destination.current },
+        async (removed) => {
+          this.saves.delete(removed);
+          await this.pruneDisks();
+        },
+      );
+      try {
+        await mkdir(into, { recursive: true, mode: 0o700 });
+        saved.stoppedMs = await this.freeze(into);
+        await Promise.all(hostNames.map((host) => this.channels[host].wake()));
+        for (const host of hostNames) {
+          await packPages(rawPages(into, host), this.ramFile(host), hostFiles(into, host).pages);
+        }
+        await saved.measure();
+      } catch (cause) {
+        await rm(into, { recursive: true, force: true }).catch(() => undefined);
+        const full = cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC';
+        throw full
+          ? new LabError('disk-full', 'The disk has no room for this state of the pair.', { cause })
+          : LabError.from(cause, 'The pair could not be saved');
+      }
+      this.saves.add(saved);
+      return saved;
+    });
+  }
+
+  /**
+   * Takes both hosts back to a saved state, or to the template's. The learner's shells are there again, but not the SSH
+   * connections into them: attach terminals anew.
+   * @throws LabError as {@link clone} does; the pair is destroyed then
+   */
+  rewind(saved: SavedPair | undefined, onPhase: OnPhase = () => undefined): Promise<void> {
+    return this.alone(async () => {
+      if (saved !== undefined && !(saved instanceof SavedFiles && this.saves.has(saved))) {
+        throw new LabError('no-saved-state', 'This state was removed, or is another pair’s.');
+      }
+      for (const host of hostNames) this.channels[host].disconnect();
+      await this.stopMachines();
+      await this.bringUp(saved, onPhase);
+      await this.pruneDisks();
+    });
   }
 
   async destroy(): Promise<void> {
+    this.destroyed = true;
     for (const host of hostNames) this.channels[host].close();
-    await Promise.all(this.machines.map((machine) => machine.kill()));
+    await this.stopMachines();
   }
 
-  /** A clone wakes with its template's clock. */
-  private async setClock(host: HostName): Promise<void> {
-    const seconds = (Date.now() / 1000).toFixed(3);
-    const result = await this.channels[host].run(`date --set=@${seconds} >/dev/null`, { timeoutMs: 60_000 });
-    if (result.exitCode !== 0) {
-      throw new LabError('host-unreachable', `The clock of ${host} could not be set: ${result.stderr}`);
+  private alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.work.then(() => {
+      if (this.destroyed) throw new LabError('lost', 'The pair is gone.');
+      return work();
+    });
+    this.work = result.catch(() => undefined);
+    return result;
+  }
+
+  private async bringUp(saved: SavedFiles | undefined, onPhase: OnPhase): Promise<void> {
+    try {
+      onPhase('cloning');
+      // All have ended, well or not, before anything is cleaned up.
+      const started = await Promise.allSettled(hostNames.map((host) => this.startMachine(host, saved)));
+      for (const result of started) if (result.status === 'rejected') throw result.reason;
+      onPhase('resuming');
+      // In a saved state the guest's sshd still serves a client that is no more; who comes before it has noticed is lost.
+      const fresh = saved ? this.onMachines((machine) => machine.freshSshd(loginTimeoutMs)) : undefined;
+      await this.onMachines((machine) => machine.resume());
+      onPhase('logging-in');
+      const credentials = saved ? this.identity.credentials : imageCredentials(this.template.imageDir);
+      for (const host of hostNames) this.channels[host].credentials = credentials;
+      await fresh;
+      await Promise.all(hostNames.map((host) => this.channels[host].open(loginTimeoutMs)));
+      onPhase('setting-clocks');
+      await Promise.all(
+        hostNames.map((host) => this.channels[host].wake(saved ? '' : this.identity.script(host))),
+      );
+      for (const host of hostNames) this.channels[host].credentials = this.identity.credentials;
+    } catch (error) {
+      await this.destroy();
+      throw error;
     }
   }
+
+  private async startMachine(host: HostName, saved: SavedFiles | undefined): Promise<void> {
+    const { directory, template } = this;
+    const overlays = this.overlays[host];
+    const disk = overlays.newFile();
+    const parent = saved?.disks[host];
+    await createOverlay(disk, parent ?? hostFiles(template.dir, host).disk, 'qcow2');
+    overlays.startedOn(disk, parent);
+    const ram = { mode: 'clone' as const, file: this.ramFile(host) };
+    const machine = await Machine.start({ ...templateShape(template), host, directory, disk, ram });
+    if (this.destroyed) {
+      await machine.kill();
+      throw new LabError('cancelled', 'The pair was destroyed while it started.');
+    }
+    this.machines.set(host, machine);
+    void machine.exited.then(() => {
+      if (this.machines.get(host) === machine) this.lost(host);
+    });
+    // RAM first: devices look into it when their state is loaded.
+    if (saved) await loadPages(machine.pid, ram.file, hostFiles(saved.directory, host).pages);
+    await machine.loadState(hostFiles(saved?.directory ?? template.dir, host).state);
+  }
+
+  /** Copies both hosts' state into a directory while they stand still, and gives them new disks over the ones so far. @returns for how many ms */
+  private async freeze(into: string): Promise<number> {
+    const startedAt = performance.now();
+    try {
+      await this.onMachines((machine) => machine.pause());
+      await this.onMachines(async (machine) => {
+        const { host } = machine;
+        const devices = machine.saveState(hostFiles(into, host).state);
+        await copyChangedPages(machine.pid, this.ramFile(host), rawPages(into, host));
+        await devices;
+        const overlays = this.overlays[host];
+        const overlay = overlays.newFile();
+        await machine.startOverlay(overlay);
+        overlays.startedOn(overlay, overlays.current);
+      });
+    } finally {
+      await this.onMachines((machine) => machine.resume());
+    }
+    return performance.now() - startedAt;
+  }
+
+  /** Does it on both, and waits for both also when one fails. */
+  private async onMachines(action: (machine: Machine) => Promise<void>): Promise<void> {
+    const results = await Promise.allSettled([...this.machines.values()].map(action));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  private async stopMachines(): Promise<void> {
+    const machines = [...this.machines.values()];
+    this.machines.clear();
+    await Promise.all(machines.map((machine) => machine.kill()));
+  }
+
+  private async pruneDisks(): Promise<void> {
+    for (const host of hostNames) {
+      await this.overlays[host].prune([...this.saves].map(({ disks }) => disks[host]));
+    }
+  }
+
+  private ramFile(host: HostName): string {
+    return hostFiles(this.template.dir, host).ram;
+  }
 }
+
+/** Changed pages before they are compressed. */
+const rawPages = (into: string, host: HostName): string => join(into, `${host}.pages`);

@@ -233,7 +233,8 @@ export class Session {
         this.ending.signal,
       );
       this.pair = pair;
-      for (const terminal of this.terminals) terminal.open(pair.channel(terminal.host).attachCommand());
+      for (const terminal of this.terminals)
+        terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       this.setPhase('ready');
       void this.watchHosts(pair);
       void this.repeatChecks();
@@ -372,13 +373,12 @@ export class Session {
       progress.goBackTo(step.id, target?.values ?? {});
       for (const terminal of this.terminals) {
         terminal.notice(`time went back: both hosts are as they were when “${step.title}” began`);
-        terminal.open(pair.channel(terminal.host).attachCommand());
+        terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       }
       this.broadcast({ type: 'rewound', stepId: step.id, ...copyOf(progress) });
       this.broadcast({ type: 'saves', saves: this.history.list() });
       this.setPhase('ready');
       this.log.info({ step: step.id, ms: Date.now() - begun }, 'rewound');
-      void this.watchHosts(pair);
       progress.wantCheck();
     } catch (error) {
       const failure = LabError.from(error, 'The hosts could not go back');
@@ -467,7 +467,7 @@ export class Session {
     try {
       const channel = pair.channel(terminal.host);
       await channel.open(300_000);
-      if (await this.pause(500)) terminal.open(channel.attachCommand());
+      if (await this.pause(500)) terminal.open(channel.attachCommand(terminal.id));
     } catch (error) {
       this.log.warn({ err: error }, 'no new shell');
       terminal.notice(`no new shell: ${LabError.from(error, 'login').message}`);

@@ -56,6 +56,7 @@ export const runtimePackages = [
   { name: 'qemu-system-x86', isThere: () => isAtLeast(installedQemu() ?? '0.0', minimumQemu) },
   { name: 'qemu-utils', isThere: hasPrograms('qemu-img') },
   { name: 'openssh-client', isThere: hasPrograms('ssh', 'ssh-keygen') },
+  { name: 'zstd', isThere: hasPrograms('zstd') },
   { name: 'socat', isThere: hasPrograms('socat') },
   { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare', 'prlimit') },
   { name: 'bubblewrap', isThere: hasPrograms('bwrap') },

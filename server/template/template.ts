@@ -5,12 +5,15 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
 import { z } from 'zod';
 import type { Config } from '../config';
-import { ControlChannel } from '../host/control-channel';
+import { ControlChannel, startShell } from '../host/control-channel';
 import { createOverlay } from '../host/disk';
+import { imageCredentials } from '../host/identity';
 import { Machine } from '../host/machine';
-import { hostFiles, qemuArguments, type MachineShape } from '../host/qemu';
+import { hostFiles, qemuArguments, type MachinePlan, type MachineShape } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { acceleratorSchema, type Accelerator } from '../protocol/messages';
@@ -21,6 +24,8 @@ const templateSchema = z.object({
   imageDir: z.string(),
   accelerator: acceleratorSchema,
   memoryMiB: z.number(),
+  /** Directory of the template that this one was made from and whose disks it needs; none for one that was booted. */
+  base: z.string().optional(),
 });
 export type Template = z.infer<typeof templateSchema> & { dir: string };
 
@@ -48,6 +53,11 @@ export const templateShape = (template: Omit<Template, 'dir'>): MachineShape => 
 /** Times on the slowest machine measured (2 cores, TCG); a guest that needs more hangs. */
 const bootTimeoutMs = 300_000;
 const settleTimeoutMs = 180_000;
+/** For one set-up script of a lesson: the slowest thing a lesson does, a WildFly start, takes under a minute. */
+const setupTimeoutMs = 600_000;
+
+/** The next client's sshd starts before the host is frozen (see ssh-port.c); under TCG that takes about a second. */
+const sshdStartMs = 4000;
 
 /**
  * Run on each host before it is frozen: what a learner needs first is then in RAM already (page cache, Podman's
@@ -61,6 +71,7 @@ podman ps >/dev/null
 podman images >/dev/null
 criu check >/dev/null 2>&1 || true
 curl --version >/dev/null
+${startShell}
 sync
 `;
 
@@ -82,7 +93,7 @@ export async function ensureTemplate(
     image: await hashInputs([join(imageDir, 'artifact.json')]),
     // Under KVM the guest sees the machine's own CPU, so another CPU needs another template.
     cpu: verdict.accelerator === 'kvm' ? (cpus()[0]?.model ?? 'unknown') : 'max',
-    machine: qemuArguments(bootPlan('source', template, 'SOCKETS', 'FILES')).join(' '),
+    machine: qemuArguments(plan('source', 'boot', template, 'SOCKETS', 'FILES')).join(' '),
     settle: settleScript,
   };
   const dir = await ensureArtifact({
@@ -99,12 +110,18 @@ export async function ensureTemplate(
   return { dir, accelerator: verdict.accelerator, acceleratorReason: verdict.reason };
 }
 
-const bootPlan = (host: HostName, template: Omit<Template, 'dir'>, sockets: string, into: string) => ({
+const plan = (
+  host: HostName,
+  mode: 'boot' | 'derive',
+  template: Omit<Template, 'dir'>,
+  sockets: string,
+  into: string,
+): MachinePlan => ({
   ...templateShape(template),
   host,
   directory: sockets,
   disk: hostFiles(into, host).disk,
-  ram: { mode: 'boot' as const, file: hostFiles(into, host).ram },
+  ram: { mode, file: hostFiles(into, host).ram },
 });
 
 async function build(
@@ -113,25 +130,18 @@ async function build(
   signal: AbortSignal,
   report: OnProgress,
 ): Promise<void> {
-  // Not in the cache directory: its path may be too long for a Unix socket.
-  const sockets = await mkdtemp(join(tmpdir(), 'lab-template-'));
-  const machines: Machine[] = [];
-  const channels: ControlChannel[] = [];
-  const killAll = () => Promise.all(machines.map((machine) => machine.kill()));
-  const onAbort = () => void killAll();
-  signal.addEventListener('abort', onAbort);
-  try {
+  await makeTemplate(into, template, signal, async ({ start, channels, machines }) => {
     report({ step: 'starting both hosts', percent: 0 });
     for (const host of hostNames) {
       await createOverlay(hostFiles(into, host).disk, join(template.imageDir, 'disk.raw'), 'raw');
-      machines.push(await Machine.start(bootPlan(host, template, sockets, into)));
-      channels.push(new ControlChannel(sockets, host, template.imageDir));
+      await start(host, 'boot');
     }
     report({ step: 'booting both hosts', percent: 5 });
     await Promise.all(
-      channels.map((channel, index) =>
-        channel.open(bootTimeoutMs).catch(async (cause: unknown) => {
-          const console = await machines[index]?.consoleTail().catch(() => '');
+      hostNames.map((host) =>
+        channels[host].open(bootTimeoutMs).catch(async (cause: unknown) => {
+          const machine = machines.find((candidate) => candidate.host === host);
+          const console = await machine?.consoleTail().catch(() => '');
           const tail = (console ?? '').trim().split('\n').slice(-15).join('\n');
           throw new LabError('build-failed', `A host did not boot. The end of its console:\n${tail}`, {
             cause,
@@ -141,16 +151,127 @@ async function build(
     );
     report({ step: 'settling both hosts', percent: 70 });
     for (const result of await Promise.all(
-      channels.map((channel) => channel.run(settleScript, { timeoutMs: settleTimeoutMs, signal })),
+      hostNames.map((host) => channels[host].run(settleScript, { timeoutMs: settleTimeoutMs, signal })),
     )) {
       if (result.exitCode !== 0) {
         throw new LabError('build-failed', `A host did not settle: ${result.stderr || result.stdout}`);
       }
     }
     report({ step: 'freezing both hosts', percent: 95 });
-    const idle = Promise.all(machines.map((machine) => machine.channelIdle()));
-    for (const channel of channels) channel.close();
-    await idle;
+  });
+}
+
+/** A script that a lesson wants to have been run on a host before the lesson begins. */
+export interface Setup {
+  host: HostName;
+  text: string;
+}
+
+/**
+ * Makes the template of a lesson that begins with more than two bare hosts, unless it is in the cache: the base template woken,
+ * the scripts run in order, and frozen again. It has the base's form, and needs the base's disks.
+ * @returns its directory; the base's own when there are no scripts
+ * @throws LabError `build-failed` with the output of a script that fails
+ */
+export async function ensureLessonTemplate(
+  config: Config,
+  baseTemplateDir: string,
+  setups: readonly Setup[],
+  options: { signal: AbortSignal; onProgress: OnProgress },
+): Promise<string> {
+  if (setups.length === 0) return baseTemplateDir;
+  const inputs = {
+    base: await hashInputs([join(baseTemplateDir, 'artifact.json')]),
+    setups: JSON.stringify(setups.map(({ host, text }) => ({ host, text }))),
+  };
+  return ensureArtifact({
+    cacheDir: config.cacheDir,
+    kind: 'template',
+    key: await hashInputs([], Object.values(inputs)),
+    label: 'Lesson template',
+    inputs,
+    neededBytes: 2 * (config.hostMemoryMiB + 512) * 1024 * 1024,
+    signal: options.signal,
+    onProgress: options.onProgress,
+    build: (into, report) => derive(into, baseTemplateDir, setups, options.signal, report),
+  });
+}
+
+async function derive(
+  into: string,
+  baseDir: string,
+  setups: readonly Setup[],
+  signal: AbortSignal,
+  report: OnProgress,
+): Promise<void> {
+  const base = await readTemplate(baseDir);
+  const template = { ...templateSchema.parse(base), base: baseDir };
+  await makeTemplate(into, template, signal, async ({ start, channels, machines }) => {
+    report({ step: 'waking both hosts', percent: 0 });
+    for (const host of hostNames) {
+      const from = hostFiles(baseDir, host);
+      const own = hostFiles(into, host);
+      // The file is mostly holes, which fs.copyFile would fill.
+      await execa('cp', ['--sparse=always', from.ram, own.ram]);
+      await createOverlay(own.disk, from.disk, 'qcow2');
+      const machine = await start(host, 'derive');
+      await machine.loadState(from.state);
+    }
+    await Promise.all(machines.map((machine) => machine.resume()));
+    await Promise.all(hostNames.map((host) => channels[host].open(bootTimeoutMs)));
+    await Promise.all(hostNames.map((host) => channels[host].wake()));
+    for (const [index, { host, text }] of setups.entries()) {
+      report({ step: `setting up ${host}`, percent: 10 + (80 * index) / setups.length });
+      const result = await channels[host].run(`set -e\n${text}`, { timeoutMs: setupTimeoutMs, signal });
+      if (result.exitCode !== 0) {
+        throw new LabError(
+          'build-failed',
+          `The lesson's set-up of ${host} failed: ${result.stderr || result.stdout}`,
+        );
+      }
+    }
+    await Promise.all(
+      hostNames.map((host) => channels[host].run('sync', { timeoutMs: settleTimeoutMs, signal })),
+    );
+    report({ step: 'freezing both hosts', percent: 95 });
+  });
+}
+
+interface Makers {
+  start: (host: HostName, mode: 'boot' | 'derive') => Promise<Machine>;
+  machines: readonly Machine[];
+  channels: Readonly<Record<HostName, ControlChannel>>;
+}
+
+/** Lets `prepare` start both hosts and bring them where they shall be, and freezes them there. */
+async function makeTemplate(
+  into: string,
+  template: Omit<Template, 'dir'>,
+  signal: AbortSignal,
+  prepare: (makers: Makers) => Promise<void>,
+): Promise<void> {
+  // Not in the cache directory: its path may be too long for a Unix socket.
+  const sockets = await mkdtemp(join(tmpdir(), 'lab-template-'));
+  const machines: Machine[] = [];
+  const channel = (host: HostName) => new ControlChannel(sockets, host, imageCredentials(template.imageDir));
+  const channels = { source: channel('source'), destination: channel('destination') };
+  const closeChannels = () => {
+    for (const host of hostNames) channels[host].close();
+  };
+  const killAll = () => Promise.all(machines.map((machine) => machine.kill()));
+  const onAbort = () => void killAll();
+  signal.addEventListener('abort', onAbort);
+  const start = async (host: HostName, mode: 'boot' | 'derive') => {
+    const machine = await Machine.start(plan(host, mode, template, sockets, into));
+    machines.push(machine);
+    return machine;
+  };
+  try {
+    await prepare({ start, machines, channels });
+    const fresh = Promise.all(machines.map((machine) => machine.freshSshd(settleTimeoutMs)));
+    closeChannels();
+    await fresh;
+    await sleep(sshdStartMs);
     // Both stop before either is saved, so that neither has packets in flight that the other never sees.
     await Promise.all(machines.map((machine) => machine.pause()));
     await Promise.all(machines.map((machine) => machine.saveState(hostFiles(into, machine.host).state)));
@@ -158,7 +279,7 @@ async function build(
     await writeFile(join(into, 'template.json'), JSON.stringify(template, null, 2));
   } finally {
     signal.removeEventListener('abort', onAbort);
-    for (const channel of channels) channel.close();
+    closeChannels();
     await killAll();
     await rm(sockets, { recursive: true, force: true });
   }

@@ -1,0 +1,120 @@
+/** For tests that need a pair and nothing around it: the machine's cache, a directory of its own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readConfig, type Config } from '../config';
+import { hostNames, type HostName } from '../protocol/hosts';
+import { root } from '../root';
+import { prepareImage } from '../setup/stages';
+import { ensureTemplate } from '../template/template';
+import type { Pair } from './pair';
+import { Terminal } from './terminal';
+
+export interface Workplace {
+  config: Config;
+  templateDir: string;
+  /** Short, because of the length of Unix sockets' paths. */
+  directory: string;
+  remove(): Promise<void>;
+}
+
+export async function workplace(): Promise<Workplace> {
+  const config = readConfig();
+  const { signal } = new AbortController();
+  const imageDir = await prepareImage(config, root, signal);
+  const template = await ensureTemplate(config, imageDir, { signal, onProgress: () => undefined });
+  const directory = await mkdtemp(join(tmpdir(), 'lab-'));
+  return {
+    config,
+    templateDir: template.dir,
+    directory,
+    remove: () => rm(directory, { recursive: true, force: true }),
+  };
+}
+
+/** Runs a script on a host; its output without the last newline. @throws when it fails */
+export async function on(pair: Pair, host: HostName, script: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await pair.channel(host).run(script, { timeoutMs: 120_000 });
+  if (exitCode !== 0) throw new Error(`${host}: ${script}: ${exitCode}: ${stderr}${stdout}`);
+  return stdout.trim();
+}
+
+/** A terminal on each host that remembers all it has shown. */
+export class Shell {
+  private readonly terminal: Terminal;
+  private readonly chunks: Buffer[] = [];
+
+  constructor(
+    private readonly pair: Pair,
+    readonly host: HostName,
+    scrollbackBytes = 64 * 1024,
+  ) {
+    const events = { onMark: () => undefined, onExit: () => undefined };
+    this.terminal = new Terminal(host, host, hostNames.indexOf(host), events, scrollbackBytes);
+    this.terminal.resize(100, 30);
+    const attachment = this.terminal.attach(
+      {
+        output: (offset, bytes) => {
+          this.chunks.push(bytes);
+          setImmediate(() => {
+            attachment.acknowledge(offset + bytes.length);
+          });
+        },
+        gap: () => undefined,
+      },
+      0,
+    );
+  }
+
+  get shown(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+
+  /** Attaches, at first and after the pair was rewound, and waits for the prompt. */
+  async attach(): Promise<void> {
+    this.terminal.close();
+    this.terminal.idle = false;
+    this.terminal.open(this.pair.channel(this.host).attachCommand(this.host));
+    await this.prompt();
+  }
+
+  async prompt(timeoutMs = 120_000): Promise<void> {
+    await until(() => this.terminal.idle, timeoutMs);
+  }
+
+  /** Runs a command at the prompt; what was shown until the next prompt. */
+  async type(command: string): Promise<string> {
+    const from = this.shown.length;
+    this.terminal.runCommand(command);
+    await this.prompt();
+    return this.shown.subarray(from).toString();
+  }
+
+  keys(text: string): void {
+    this.terminal.write(Buffer.from(text));
+  }
+
+  resize(columns: number, rows: number): void {
+    this.terminal.resize(columns, rows);
+  }
+
+  async untilShown(text: string | RegExp, from = 0, timeoutMs = 120_000): Promise<void> {
+    await until(() => {
+      const shown = this.shown.subarray(from).toString();
+      return typeof text === 'string' ? shown.includes(text) : text.test(shown);
+    }, timeoutMs);
+  }
+
+  close(): void {
+    this.terminal.close();
+  }
+}
+
+export async function until(condition: () => boolean, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`Not so within ${timeoutMs} ms: ${String(condition)}`);
+    await sleep(10);
+  }
+}
