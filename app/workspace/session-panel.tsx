@@ -153,7 +153,7 @@ function Failed(): ReactElement {
     <>
       <h2>{lost ? 'Your hosts are gone.' : 'The hosts could not be started.'}</h2>
       <Problem error={error ?? { code: 'internal', message: 'The server gave no reason.' }} />
-      {lost && <p>What was on them is lost. The steps start over with the next pair.</p>}
+      {lost && <p>The steps start over with the next pair. Your place in the text stays.</p>}
       <p className="button-row">
         <StartButton>{lost ? 'Start two new hosts' : 'Try again'}</StartButton>
       </p>
