@@ -20,7 +20,7 @@ import { Tickets } from './tickets';
 
 export interface GatewayOptions {
   config: Config;
-  lab: LabInfo & { templateDir: string };
+  lab: LabInfo & { templateDir: string; lessonTemplateDirs: ReadonlyMap<string, string> };
   lessonsDir: string;
   /** Directory of next.config.js and the built site; undefined serves the API alone, for tests that need no pages. */
   siteDir: string | undefined;
@@ -53,7 +53,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const sources = {
     lessonsDir,
     baseTemplateDir: lab.templateDir,
-    lessonTemplateDirs: new Map<string, string>(),
+    lessonTemplateDirs: lab.lessonTemplateDirs,
     accelerator: lab.accelerator,
   };
   const sessions = new Sessions(config, sources, provider, log);

@@ -337,7 +337,11 @@ export class Sessions {
     // Without a spare pair the old one has to make room first.
     if (!isSpare) await this.end(old.id, 'reset');
     const lease = await this.acquire(old, templateDir);
-    if (isSpare) void this.end(old.id, 'reset');
+    if (isSpare) {
+      this.end(old.id, 'reset').catch((error: unknown) => {
+        this.log.error({ err: error, session: old.id }, 'the pair that was replaced did not end');
+      });
+    }
     return lease;
   }
 
