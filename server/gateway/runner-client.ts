@@ -1,7 +1,6 @@
 /** Requests to a runner, over whatever stream its provider gives. */
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
-import { text } from 'node:stream/consumers';
 import { LabError } from '../protocol/errors';
 import { errorReplySchema, parseMessage } from '../protocol/messages';
 import { runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
@@ -25,6 +24,18 @@ export async function assign(provider: SandboxProvider, assignment: Assignment):
   await send(provider, assignment.id, 'PUT', '/session', assignment);
 }
 
+/** A reply is under a kilobyte; one that does not end is not a runner's. */
+const maxReplyBytes = 64 * 1024;
+
+async function bounded(response: IncomingMessage): Promise<string> {
+  let reply = '';
+  for await (const text of response.setEncoding('utf8')) {
+    reply += text as string;
+    if (reply.length > maxReplyBytes) throw new Error(`The reply is over ${maxReplyBytes} bytes.`);
+  }
+  return reply;
+}
+
 async function send(
   provider: SandboxProvider,
   sandboxId: string,
@@ -45,7 +56,7 @@ async function send(
     sent.end(body === undefined ? undefined : JSON.stringify(body));
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     status = response.statusCode;
-    reply = await text(response);
+    reply = await bounded(response);
   } catch (cause) {
     throw new LabError('lost', 'The pair’s runner does not answer.', { hint: 'Start a new pair.', cause });
   } finally {
