@@ -70,7 +70,13 @@ export class ControlChannel {
    * @param terminal letters, digits and dashes
    */
   attachCommand(terminal: string): [command: string, ...parameters: string[]] {
-    return ['ssh', ...this.options(), '-tt', `root@${this.host}`, `exec ${shellUnderDtach('-A', terminal)}`];
+    return [
+      'ssh',
+      ...this.options('share'),
+      '-tt',
+      `root@${this.host}`,
+      `exec ${shellUnderDtach('-A', terminal)}`,
+    ];
   }
 
   /**
@@ -78,7 +84,7 @@ export class ControlChannel {
    * @throws LabError `host-unreachable` when ssh itself failed or the time was up, `cancelled` when the signal fired
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
-    const result = await execa('ssh', [...this.options(), '-T', `root@${this.host}`, 'bash -s'], {
+    const result = await execa('ssh', [...this.options('share'), '-T', `root@${this.host}`, 'bash -s'], {
       input: script,
       reject: false,
       timeout: options.timeoutMs,
@@ -134,7 +140,7 @@ export class ControlChannel {
     while (!this.closed && era === this.era) {
       await rm(control, { force: true });
       let complaint = '';
-      const master = spawn('ssh', [...this.options(), '-M', '-N', `root@${this.host}`], {
+      const master = spawn('ssh', [...this.options('connect'), '-M', '-N', `root@${this.host}`], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       this.master = master;
@@ -159,11 +165,15 @@ export class ControlChannel {
     throw new LabError('cancelled', `The channel to ${this.host} was closed.`);
   }
 
-  private options(): string[] {
+  /**
+   * @param how ssh connects by itself when it finds no connection to share. One that began while the host was being replaced
+   * then held the new host's only port, and nobody else came in: who shares must not connect.
+   */
+  private options(how: 'connect' | 'share'): string[] {
     const { control, ssh } = hostFiles(this.directory, this.host);
     const settings = {
       ControlPath: control,
-      ProxyCommand: `socat - UNIX-CONNECT:${ssh}`,
+      ProxyCommand: how === 'connect' ? `socat - UNIX-CONNECT:${ssh}` : 'false',
       IdentityFile: this.credentials.key,
       IdentitiesOnly: 'yes',
       UserKnownHostsFile: this.credentials.knownHosts,
