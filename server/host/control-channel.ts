@@ -78,7 +78,8 @@ export class ControlChannel {
    * @throws LabError `host-unreachable` when ssh itself failed or the time was up, `cancelled` when the signal fired
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
-    const result = await execa('ssh', [...this.options(), '-T', `root@${this.host}`, 'bash -s'], {
+    // Not `bash -s`, which is a second bash after the login shell and reads a script byte by byte: 100 ms instead of 72 under TCG.
+    const result = await execa('ssh', [...this.options(), '-T', `root@${this.host}`, 'eval "$(cat)"'], {
       input: script,
       reject: false,
       timeout: options.timeoutMs,
