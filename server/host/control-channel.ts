@@ -84,13 +84,18 @@ export class ControlChannel {
    * @throws LabError `host-unreachable` when ssh itself failed or the time was up, `cancelled` when the signal fired
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
-    const result = await execa('ssh', [...this.options('share'), '-T', `root@${this.host}`, 'bash -s'], {
-      input: script,
-      reject: false,
-      timeout: options.timeoutMs,
-      maxBuffer: maxCommandOutputBytes,
-      ...(options.signal ? { cancelSignal: options.signal } : {}),
-    });
+    // Not `bash -s`, which is a second bash after the login shell and reads a script byte by byte: 100 ms instead of 72 under TCG.
+    const result = await execa(
+      'ssh',
+      [...this.options('share'), '-T', `root@${this.host}`, 'eval "$(cat)"'],
+      {
+        input: script,
+        reject: false,
+        timeout: options.timeoutMs,
+        maxBuffer: maxCommandOutputBytes,
+        ...(options.signal ? { cancelSignal: options.signal } : {}),
+      },
+    );
     if (result.isCanceled) throw new LabError('cancelled', `A command on ${this.host} was cancelled.`);
     if (result.timedOut) {
       throw new LabError('host-unreachable', `A command on ${this.host} took over ${options.timeoutMs} ms.`);

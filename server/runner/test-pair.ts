@@ -44,13 +44,15 @@ export async function on(pair: Pair, host: HostName, script: string): Promise<st
 export class Shell {
   private readonly terminal: Terminal;
   private readonly chunks: Buffer[] = [];
+  /** How often the program of the terminal has ended. */
+  exits = 0;
 
   constructor(
     private readonly pair: Pair,
     readonly host: HostName,
     scrollbackBytes = 64 * 1024,
   ) {
-    const events = { onMark: () => undefined, onExit: () => undefined };
+    const events = { onMark: () => undefined, onExit: () => (this.exits += 1) };
     this.terminal = new Terminal(host, host, hostNames.indexOf(host), events, scrollbackBytes);
     this.terminal.resize(100, 30);
     const attachment = this.terminal.attach(
