@@ -12,6 +12,12 @@ import { QmpClient } from './qmp';
 
 const migrationSchema = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
 
+/** A learner waits this long for the truth about a kernel that stands still. */
+const consolePollMs = 2000;
+/** The kernel's log lines are shorter (LOG_LINE_MAX in kernel/printk/internal.h). */
+const consoleLineBytes = 1024;
+const never = new Promise<string>(() => undefined);
+
 export class Machine {
   readonly host: HostName;
   /** Settles when the process has ended, whatever the reason. */
@@ -126,6 +132,21 @@ export class Machine {
         );
       }
       await sleep(20);
+    }
+  }
+
+  /**
+   * Resolves with the kernel's own words when the guest panics: it then stands still, but its QEMU does not end. Never, when the
+   * machine ends otherwise. Root in the guest can write the same words to the console, which costs nobody but that pair.
+   */
+  async panicked(): Promise<string> {
+    let seen = '';
+    for (;;) {
+      await sleep(consolePollMs, undefined, { ref: false });
+      // The line may come in two reads.
+      seen = (seen + (await this.consoleTail().catch(() => never))).slice(-2 * consoleLineBytes);
+      const words = /Kernel panic - not syncing: [^\r\n]+(?=[\r\n])/.exec(seen)?.[0];
+      if (words !== undefined) return words.slice(0, consoleLineBytes);
     }
   }
 

@@ -19,6 +19,13 @@ import { Overlays, SavedFiles, type SavedPair } from './saved-state';
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
 
+/** What became of a pair that cannot go on. */
+export interface Loss {
+  host: HostName;
+  /** What the kernel said when it panicked; absent when the machine has ended. */
+  panic?: string;
+}
+
 type OnPhase = (phase: PairPhase) => void;
 
 export class Pair {
@@ -26,8 +33,8 @@ export class Pair {
   private readonly overlays: Record<HostName, Overlays>;
   private readonly machines = new Map<HostName, Machine>();
   private readonly saves = new Set<SavedFiles>();
-  private lost!: (host: HostName) => void;
-  private readonly firstLost = new Promise<HostName>((resolve) => (this.lost = resolve));
+  private lost!: (loss: Loss) => void;
+  private readonly firstLost = new Promise<Loss>((resolve) => (this.lost = resolve));
   private destroyed = false;
   /** Saving and rewinding, one after the other. */
   private work: Promise<unknown> = Promise.resolve();
@@ -81,8 +88,8 @@ export class Pair {
     return this.channels[host];
   }
 
-  /** Resolves with the host whose machine ended first without the pair having asked for it. */
-  hostLost(): Promise<HostName> {
+  /** Resolves when a machine ends, or its kernel panics, without the pair having asked for it. */
+  hostLost(): Promise<Loss> {
     return this.firstLost;
   }
 
@@ -195,7 +202,10 @@ export class Pair {
     }
     this.machines.set(host, machine);
     void machine.exited.then(() => {
-      if (this.machines.get(host) === machine) this.lost(host);
+      if (this.machines.get(host) === machine) this.lost({ host });
+    });
+    void machine.panicked().then((panic) => {
+      if (this.machines.get(host) === machine) this.lost({ host, panic });
     });
     // RAM first: devices look into it when their state is loaded.
     if (saved) await loadPages(machine.pid, ram.file, hostFiles(saved.directory, host).pages);

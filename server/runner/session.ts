@@ -444,13 +444,15 @@ export class Session {
   }
 
   private async watchHosts(pair: Pair): Promise<void> {
-    const host = await pair.hostLost();
+    const { host, panic } = await pair.hostLost();
     if (this.ending.signal.aborted || this.status.phase === 'rewinding') return;
     await pair.destroy();
     this.fail(
       new LabError(
         'lost',
-        `The host ${host} has stopped: it was powered off, crashed, or its machine was killed.`,
+        panic === undefined
+          ? `The host ${host} has stopped: it was powered off, crashed, or its machine was killed.`
+          : `The kernel of ${host} has stopped. Its last words: ${panic}`,
         {
           hint: 'Start a new pair; what was on the old one is gone.',
         },
