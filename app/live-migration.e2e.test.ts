@@ -141,6 +141,35 @@ test('a server that was killed comes back to the same session, shells and all', 
   await expect.poll(() => terminalText('source'), { timeout: 60_000 }).toContain('still-in-this-shell');
 });
 
+test('a step’s beginning is a click away: the hosts and the page go back to it', async () => {
+  const third = page.locator('[data-step]').nth(2);
+  await third.getByRole('button', { name: /^Go back to the start/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Go back' }).click();
+  await expect.poll(() => third.getAttribute('data-state'), { timeout: 60_000 }).toBe('open');
+  await page.locator('[data-phase="ready"]').waitFor({ timeout: 60_000 });
+  expect(await page.locator('[data-step][data-state="passed"]').count()).toBe(2);
+  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toContain('time went back');
+  await page.screenshot({ path: 'test-results/rewound.png' });
+  // The container runs again, and has counted to where it was.
+  const second = page.locator('[data-step]').nth(1);
+  await runCommand(second.locator('[data-block]').nth(1));
+  await expect.poll(async () => (await curlAnswers('source')).at(-1), { timeout: stepTimeoutMs }).toBe('2');
+});
+
+test('fresh hosts come at once and know nothing', async () => {
+  await page.getByRole('button', { name: 'Session', exact: true }).click();
+  await page.getByRole('button', { name: 'Fresh hosts' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Get fresh hosts' }).click();
+  await expect
+    .poll(() => page.locator('[data-step][data-state="passed"]').count(), { timeout: 60_000 })
+    .toBe(0);
+  await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 60_000 });
+  await page.locator('[data-pane="source"] .xterm-helper-textarea').focus();
+  await page.keyboard.type('ls /tmp/chkpt.tar.gz; echo looked-"up"\n');
+  await expect.poll(() => terminalText('source'), { timeout: 60_000 }).toContain('looked-up');
+  expect(await terminalText('source')).toContain('No such file');
+});
+
 test('a second server beside it says what is wrong and harms nothing', async () => {
   const { exitCode, output } = await server.startSecond();
   expect(output).toContain('already running');

@@ -5,7 +5,10 @@ import { readFile } from 'node:fs/promises';
 const ticksPerSecond = 100;
 
 export interface Usage {
-  /** Pages that the processes have written, in memory or swapped out. Clean ones are the files' that all pairs share. */
+  /**
+   * Memory that is nobody else's, in memory or swapped out. Pages of the template's file are not counted, although the kernel
+   * calls those private that only one process happens to map.
+   */
   memoryBytes: number;
   cpuSeconds: number;
 }
@@ -25,7 +28,7 @@ async function usageOfOne(pid: number): Promise<Usage> {
       readFile(`/proc/${pid}/smaps_rollup`, 'utf8'),
       readFile(`/proc/${pid}/stat`, 'utf8'),
     ]);
-    const privateKiB = [...rollup.matchAll(/^(?:Private_Dirty|Swap): +(\d+) kB/gm)];
+    const privateKiB = [...rollup.matchAll(/^(?:Anonymous|Swap): +(\d+) kB/gm)];
     // The command's name may hold spaces and parentheses; utime and stime are the 12th and 13th field after it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return {

@@ -188,7 +188,7 @@ async function lessonAndRewinds(
       );
     }
     for (const step of lesson.steps.slice(2)) await rehearsal.doStep(step);
-    const weight = { privateMiB: memoryMiB(lab, ['Private_Dirty']), pssMiB: memoryMiB(lab, ['Pss']) };
+    const weight = { privateMiB: memoryMiB(lab, ['Anonymous']), pssMiB: memoryMiB(lab, ['Pss']) };
     await rehearsal.end();
     return { rewind, ...weight };
   });
@@ -205,7 +205,7 @@ async function idlePairs(pairs: number): Promise<{ privateMiB: number; pssMiB: n
     await announce(pairs);
     await poolReady(lab, pairs);
     return {
-      privateMiB: memoryMiB(lab, ['Private_Dirty']) / pairs,
+      privateMiB: memoryMiB(lab, ['Anonymous']) / pairs,
       pssMiB: memoryMiB(lab, ['Pss']) / pairs,
       slopeMiB: (withOne - availableMiB()) / (pairs - 1),
     };
