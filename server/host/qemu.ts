@@ -109,9 +109,7 @@ export function qemuArguments(plan: MachinePlan): string[] {
       `dgram,id=link,local.type=unix,local.path=${own.link},remote.type=unix,remote.path=${peer.link}`,
     ],
     ...['-device', `virtio-net-pci,netdev=link,mac=${macAddresses[plan.host]},romfile=`],
-    // Each side always tells the other that there is something to do. With event_idx it may leave that out, by looking at memory in
-    // an order that TCG does not keep for a guest of one processor (it leaves memory barriers out): then both sides waited.
-    ...['-device', 'virtio-serial-pci,event_idx=off'],
+    ...['-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=ssh,path=${own.ssh},server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=ssh,name=lab.ssh'],
     // Where the guest says that its end of lab.ssh is new. QEMU's event for that comes once a second at most and would hide it.
