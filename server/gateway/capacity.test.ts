@@ -67,9 +67,19 @@ describe('CapacityMeter', () => {
 
   it('is limited by processors when pairs keep them busy', () => {
     const meter = new CapacityMeter(limits, [gibibyte / 4], 2);
-    meter.observe('a', used(0, 0), 0);
-    meter.observe('a', used(0, 30), minuteMs);
+    for (let second = 0; second <= 12 * 60; second += 5)
+      meter.observe('a', used(0, second / 2), second * 1000);
     expect(meter.capacity(100 * gibibyte, 1)).toMatchObject({ pairs: 3, limitedBy: 'cpu', pairCpus: 0.5 });
+  });
+
+  it('does not take the beginning of a pair, or a lone command, for what learners do on average', () => {
+    const meter = new CapacityMeter(limits, [gibibyte / 4], 2);
+    for (let second = 0; second <= 5 * 60; second += 5) meter.observe('a', used(0, second), second * 1000);
+    expect(meter.capacity(100 * gibibyte, 1)).toMatchObject({
+      pairs: 399,
+      limitedBy: 'memory',
+      pairCpus: null,
+    });
   });
 
   it('never exceeds what the configuration allows', () => {

@@ -12,8 +12,16 @@ const mebibyte = 1024 * 1024;
  */
 const unmeasuredOverheadMiB = 2 * 192;
 
-/** Samples kept of each figure: enough for a workshop's worth of pairs, few enough to follow what changes. */
-const keptSamples = 200;
+/** Peaks kept: enough for a workshop's worth of pairs, few enough to follow what changes. */
+const keptPeaks = 200;
+/**
+ * Samples of processor time, one for each pair every 5 s: with fewer than the first number, 10 minutes of one pair, a lone command
+ * would pass for what learners do on average.
+ */
+const neededCpuSamples = 120;
+const keptCpuSamples = 2000;
+/** A pair may keep a processor busy with its own beginning this long, which is not what its learner does. */
+const settlingMs = 30_000;
 
 /** Pairs may use this share of the processors on average; the rest is for bursts and for the gateway. */
 const cpuShare = 0.9;
@@ -67,9 +75,9 @@ export class CapacityMeter {
   observe(sandboxId: string, status: RunnerStatus, atMs: number): void {
     if (status.lessonId === null || status.phase !== 'ready') return;
     const before = this.observed.get(sandboxId);
-    if (before && atMs > before.atMs) {
+    if (before && atMs > before.atMs && before.atMs - before.sinceMs >= settlingMs) {
       const cpus = ((status.cpuSeconds - before.cpuSeconds) * 1000) / (atMs - before.atMs);
-      if (cpus >= 0) remember(this.cpus, cpus);
+      if (cpus >= 0) remember(this.cpus, cpus, keptCpuSamples);
     }
     this.observed.set(sandboxId, {
       sinceMs: before?.sinceMs ?? atMs,
@@ -85,7 +93,7 @@ export class CapacityMeter {
     const last = this.observed.get(sandboxId);
     this.observed.delete(sandboxId);
     if (!last || last.atMs - last.sinceMs < tellingMs) return false;
-    remember(this.peaks, last.peakBytes);
+    remember(this.peaks, last.peakBytes, keptPeaks);
     return true;
   }
 
@@ -100,7 +108,9 @@ export class CapacityMeter {
     const spare = availableBytes - this.limits.memoryReserveMiB * mebibyte;
     const byMemory = Math.max(0, pairs + Math.floor(spare / pairBytes));
     const meanCpus =
-      this.cpus.length === 0 ? null : this.cpus.reduce((sum, cpus) => sum + cpus, 0) / this.cpus.length;
+      this.cpus.length < neededCpuSamples
+        ? null
+        : this.cpus.reduce((sum, cpus) => sum + cpus, 0) / this.cpus.length;
     // A pair that does nothing is not the measure of one that a learner works with: never more than 20 a processor.
     const byCpu =
       meanCpus === null ? Infinity : Math.floor((this.processors * cpuShare) / Math.max(meanCpus, 0.045));
@@ -119,7 +129,7 @@ export class CapacityMeter {
   }
 }
 
-function remember(samples: number[], value: number): void {
+function remember(samples: number[], value: number, kept: number): void {
   samples.push(value);
-  if (samples.length > keptSamples) samples.shift();
+  if (samples.length > kept) samples.shift();
 }
