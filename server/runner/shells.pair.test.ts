@@ -62,7 +62,7 @@ test('Ctrl-C, job control and the exit code of a command are the shell’s own',
   shell.keys('sleep 1001\r');
   await shell.untilShown(/sleep 1001[^]*133;C/, from);
   shell.keys('\x1a');
-  await shell.untilShown('Stopped', from);
+  await shell.untilShown(/Stopped[^]*133;B/, from);
   expect(await shell.type('bg; jobs; kill %1')).toContain('Running');
 });
 
