@@ -372,7 +372,7 @@ export class Session {
       this.history.forgetAfter(progress.lesson.steps.slice(progress.lesson.steps.indexOf(step) + 1));
       progress.goBackTo(step.id, target?.values ?? {});
       for (const terminal of this.terminals) {
-        terminal.notice(`time went back: both hosts are as they were when “${step.title}” began`);
+        terminal.turnPage(`time went back: both hosts are as they were when “${step.title}” began`);
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       }
       this.broadcast({ type: 'rewound', stepId: step.id, ...copyOf(progress) });

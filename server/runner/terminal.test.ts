@@ -71,6 +71,15 @@ test('who comes back after too long is told where the output goes on', async () 
   expect(back.bytes.toString()).toMatch(/999\r\n1000\r\n$/);
 });
 
+test('what was on the screen is not lost when the page is turned', () => {
+  const terminal = open(1 << 16, 'sleep', '60');
+  terminal.resize(80, 24);
+  const viewer = new Recorder();
+  terminal.attach(viewer, 0);
+  terminal.turnPage('time went back');
+  expect(viewer.bytes.toString()).toMatch(/time went back[^]*(\r\n){24}$/);
+});
+
 test('a flood stops at a viewer who parses nothing, and goes on as soon as they do', async () => {
   const terminal = open(4 << 20, 'yes');
   const viewer = new Recorder();

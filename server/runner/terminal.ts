@@ -97,6 +97,17 @@ export class Terminal {
     this.receive(Buffer.from(`\r\n\x1b[2m[${text}]\x1b[0m\r\n`));
   }
 
+  /**
+   * Shows text of the lab itself when what is on the screen is over: the screen is an ordinary one again, and all that was on it
+   * scrolls away with the text, because the next program begins by clearing it.
+   */
+  turnPage(text: string): void {
+    // DECSTR and the end of the alternate screen (xterm's ctlseqs): a full-screen program may not have come back to undo its own.
+    this.receive(Buffer.from('\x1b[?1049l\x1b[!p'));
+    this.notice(text);
+    this.receive(Buffer.from('\r\n'.repeat(this.size.rows)));
+  }
+
   /** Types bytes as a keyboard would. Dropped while there is no shell. */
   write(bytes: Uint8Array): void {
     this.typedAtPrompt = true;

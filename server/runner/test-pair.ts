@@ -80,7 +80,7 @@ export class Shell {
     this.terminal.open(this.pair.channel(this.host).attachCommand(this.host));
     await this.prompt();
     // bash draws its prompt twice then, for Ctrl-L and for the window's size; a command is typed after both.
-    for (let shown = -1; shown !== this.shown.length; ) {
+    for (let shown = -1; shown !== this.shown.length;) {
       shown = this.shown.length;
       await sleep(300);
     }
