@@ -57,12 +57,12 @@ test('Ctrl-C, job control and the exit code of a command are the shell’s own',
   let from = shell.shown.length;
   // Each says that it runs: a shell that is just starting a program swallows what was meant for that.
   shell.keys('sh -c "echo up; exec sleep 1000"\r');
-  await shell.untilShown('\r\nup\r\n', from);
+  await shell.untilShown('up\r\n', from);
   shell.keys('\x03');
   await shell.untilShown(/133;D;130[^]*133;B/, from);
   from = shell.shown.length;
   shell.keys('sh -c "echo up; exec sleep 1001"\r');
-  await shell.untilShown('\r\nup\r\n', from);
+  await shell.untilShown('up\r\n', from);
   shell.keys('\x1a');
   await shell.untilShown(/Stopped[^]*133;B/, from);
   expect(await shell.type('bg; jobs; kill %1')).toContain('Running');
