@@ -76,7 +76,7 @@ describe('CapacityMeter', () => {
     const meter = new CapacityMeter(limits, [gibibyte / 4], 2);
     for (let second = 0; second <= 5 * 60; second += 5) meter.observe('a', used(0, second), second * 1000);
     expect(meter.capacity(100 * gibibyte, 1)).toMatchObject({
-      pairs: 399,
+      pairs: 397,
       limitedBy: 'memory',
       pairCpus: null,
     });
