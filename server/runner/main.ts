@@ -174,10 +174,11 @@ function asBytes(data: RawData): Buffer {
 
 /** What the pair wrote is gone with it; the log and the reason stay for the gateway, which removes the directory. */
 async function leave(reason: EndReason): Promise<void> {
+  // Before the socket is gone: who finds no socket reads this.
+  await writeFile(files.ended, reason);
   for (const socket of sockets.clients) socket.close(closeCodes.sessionEnded, reason);
   server.close();
   server.closeIdleConnections();
-  await writeFile(files.ended, reason);
   const kept = new Set([files.log, files.ended]);
   for (const name of await readdir(files.run)) {
     const path = join(files.run, name);
