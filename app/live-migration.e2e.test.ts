@@ -132,6 +132,7 @@ test('a reload finds the session, its steps and its terminals again', async () =
 test('a server that was killed comes back to the same session, shells and all', async () => {
   await page.locator('[data-pane="source"] .xterm-helper-textarea').focus();
   await page.keyboard.type('kept=in-this-shell\n');
+  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toMatch(/kept=in-this-shell\n.*#\s*$/);
   await server.kill();
   await page.locator('[data-connection="connecting"]').waitFor({ timeout: 30_000 });
   await server.start();

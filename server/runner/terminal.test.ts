@@ -133,3 +133,22 @@ test('knows from the shell’s marks whether it waits at its prompt', async () =
   await until(() => marks.length === 3);
   expect(marks.at(-1)).toEqual({ kind: 'command-end', exitCode: 3 });
 });
+
+test('a prompt that is drawn again while the command is on its way makes no busy terminal idle', async () => {
+  const [prompt, start, end] = ['\\033]133;B\\007', '\\033]133;C\\007', '\\033]133;D;0\\007'];
+  const terminal = open(
+    1 << 20,
+    'sh',
+    '-c',
+    `stty -echo; printf '${prompt}'; read a; printf '${prompt}again'; read b; printf '${start}run${end}${prompt}'; read c`,
+  );
+  const recorder = new Recorder();
+  terminal.attach(recorder, 0);
+  await until(() => terminal.idle);
+  terminal.runCommand('first');
+  await until(() => recorder.bytes.includes('again'));
+  expect(terminal.idle).toBe(false);
+  terminal.write(Buffer.from('\r'));
+  await until(() => terminal.idle);
+  expect(marks.map((mark) => mark.kind)).toEqual(['prompt', 'command-start', 'command-end', 'prompt']);
+});

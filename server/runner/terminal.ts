@@ -53,6 +53,8 @@ export class Terminal {
   idle = false;
   /** Whether something was typed since the prompt came. */
   typedAtPrompt = false;
+  /** A command was entered and the shell has said nothing of it yet: a prompt that comes now was only drawn again. */
+  private entered = false;
 
   constructor(
     readonly id: string,
@@ -81,6 +83,7 @@ export class Terminal {
     });
     this.pty = pty;
     this.paused = false;
+    this.entered = false;
     pty.onData((data) => {
       this.receive(data as unknown as Buffer);
     });
@@ -119,6 +122,7 @@ export class Terminal {
     const clear = this.typedAtPrompt ? '\x05\x15' : '';
     this.idle = false;
     this.write(Buffer.from(`${clear}${text}\r`));
+    this.entered = true;
   }
 
   resize(columns: number, rows: number): void {
@@ -158,6 +162,8 @@ export class Terminal {
     for (const watcher of this.watchers) this.feed(watcher);
     this.balance();
     for (const mark of this.marks.scan(data)) {
+      if (mark.kind !== 'prompt') this.entered = false;
+      else if (this.entered) continue;
       this.idle = mark.kind === 'prompt';
       if (mark.kind === 'prompt') this.typedAtPrompt = false;
       this.events.onMark(mark);
