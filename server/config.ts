@@ -133,9 +133,16 @@ const configSchema = z.strictObject({
   scrollbackBytes: z.coerce
     .number()
     .int()
-    .positive()
+    .min(256 * 1024)
     .default(1024 * 1024)
     .describe('Output kept of each terminal for a client that comes back'),
+  maxTerminals: z.coerce
+    .number()
+    .int()
+    .min(2)
+    .max(64)
+    .default(12)
+    .describe('Terminals of one session at the same time, of both hosts together'),
   isolation: z
     .enum(['auto', 'full', 'none'])
     .default('auto')

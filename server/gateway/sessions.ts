@@ -83,6 +83,7 @@ export class Sessions {
           endWarningMs: config.endWarningMs,
           leaseMs: config.leaseMs,
           scrollbackBytes: config.scrollbackBytes,
+          maxTerminals: config.maxTerminals,
           savedStatesMiB: config.savedStatesMiB,
         }),
         baseTemplateDir: sources.baseTemplateDir,

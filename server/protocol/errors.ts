@@ -35,6 +35,8 @@ export const errorCodes = [
   'not-at-prompt',
   'value-unknown',
   'cancelled',
+  /** More was asked for than any person and page would ask for. */
+  'overloaded',
   'internal',
 ] as const;
 
