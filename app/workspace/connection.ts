@@ -10,6 +10,7 @@
  *   or the hosts go back to an earlier state, which it was not meant for.
  * - a line on which nothing is heard is found out within {@link pingAfterMs} + {@link answerMs}.
  */
+import '../zod-without-eval';
 import { LabError } from '../../server/protocol/errors';
 import { decodeFrame, encodeFrame, type Frame } from '../../server/protocol/frames';
 import type { HostName } from '../../server/protocol/hosts';
@@ -622,7 +623,7 @@ export class Connection {
   #onFrame(frame: Frame): void {
     const info = this.#terminals.find(({ channel }) => channel === frame.channel);
     const attachment = info && this.#attachedTo(info.id);
-    if (attachment === undefined) return;
+    if (info === undefined || attachment === undefined) return;
     if (frame.kind === 'screen') this.#onScreenFrame(info.id, attachment, frame);
     else if (frame.kind === 'output') this.#onOutput(info.id, attachment, frame);
   }

@@ -9,15 +9,17 @@ import {
   type ServerMessage,
   type SessionInfo,
   type SessionReply,
+  type TerminalInfo,
 } from '../../server/protocol/messages';
 import type { SocketHandlers } from './connection';
+import type { Layout } from './layout';
 import { LabSession, queuePollMs, type Api } from './session';
 
 const step = (id: string, title: string): Lesson['steps'][number] => ({
   id,
   title,
   line: 1,
-  runs: [],
+  runs: [{ host: 'source', text: 'true', line: 2 }],
   checks: [],
   solves: [],
 });
@@ -49,12 +51,19 @@ const nothing: SessionReply = { session: null, queue: null };
 const passed = { state: 'passed' as const, message: 'It runs.', checkedAtMs: 1 };
 const open = { state: 'open' as const, message: '', checkedAtMs: null };
 
+const terminalInfo = (id: string): TerminalInfo => ({
+  id,
+  host: id.startsWith('source') ? 'source' : 'destination',
+  channel: id.length,
+  name: id,
+});
 type Hello = Extract<ServerMessage, { type: 'hello' }>;
 const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
   type: 'hello',
   session: info(id),
+  role: 'owner',
   pair: { phase: 'ready', elapsedMs: 0 },
-  terminals: [{ id: 'source', host: 'source', channel: 0 }],
+  terminals: [terminalInfo('source'), terminalInfo('destination')],
   steps: {},
   values: {},
   ran: [],
@@ -81,6 +90,8 @@ class FakeServer implements Api {
     this.asked.push('DELETE');
     return Promise.resolve();
   };
+  grantView = (): Promise<string> => Promise.resolve('a-grant');
+  revokeView = (): Promise<void> => Promise.resolve();
   openSocket: Api['openSocket'] = (handlers) => {
     const socket = { handlers, sent: [] as ClientMessage[], closed: false };
     this.sockets.push(socket);
@@ -111,6 +122,14 @@ class FakeServer implements Api {
 
 let server: FakeServer;
 let session: LabSession;
+/** What the browser keeps of the layout. */
+let keptLayout: Layout | undefined;
+const layouts = {
+  load: () => keptLayout,
+  save: (layout: Layout) => {
+    keptLayout = layout;
+  },
+};
 let phases: string[];
 let announced: string[];
 
@@ -127,13 +146,19 @@ async function ready(more: Partial<Hello> = {}): Promise<void> {
 
 beforeEach(() => {
   vi.useFakeTimers();
+  keptLayout = undefined;
   server = new FakeServer();
-  session = new LabSession(lesson, server, (ms, callback) => {
-    const timer = setInterval(callback, ms);
-    return () => {
-      clearInterval(timer);
-    };
-  });
+  session = new LabSession(
+    lesson,
+    server,
+    (ms, callback) => {
+      const timer = setInterval(callback, ms);
+      return () => {
+        clearInterval(timer);
+      };
+    },
+    layouts,
+  );
   phases = [];
   announced = [];
   session.subscribe(() => {
