@@ -72,6 +72,8 @@ export interface TerminalSink {
   mark(mark: ShellMark): void;
   /** The commands on the screen that was just given. */
   commands(commands: readonly ShownCommand[]): void;
+  /** Whether the learner's keys go to it now. */
+  inUse(): boolean;
 }
 
 /** What became of typed bytes: all but `taken` are refused, and nothing of them is kept. */
@@ -588,6 +590,8 @@ export class Connection {
     } else {
       attachment.sink.resize(sizeOf(message));
     }
+    // The server takes each line for that of another page.
+    if (attachment.sink.inUse()) this.activate(terminal);
     const keys = this.#inputOf(terminal).resume(message.inputOffset, this.options.clock.now());
     if (keys > 0) this.options.onInputLost(terminal, keys);
     this.#sendInput(terminal);

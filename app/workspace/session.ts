@@ -153,7 +153,8 @@ export interface SessionState {
 }
 
 /** The pair is there, if not always at its prompts. */
-export const hasPair = ({ phase }: SessionState): boolean => phase === 'ready' || phase === 'rewinding';
+export const hasPair = ({ phase }: Pick<SessionState, 'phase'>): boolean =>
+  phase === 'ready' || phase === 'rewinding';
 
 export const blockKey = (stepId: string, block: number): string => `${stepId}/${block}`;
 
@@ -522,8 +523,9 @@ export class LabSession {
   }
 
   setTrouble(terminal: string, trouble: InputTrouble | null): void {
-    const { [terminal]: _, ...others } = this.#state.trouble;
-    this.#set({ trouble: trouble === null ? others : { ...others, [terminal]: trouble } });
+    const others = Object.entries(this.#state.trouble).filter(([id]) => id !== terminal);
+    const all = trouble === null ? others : [...others, [terminal, trouble] as const];
+    this.#set({ trouble: Object.fromEntries(all) });
   }
 
   /** A link by which others may look on; the same one until it is taken back. */

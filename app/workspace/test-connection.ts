@@ -104,6 +104,9 @@ export class FakeTerminal implements TerminalSink {
   commands(commands: readonly ShownCommand[]): void {
     this.log.push(`commands ${commands.length}`);
   }
+  inUse(): boolean {
+    return false;
+  }
   parseAll(): void {
     for (const parsed of this.#parsed.splice(0)) parsed();
   }
