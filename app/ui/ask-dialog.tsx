@@ -24,8 +24,11 @@ export function AskDialog<T>(props: {
   const headingId = useId();
   const textId = useId();
   useEffect(() => {
-    if (open) dialog.current?.showModal();
-    else dialog.current?.close();
+    if (open) {
+      dialog.current?.showModal();
+      // The browser would begin with the first thing that can be focused, which may be a text to be scrolled.
+      dialog.current?.querySelector<HTMLElement>('.button')?.focus();
+    } else dialog.current?.close();
   }, [open]);
   return (
     <dialog

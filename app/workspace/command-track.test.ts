@@ -1,6 +1,6 @@
 import { Terminal } from '@xterm/headless';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CommandTrack, type MarkedTerminal, type TrackedCommand } from './command-track';
+import { CommandTrack, type TrackedCommand } from './command-track';
 
 let terminal: Terminal;
 let track: CommandTrack;

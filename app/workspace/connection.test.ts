@@ -174,10 +174,25 @@ describe('Connection', () => {
 
   it('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
     const first = socket();
-    await clock.pass(helloMs + 500);
+    await clock.pass(helloMs + 1000);
     expect(sockets).toHaveLength(2);
     expect(first.closed).toBe(true);
     first.message(hello('old'));
+    expect(connection.state).toBe('connecting');
+    socket().message(hello());
+    expect(connection.state).toBe('open');
+  });
+
+  it('begins anew when it is woken while an attempt hangs', async () => {
+    await clock.pass(1000);
+    connection.wake();
+    await settle();
+    expect(sockets).toHaveLength(1);
+    await clock.pass(1000);
+    connection.wake();
+    await settle();
+    expect(sockets).toHaveLength(2);
+    sockets[0]?.message(hello());
     expect(connection.state).toBe('connecting');
     socket().message(hello());
     expect(connection.state).toBe('open');

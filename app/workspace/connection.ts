@@ -114,8 +114,10 @@ const firstRetryMs = 500;
 const lastRetryMs = 15_000;
 /** The fifth attempt's wait, 8 s: for a server that ended the line for what this page did, and would do so again at once. */
 const faultFailures = 4;
-/** An attempt that got no hello by then is given up: a request into a dead network may hang for minutes. */
-export const helloMs = 15_000;
+/** The first attempt is given up when it got no hello by then, since a request into a dead network may hang for minutes; later ones have longer. */
+export const helloMs = 8_000;
+/** An attempt that is as old when the page is woken began before whatever woke it, and is begun anew. */
+const staleAttemptMs = 2_000;
 /** Nothing heard for so long: the line is asked whether it is there. */
 export const pingAfterMs = 5_000;
 /** Not answered for so long: the learner is told. Longer than a slow network's round trip. */
@@ -156,6 +158,7 @@ export class Connection {
   #helloTimer: unknown;
   /** Counts attempts, so that one that was given up is known when its socket opens after all. */
   #attempt = 0;
+  #attemptAtMs = 0;
   #failures = 0;
   /** What {@link #failures} begins with: not 0 after the server ended a line for what this page did, until one works again. */
   #leastFailures = 0;
@@ -202,11 +205,13 @@ export class Connection {
 
   /** The network is said to be back, or the page is looked at again: tries at once, or finds out whether the line still is there. */
   wake(): void {
-    if (this.#retryTimer !== undefined) {
+    const now = this.options.clock.now();
+    const isStale = now - this.#attemptAtMs >= staleAttemptMs;
+    if (this.#state === 'connecting' && (this.#retryTimer !== undefined || isStale)) {
+      this.#dropSocket();
       this.options.clock.clearTimeout(this.#retryTimer);
       this.#connect();
     } else if (this.#state === 'open') {
-      const now = this.options.clock.now();
       this.#answerByMs = Math.min(
         this.#pingedAtMs === undefined ? Infinity : this.#answerByMs,
         now + wakeAnswerMs,
@@ -302,10 +307,11 @@ export class Connection {
     this.#retryTimer = undefined;
     this.#attempt += 1;
     const attempt = this.#attempt;
+    this.#attemptAtMs = clock.now();
     const isOurs = (): boolean => attempt === this.#attempt && this.#state !== 'closed';
     this.#helloTimer = clock.setTimeout(() => {
       this.#breakOff();
-    }, helloMs);
+    }, helloMs + this.#longestWait());
     const opening = this.options.openSocket({
       onMessage: (data) => {
         if (isOurs() && this.#socket !== undefined) this.#onData(data);
@@ -371,13 +377,17 @@ export class Connection {
   #breakOff(): void {
     this.#dropSocket();
     this.#setState('connecting');
-    const longest = Math.min(lastRetryMs, firstRetryMs * 2 ** this.#failures);
+    const longest = this.#longestWait();
     this.#failures += 1;
     // Between half and all of it: a room full of learners must not come back in one instant.
     const wait = longest * (0.5 + this.options.clock.random() / 2);
     this.#retryTimer = this.options.clock.setTimeout(() => {
       this.#connect();
     }, wait);
+  }
+
+  #longestWait(): number {
+    return Math.min(lastRetryMs, firstRetryMs * 2 ** this.#failures);
   }
 
   #dropSocket(): void {

@@ -5,7 +5,7 @@ import { Group, Panel, Separator, useDefaultLayout } from 'react-resizable-panel
 import { hostAddresses, type HostName as Host } from '../../server/protocol/hosts';
 import type { TerminalInfo } from '../../server/protocol/messages';
 import { HostName } from '../ui/host';
-import { Icon } from '../ui/icon';
+import { Glyph } from '../ui/glyph';
 import { fontSizesPx, panelStorage, readPreference, usePreference, writePreference } from '../ui/preferences';
 import { spellRuntime } from '../ui/time';
 import { useNow } from '../ui/use-now';
@@ -66,7 +66,7 @@ function LastCommand({ host }: { host: Host }): ReactElement | null {
   return (
     <span className="last-command" data-failed={exitCode !== 0} title="The last command’s exit code and time">
       {exitCode === null ? 'ended' : `exit ${exitCode}`}
-      {durationMs !== null && <span className="last-command-time"> {spellRuntime(durationMs)}</span>}
+      {durationMs !== null && <span className="last-command-time">, {spellRuntime(durationMs)}</span>}
     </span>
   );
 }
@@ -300,7 +300,7 @@ export function HostPane(props: {
                 disabled={!online}
                 onClick={open}
               >
-                <Icon name="plus" />
+                <Glyph name="plus" />
               </button>
             )}
             {zoomed !== undefined && (
@@ -316,7 +316,7 @@ export function HostPane(props: {
                     split(view.shown.length > 1 ? view.split : 'beside');
                   }}
                 >
-                  <Icon name={view.shown.length > 1 && view.split === 'stacked' ? 'stack' : 'split'} />
+                  <Glyph name={view.shown.length > 1 && view.split === 'stacked' ? 'stack' : 'split'} />
                 </button>
                 <button
                   type="button"
@@ -328,7 +328,7 @@ export function HostPane(props: {
                     setZoomed(!zoomed);
                   }}
                 >
-                  <Icon name={zoomed ? 'shrink' : 'zoom'} />
+                  <Glyph name={zoomed ? 'shrink' : 'zoom'} />
                 </button>
               </>
             )}
@@ -340,7 +340,7 @@ export function HostPane(props: {
               title="More"
               ref={menuButton}
             >
-              <Icon name="more" />
+              <Glyph name="more" />
             </button>
             <div
               id={menuId}

@@ -10,9 +10,11 @@ const terminals = (...ids: string[]): TerminalInfo[] =>
     name: id,
   }));
 
+const order = ['source', 'source-2', 'source-3'];
+
 describe('layout', () => {
   it('keeps what was remembered as far as it still exists', () => {
-    const view = split(firstLayout.views.source, 'stacked', 'source-2');
+    const view = split(firstLayout.views.source, 'stacked', 'source-2', order);
     const layout = { ...firstLayout, views: { ...firstLayout.views, source: view } };
     expect(settleLayout(layout, [])).toBe(layout);
     expect(settleLayout(layout, terminals('source', 'source-2', 'destination'))).toBe(layout);
@@ -28,15 +30,24 @@ describe('layout', () => {
   });
 
   it('shows a terminal in the place of the used one, and goes to one that is on view', () => {
-    const two = split(firstLayout.views.source, 'beside', 'source-2');
+    const two = split(firstLayout.views.source, 'beside', 'source-2', order);
     expect(two).toEqual({ shown: ['source', 'source-2'], active: 1, split: 'beside' });
     expect(show(two, 'source')).toEqual({ ...two, active: 0 });
     expect(show(two, 'source-3').shown).toEqual(['source', 'source-3']);
     expect(activeTerminal(unsplit(two))).toBe('source-2');
   });
 
+  it('puts two terminals in the order of their tabs', () => {
+    const second = show(firstLayout.views.source, 'source-2');
+    expect(split(second, 'beside', 'source', order)).toEqual({
+      shown: ['source', 'source-2'],
+      active: 0,
+      split: 'beside',
+    });
+  });
+
   it('does not split a terminal from itself', () => {
-    expect(split(firstLayout.views.source, 'beside', 'source')).toBe(firstLayout.views.source);
+    expect(split(firstLayout.views.source, 'beside', 'source', order)).toBe(firstLayout.views.source);
   });
 
   it('is read only if it is one', () => {

@@ -65,10 +65,22 @@ export function show(view: HostView, id: string): HostView {
   return { ...view, shown: view.shown.map((one, index) => (index === view.active ? id : one)) };
 }
 
-/** Shows two terminals, the second of which is used then. */
-export function split(view: HostView, direction: Direction, second: string): HostView {
+/**
+ * Shows one more terminal, which is used then.
+ * @param order ids as their tabs stand, which is how the two stand as well
+ */
+export function split(
+  view: HostView,
+  direction: Direction,
+  second: string,
+  order: readonly string[],
+): HostView {
   const first = view.shown.find((id) => id !== second);
-  return first === undefined ? view : { shown: [first, second], active: 1, split: direction };
+  if (first === undefined) return view;
+  const swapped = order.indexOf(second) < order.indexOf(first);
+  return swapped
+    ? { shown: [second, first], active: 0, split: direction }
+    : { shown: [first, second], active: 1, split: direction };
 }
 
 /** Shows the used terminal alone. */

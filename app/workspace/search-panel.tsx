@@ -1,7 +1,7 @@
 'use client';
 
 import { useEffect, useRef, useState, type ReactElement } from 'react';
-import { Icon } from '../ui/icon';
+import { Glyph } from '../ui/glyph';
 import type { HostTerminal, TerminalState } from './terminal';
 
 function Toggle(props: {
@@ -103,7 +103,7 @@ export function SearchPanel(props: {
           go('previous');
         }}
       >
-        <Icon name="up" />
+        <Glyph name="up" />
       </button>
       <button
         type="button"
@@ -114,7 +114,7 @@ export function SearchPanel(props: {
           go('next');
         }}
       >
-        <Icon name="down" />
+        <Glyph name="down" />
       </button>
       <button
         type="button"
@@ -123,7 +123,7 @@ export function SearchPanel(props: {
         title="End (Escape)"
         onClick={close}
       >
-        <Icon name="close" />
+        <Glyph name="close" />
       </button>
     </search>
   );

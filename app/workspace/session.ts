@@ -496,20 +496,28 @@ export class LabSession {
     if (host !== undefined) this.#setView(host, layouts.show(this.#state.layout.views[host], id));
   }
 
-  /** Shows two terminals of a host at once; one that is not on view or, when there is none, a new one. */
-  splitHost(host: HostName, direction: Direction): void {
+  /**
+   * Shows two terminals of a host at once; one that is not on view or, when there is none, a new one.
+   * @param added told which one that is
+   */
+  splitHost(host: HostName, direction: Direction, added: (id: string) => void = () => undefined): void {
     const view = this.#state.layout.views[host];
     if (view.shown.length > 1) {
       this.#setView(host, { ...view, split: direction });
       return;
     }
+    const add = (id: string): void => {
+      const order = this.#state.terminals.map((one) => one.id);
+      this.#setView(host, layouts.split(view, direction, id, order));
+      added(id);
+    };
     const other = this.#state.terminals.find((one) => one.host === host && !view.shown.includes(one.id));
     if (other !== undefined) {
-      this.#setView(host, layouts.split(view, direction, other.id));
+      add(other.id);
       return;
     }
     this.openTerminal(host, (terminal) => {
-      if (terminal !== undefined) this.#setView(host, layouts.split(view, direction, terminal.id));
+      if (terminal !== undefined) add(terminal.id);
     });
   }
 

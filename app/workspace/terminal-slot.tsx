@@ -1,9 +1,9 @@
 'use client';
 
-import { useEffect, useId, useRef, useSyncExternalStore, type ReactElement } from 'react';
+import { useEffect, useId, useLayoutEffect, useRef, useSyncExternalStore, type ReactElement } from 'react';
 import type { TerminalInfo } from '../../server/protocol/messages';
 import { AskDialog } from '../ui/ask-dialog';
-import { Icon } from '../ui/icon';
+import { Glyph } from '../ui/glyph';
 import { useLabSession, useSessionState } from './context';
 import { SearchPanel } from './search-panel';
 import type { HostTerminal, TerminalState } from './terminal';
@@ -83,7 +83,7 @@ function PassingNote({ terminal }: { terminal: HostTerminal }): ReactElement | n
                 terminal.dismissNote();
               }}
             >
-              <Icon name="close" />
+              <Glyph name="close" />
             </button>
           )}
         </p>
@@ -111,7 +111,7 @@ function Trouble({ id }: { id: string }): ReactElement {
               session.setTrouble(id, null);
             }}
           >
-            <Icon name="close" />
+            <Glyph name="close" />
           </button>
         </p>
       )}
@@ -211,7 +211,8 @@ export function TerminalSlot(props: {
   const offline = useSessionState((state) => state.connection !== 'open');
   const found = useTerminalState(terminal, (state) => state.found);
 
-  useEffect(() => {
+  // Before the old place is gone, so that it is known whether the focus was in there.
+  useLayoutEffect(() => {
     const container = screen.current;
     if (container === null) return;
     terminal.mount(container);

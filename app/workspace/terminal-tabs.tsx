@@ -4,7 +4,7 @@ import { useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import type { HostName } from '../../server/protocol/hosts';
 import type { TerminalInfo } from '../../server/protocol/messages';
 import { AskDialog } from '../ui/ask-dialog';
-import { Icon } from '../ui/icon';
+import { Glyph } from '../ui/glyph';
 import { useLabSession, useSessionState } from './context';
 import { activeTerminal } from './layout';
 
@@ -167,7 +167,7 @@ export function TerminalTabs(props: {
                   askToClose(terminal);
                 }}
               >
-                <Icon name="close" />
+                <Glyph name="close" />
               </button>
             )}
           </div>

@@ -101,6 +101,8 @@ export class HostTerminal {
   #said: { text: string; bytes: Uint8Array }[] = [];
   #colours: Partial<Record<OwnColour, string>> = {};
   #opened = false;
+  /** It had the focus when it was taken out of its place, in this turn of the event loop: it is being moved. */
+  #hadFocus = false;
   #fontSizePx: number;
   #measureTimer: number | undefined;
   #state: TerminalState = {
@@ -199,12 +201,17 @@ export class HostTerminal {
     if (this.#opened) this.#fitIn();
     else this.#open();
     this.#useWebgl();
+    if (this.#hadFocus) this.focus();
   }
 
   /** Takes it out of its container; it goes on in the background. */
   unmount(container: HTMLElement): void {
     // It may be in the next one already.
     if (this.element.parentElement !== container) return;
+    this.#hadFocus = this.element.contains(document.activeElement);
+    setTimeout(() => {
+      this.#hadFocus = false;
+    });
     this.element.remove();
     this.#webgl?.dispose();
     this.#webgl = undefined;

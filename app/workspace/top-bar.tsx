@@ -2,7 +2,7 @@
 
 import { useId, useSyncExternalStore, type ReactElement } from 'react';
 import { ThemeChoice } from '../ui/theme-choice';
-import { Icon } from '../ui/icon';
+import { Glyph } from '../ui/glyph';
 import { fontSizesPx, usePreference } from '../ui/preferences';
 import { Wordmark } from '../ui/wordmark';
 import { spellDuration } from '../ui/time';
@@ -115,7 +115,7 @@ function Arrange(): ReactElement {
           session.arrangeHosts(beside ? 'stacked' : 'beside');
         }}
       >
-        <Icon name={beside ? 'stack' : 'split'} />
+        <Glyph name={beside ? 'stack' : 'split'} />
       </button>
       <button
         type="button"
@@ -129,7 +129,7 @@ function Arrange(): ReactElement {
           else document.documentElement.requestFullscreen().catch(() => undefined);
         }}
       >
-        <Icon name={full ? 'shrink' : 'zoom'} />
+        <Glyph name={full ? 'shrink' : 'zoom'} />
       </button>
     </>
   );

@@ -13,7 +13,7 @@ const paths = {
   down: 'M3.5 6 8 10.5 12.5 6',
 } as const;
 
-export function Icon({ name }: { name: keyof typeof paths }): ReactElement {
+export function Glyph({ name }: { name: keyof typeof paths }): ReactElement {
   return (
     <svg className="icon-16" viewBox="0 0 16 16" data-icon={name} aria-hidden="true">
       <path d={paths[name]} />
