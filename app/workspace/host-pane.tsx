@@ -51,11 +51,10 @@ function SecondsGone(): ReactElement {
 
 function RunningTime({ sinceMs }: { sinceMs: number }): ReactElement {
   const nowMs = useNow(1_000);
-  const ms = nowMs - sinceMs;
+  const seconds = Math.floor((nowMs - sinceMs) / 1_000);
   // Most commands are over sooner, and their real time comes then.
-  return (
-    <span aria-hidden="true">{ms < 2_000 ? '' : `, ${spellRuntime(Math.floor(ms / 1000) * 1000)}`}</span>
-  );
+  if (seconds < 2) return <></>;
+  return <span aria-hidden="true">, {seconds < 60 ? `${seconds} s` : spellRuntime(seconds * 1_000)}</span>;
 }
 
 /** What came of the last command in the terminal in use. */
@@ -171,27 +170,28 @@ export function HostPane(props: {
   const focus = (id: string): void => {
     terminals?.get(id).focus();
   };
+  /** When it is on view. */
+  const focusSoon = (id: string): void => {
+    requestAnimationFrame(() => {
+      focus(id);
+    });
+  };
   const open = (): void => {
     if (!isOwner) return;
     session.openTerminal(host, (opened) => {
-      if (opened !== undefined)
-        requestAnimationFrame(() => {
-          focus(opened.id);
-        });
+      if (opened !== undefined) focusSoon(opened.id);
     });
   };
   const split = (direction: 'beside' | 'stacked'): void => {
     if (view.shown.length > 1 && view.split === direction) session.unsplitHost(host);
-    else if (isOwner || own.length > 1) session.splitHost(host, direction);
+    else if (isOwner || own.length > 1) session.splitHost(host, direction, focusSoon);
   };
   const step = (by: number): void => {
     const index = own.findIndex(({ id }) => id === active);
     const next = own[(index + by + own.length) % own.length];
     if (next === undefined || next.id === active) return;
     session.showTerminal(next.id);
-    requestAnimationFrame(() => {
-      focus(next.id);
-    });
+    focusSoon(next.id);
   };
   const jump = (direction: 'previous' | 'next'): void => {
     const where = terminal()?.jump(direction);
