@@ -8,7 +8,6 @@ import './styles/home.css';
 import './styles/lesson.css';
 import './styles/workspace.css';
 import type { Metadata, Viewport } from 'next';
-import { headers } from 'next/headers';
 import type { ReactElement, ReactNode } from 'react';
 
 export const metadata: Metadata = {
@@ -24,17 +23,14 @@ export const viewport: Viewport = {
   interactiveWidget: 'resizes-content',
 };
 
-export default async function RootLayout({ children }: { children: ReactNode }): Promise<ReactElement> {
-  // Pages are rendered for each request, because a Content-Security-Policy with nonces needs a new one on each script each time; Next
-  // takes it from the policy among the request's headers.
-  const nonce = (await headers()).get('x-nonce') ?? undefined;
+export default function RootLayout({ children }: { children: ReactNode }): ReactElement {
   return (
     // The theme script sets an attribute on it before React is there.
     <html lang="en" suppressHydrationWarning>
       <head>
         {/* It must run before the first paint: 200 bytes from the same server. */}
         {/* eslint-disable-next-line @next/next/no-sync-scripts */}
-        <script src="/theme.js" nonce={nonce} />
+        <script src="/theme.js" />
       </head>
       <body>{children}</body>
     </html>

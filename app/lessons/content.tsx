@@ -1,4 +1,4 @@
-/** Lessons as the page shows them: compiled and evaluated on the server, once. */
+/** Lessons as the page shows them: compiled and evaluated on the server when the site is built. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleMDX } from 'mdx-bundler';
@@ -54,27 +54,7 @@ function Pre({ children }: ComponentProps<'pre'>): ReactElement | null {
  * A lesson and its text, ready to be rendered.
  * @throws LabError `bad-lesson`
  */
-export function getLessonContent(id: string): Promise<LessonContent> {
-  const known = contents.get(id);
-  if (known !== undefined) return known;
-  const content = compileLesson(id);
-  // A writer of lessons wants to see what was changed, and whoever meets a defect what was mended.
-  if (process.env.NODE_ENV === 'production') {
-    contents.set(id, content);
-    content.catch(() => contents.delete(id));
-  }
-  return content;
-}
-
-interface LessonContent {
-  lesson: Lesson;
-  content: ReactNode;
-}
-
-/** Compiling takes some tenths of a second, and pages are rendered for each request. */
-const contents = new Map<string, Promise<LessonContent>>();
-
-async function compileLesson(id: string): Promise<LessonContent> {
+export async function getLessonContent(id: string): Promise<{ lesson: Lesson; content: ReactNode }> {
   const lesson = await loadLesson(lessonsDir, id);
   const { code } = await bundleMDX({
     source: await readFile(lessonFile(lessonsDir, id), 'utf8'),
