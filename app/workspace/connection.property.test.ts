@@ -96,6 +96,7 @@ class ModelServer {
   #onMessage(link: Link, message: ClientMessage): void {
     if (link.serverClosed) return;
     if (message.type === 'ping') this.#say(link, { type: 'pong' });
+    if (message.type === 'detach') link.sent = null;
     if (message.type !== 'attach') return;
     this.#writerLink = link;
     const { from } = message;
@@ -151,6 +152,7 @@ type Step =
   | { do: 'cut'; page: boolean; server: boolean; lose: boolean }
   | { do: 'parse' }
   | { do: 'pass'; ms: number }
+  | { do: 'rest' }
   | { do: 'wake' };
 
 const count = (max: number): fc.Arbitrary<number> => fc.integer({ min: 0, max });
@@ -182,7 +184,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(50, 500, 6000, 16_000) }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('wake' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('rest' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('wake' as const) }) },
 );
 
 /** How many of these keys did not arrive as a whole; undefined when what arrived is not made of them in their order. */
@@ -272,6 +275,9 @@ it('shows a prefix of the output and types everything once, whatever the network
           case 'pass':
             await clock.pass(one.ms);
             break;
+          case 'rest':
+            connection.rest();
+            break;
           case 'wake':
             connection.wake();
             break;
@@ -285,6 +291,7 @@ it('shows a prefix of the output and types everything once, whatever the network
       // The network is well again: within a while all is as if nothing had been.
       const last = server.links.at(-1);
       if (last !== undefined) last.serverClosed = true;
+      connection.wake();
       for (let round = 0; round < 80; round += 1) {
         await take({ do: 'deliver', down: 1000, up: 1000 });
         await take({ do: 'pass', ms: 500 });

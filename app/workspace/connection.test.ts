@@ -430,6 +430,21 @@ describe('Connection', () => {
     });
   });
 
+  it('rests while nobody looks, and then goes on where it was', () => {
+    socket().message(hello());
+    socket().message(attached());
+    socket().frame('output', 0, 'abc');
+    connection.rest();
+    expect(socket().sent.at(-1)).toEqual({ type: 'detach', terminal: 'source' });
+    socket().frame('output', 3, 'def');
+    expect(terminal.text).toBe('abc');
+    connection.wake();
+    expect(socket().ofType('attach').at(-1)).toMatchObject({ from: 3 });
+    socket().message(attached({ offset: 3, end: 6 }));
+    socket().frame('output', 3, 'def');
+    expect(terminal).toMatchObject({ text: 'abcdef', replayed: 'def' });
+  });
+
   describe('a line that is silent', () => {
     beforeEach(() => {
       socket().message(hello());

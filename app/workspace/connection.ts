@@ -164,6 +164,7 @@ export class Connection {
   #leastFailures = 0;
   #sessionId: string | undefined;
   #role: Role = 'owner';
+  #resting = false;
   #terminals: readonly TerminalInfo[] = [];
   readonly #attachments = new Map<string, Attachment>();
   /** By terminal: how many `attach` messages this socket's server has not answered. */
@@ -205,6 +206,10 @@ export class Connection {
 
   /** The network is said to be back, or the page is looked at again: tries at once, or finds out whether the line still is there. */
   wake(): void {
+    if (this.#resting) {
+      this.#resting = false;
+      for (const [terminal, attachment] of this.#attachments) this.#sendAttach(terminal, attachment);
+    }
     const now = this.options.clock.now();
     const isStale = now - this.#attemptAtMs >= staleAttemptMs;
     if (this.#state === 'connecting' && (this.#retryTimer !== undefined || isStale)) {
@@ -217,6 +222,19 @@ export class Connection {
         now + wakeAnswerMs,
       );
       this.#ping(now);
+    }
+  }
+
+  /**
+   * Nobody looks: nothing more is sent to the terminals until {@link wake}, and then what is missing. A browser lets a page in the
+   * background work once a second or a minute; programs must not wait for it.
+   */
+  rest(): void {
+    this.#resting = true;
+    for (const [terminal, attachment] of this.#attachments) {
+      this.#clearAckTimer(attachment);
+      attachment.attached = false;
+      if (this.#infoOf(terminal)) this.#send({ type: 'detach', terminal });
     }
   }
 
@@ -481,7 +499,7 @@ export class Connection {
     attachment.attached = false;
     // Half a screen is none.
     attachment.screen = undefined;
-    if (this.#state !== 'open' || this.#infoOf(terminal) === undefined) return;
+    if (this.#state !== 'open' || this.#resting || this.#infoOf(terminal) === undefined) return;
     this.#unanswered.set(terminal, (this.#unanswered.get(terminal) ?? 0) + 1);
     const { received: from, size } = attachment;
     this.#send({ type: 'attach', terminal, from, ...size, writer: this.options.writer });

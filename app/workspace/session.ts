@@ -279,7 +279,9 @@ export class LabSession {
       },
       onError: (error) => {
         if (error.code === 'no-session' || error.code === 'session-ended') this.#ended(null);
-        else if (error.code === 'forbidden' && this.connection.role === 'viewer') this.#ended(null);
+        // Of a link that never showed anything the server says more.
+        else if (error.code === 'forbidden' && this.#state.role === 'viewer' && this.#state.session !== null)
+          this.#ended(null);
         else this.#set({ problem: error.toWire() });
       },
       onInputLost: (terminal, keys) => {
@@ -570,6 +572,11 @@ export class LabSession {
   wake(): void {
     this.connection.wake();
     if (this.#state.phase === 'queued') void this.#poll();
+  }
+
+  /** The page is not looked at. */
+  rest(): void {
+    this.connection.rest();
   }
 
   /** The page goes away; the session stays. */

@@ -468,14 +468,25 @@ export class HostTerminal {
 
   #onProgramCopy(payload: string): void {
     // Of a text that was copied before nobody wants to have it again, and of one page's program only that page.
-    if (this.#queue.replaying || this.#state.active === false) return;
+    if (this.#queue.replaying || this.#state.active === false || this.connection.role === 'viewer') return;
     const copy = readProgramCopy(payload);
     if (copy === null) return;
     if ('tooLongBytes' in copy) {
       this.say(`The program wanted to copy ${Math.ceil(copy.tooLongBytes / 1024)} KiB. That is too much.`);
       return;
     }
-    void this.#copy(copy.text, `The program has copied ${countLines(copy.text)} to your clipboard.`);
+    void this.#copyForProgram(copy.text);
+  }
+
+  async #copyForProgram(text: string): Promise<void> {
+    const what = countLines(text);
+    try {
+      // Without the way for old browsers, which takes the focus for a moment: the learner has not asked for this.
+      await navigator.clipboard.writeText(text);
+      this.say(`The program has copied ${what} to your clipboard.`);
+    } catch {
+      this.say(`The program wants to copy ${what} to your clipboard.`, text);
+    }
   }
 
   async #copy(text: string, said: string): Promise<void> {

@@ -42,7 +42,7 @@ function WatchVeil(): ReactElement | null {
             <p>The session has ended, or whoever shared it has taken the link back.</p>
           </>
         ) : (
-          <h2>{problem === null ? 'Looking for the terminals.' : 'This link shows nothing.'}</h2>
+          <h2>{problem === null ? 'Looking for the terminals.' : 'There is nothing to be seen.'}</h2>
         )}
         {problem !== null && <Problem error={problem} />}
       </section>

@@ -397,19 +397,29 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
   );
 }
 
+/** A page that is looked at again so soon goes on without having to catch up. */
+const restAfterMs = 20_000;
+
 /** Wakes the session's line when the network comes back or the page is looked at again; ends it with the page. */
 export function usePageLife(session: LabSession, begin: () => void): void {
   const first = useRef(begin);
   useEffect(() => {
     first.current();
-    const wake = (): void => {
+    let resting: ReturnType<typeof setTimeout> | undefined;
+    const look = (): void => {
+      clearTimeout(resting);
       if (document.visibilityState === 'visible') session.wake();
+      else
+        resting = setTimeout(() => {
+          session.rest();
+        }, restAfterMs);
     };
-    window.addEventListener('online', wake);
-    document.addEventListener('visibilitychange', wake);
+    window.addEventListener('online', look);
+    document.addEventListener('visibilitychange', look);
     return () => {
-      window.removeEventListener('online', wake);
-      document.removeEventListener('visibilitychange', wake);
+      clearTimeout(resting);
+      window.removeEventListener('online', look);
+      document.removeEventListener('visibilitychange', look);
       session.close();
     };
   }, [session]);
