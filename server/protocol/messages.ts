@@ -70,6 +70,8 @@ export const deadlineSchema = z.object({
   extensionsLeft: z.number().int().nonnegative(),
   /** When it ends for want of input; null while that is far off. */
   idleEndsAtMs: z.number().int().nullable(),
+  /** The page warns this long before the end; absent: 5 minutes. */
+  warningMs: z.number().int().positive().optional(),
 });
 export type Deadline = z.infer<typeof deadlineSchema>;
 
@@ -256,6 +258,11 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     offset,
     /** The page had nothing, or bytes that it misses are no longer kept: it is given the screen instead. */
     screen: z.boolean(),
+    /**
+     * Output before this byte was put out before the page attached: its terminal does not answer queries in there. Absent: `offset`,
+     * so that only a screen's are not answered.
+     */
+    end: offset.optional(),
     /** Bytes typed by this page (its `writer`) that the terminal has taken. */
     inputOffset: offset,
     columns,
