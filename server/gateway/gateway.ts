@@ -15,6 +15,7 @@ import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
 import { startOperations } from './operations';
 import { RateLimits } from './rate-limits';
+import { SecurityHeaders } from './security-headers';
 import { Sessions } from './sessions';
 import { proxySocket, socketPath } from './socket-proxy';
 import { Tickets } from './tickets';
@@ -63,6 +64,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const viewers = new Viewers();
   const origins = new Set<string>();
   const isHttps = config.publicOrigin?.startsWith('https:') ?? false;
+  const headers = await SecurityHeaders.read(options.siteDir);
 
   const server = createServer();
   const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
@@ -85,8 +87,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const page = site?.getRequestHandler();
   server.on('request', (request, response) => {
     if (request.url?.startsWith('/api/')) {
+      headers.forData(response);
       void api(request, response);
     } else if (page) {
+      headers.forPage(request, response);
       void page(request, response);
     } else {
       response.writeHead(404).end();
