@@ -100,13 +100,10 @@ function showTo(
     stream.cut();
   });
   // Asked for again now that a grant that is taken back would find this viewer.
-  if (!removed || !sessions.isGranted(sessionId, grant)) {
-    removed?.();
+  if (!sessions.isGranted(sessionId, grant)) {
+    removed();
     runner.destroy();
-    throw new LabError(
-      'forbidden',
-      removed ? 'The grant was taken back.' : 'The session has too many viewers.',
-    );
+    throw new LabError('forbidden', 'The grant was taken back.');
   }
   socket.on('close', removed);
   runner.on('close', () => stream.end());

@@ -2,9 +2,6 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { closeCodes } from '../protocol/messages';
 
-/** Of one session at the same time. A runner serves eight pages, and its owner's must always find room. */
-const maxViewers = 4;
-
 /**
  * Where frames end in what a WebSocket server sends (RFC 6455, 5.2): first the handshake's answer, then frames, which a server
  * does not mask.
@@ -86,17 +83,13 @@ export class ViewerStream extends Transform {
   }
 }
 
-/** Who watches which session now, by way of this gateway. */
+/** Who watches which session now, by way of this gateway. How many may is the runner's to say. */
 export class Viewers {
   private readonly cuts = new Map<string, Set<() => void>>();
 
-  /**
-   * @param cut ends the viewer's socket
-   * @returns to be called when it has ended; undefined when the session has as many viewers as it may have
-   */
-  add(sessionId: string, cut: () => void): (() => void) | undefined {
+  /** @param cut ends the viewer's socket @returns to be called when it has ended */
+  add(sessionId: string, cut: () => void): () => void {
     const cuts = this.cuts.get(sessionId) ?? new Set();
-    if (cuts.size >= maxViewers) return undefined;
     this.cuts.set(sessionId, cuts.add(cut));
     return () => {
       cuts.delete(cut);
