@@ -15,7 +15,10 @@ const lines = [
   'title: T',
   'summary: S',
   'minutes: 1',
+  'part: 1',
   'order: 1',
+  'outcomes: [Do it]',
+  'sources: [{ name: A, file: f, what: all }]',
   '---',
   'Before.',
   '```bash setup host=source',
@@ -42,7 +45,7 @@ const lines = [
   '```',
 ];
 const source = lines.join('\n');
-const body = lines.slice(6).join('\n');
+const body = lines.slice(9).join('\n');
 
 it('wraps the steps, and only them, in the order and with the ids of the parser', () => {
   const tree = unified().use(remarkParse).use(remarkMdx).parse(body);

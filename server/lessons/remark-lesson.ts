@@ -18,7 +18,8 @@ const attribute = (name: string, value: string): MdxJsxFlowElement['attributes']
 function annotateStart(fences: readonly Fence[]): void {
   for (const { node, meta } of fences) {
     if (meta === undefined) continue;
-    node.data = { ...node.data, hProperties: { dataKind: meta.kind, dataHost: meta.host } };
+    const host = 'host' in meta ? { dataHost: meta.host } : {};
+    node.data = { ...node.data, hProperties: { dataKind: meta.kind, ...host } };
   }
 }
 
@@ -29,10 +30,10 @@ function annotate(section: Section): void {
     if (meta === undefined) continue;
     const properties: Record<string, string> = {
       dataKind: meta.kind,
-      dataHost: meta.host,
+      ...('host' in meta ? { dataHost: meta.host } : {}),
       dataStep: section.id,
       ...(meta.kind === 'run' ? { dataBlock: String(runs++) } : {}),
-      ...(meta.valueName === undefined ? {} : { dataName: meta.valueName }),
+      ...(meta.kind === 'value' ? { dataName: meta.value } : {}),
     };
     node.data = { ...node.data, hProperties: properties };
   }
