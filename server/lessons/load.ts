@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { LabError } from '../protocol/errors';
 import { inCourseOrder, type Lesson } from './lesson';
 import { parseLesson } from './parse';
+import { manifestName, recordingSchema, recordingsFolder, type Recording } from './recording';
 
 /** Path of a lesson's file. */
 export const lessonFile = (lessonsDir: string, id: string): string => join(lessonsDir, id, 'lesson.mdx');
@@ -74,4 +75,26 @@ export async function listLessons(lessonsDir: string): Promise<Lesson[]> {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
     cause: first,
   });
+}
+
+/**
+ * What the lesson test saw of a lesson; undefined when it was never recorded.
+ * @throws LabError `bad-lesson` when the recording cannot be read
+ */
+export async function loadRecording(lessonsDir: string, id: string): Promise<Recording | undefined> {
+  const path = join(lessonsDir, id, recordingsFolder, manifestName);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  try {
+    return recordingSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is no recording.`, {
+      hint: `Make it anew: npm run lessons -- record ${id}`,
+      cause,
+    });
+  }
 }
