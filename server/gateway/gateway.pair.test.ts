@@ -209,6 +209,7 @@ describe('a session', () => {
   });
 
   test('tells the page when a host is gone, and gives a new pair', async () => {
+    learner.attach('destination');
     learner.type('destination', 'poweroff -ff\r');
     const { pair } = await learner.waitFor(
       'pair',

@@ -6,13 +6,13 @@
  * Invariant: the headless terminal is in exactly the state that the output before `place` leaves it in, and `place` is never in
  * the middle of an escape sequence or a character (but for strings of over {@link maxUnfinishedBytes}).
  */
-import { SerializeAddon } from '@xterm/addon-serialize';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
 import * as headless from '@xterm/headless';
 import type { IMarker, Terminal } from '@xterm/headless';
 import type { ShownCommand } from '../protocol/messages';
-import { loadUnicode11 } from '../protocol/unicode';
+import { prepareTerminal } from '../protocol/xterm';
 import type { LogEvent, OutputLog, Place, Size } from './output-log';
+import { coreOf, repaint } from './repaint';
 import type { SequenceScanner } from './sequences';
 
 // Node finds no named export in this package, a bundler does.
@@ -57,26 +57,11 @@ interface Command {
   durationMs: number | null;
 }
 
-/** State that xterm.js has no public way to ask for; the test of repainted screens would show if it went elsewhere. */
-interface Core {
-  buffer: { scrollTop: number; scrollBottom: number };
-  coreService: {
-    isCursorHidden: boolean;
-    decPrivateModes: {
-      cursorStyle: 'block' | 'underline' | 'bar' | undefined;
-      cursorBlink: boolean | undefined;
-    };
-  };
-  coreMouseService: { activeEncoding: string };
-  _charsetService: { glevel: number; _charsets: (Record<string, string> | undefined)[] };
-}
-
 export class Screen {
-  private readonly terminal: Terminal;
-  private readonly serializer = new SerializeAddon();
+  private terminal: Terminal;
   private place: Place;
-  private isParsing = false;
   private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Immediate | undefined;
   private waiting: { until: number; resolve: () => void }[] = [];
   private commands: Command[] = [];
   private commandCount = 0;
@@ -93,18 +78,7 @@ export class Screen {
     private readonly onProgress: () => void,
   ) {
     this.place = log.endPlace;
-    const { columns, rows } = log.sizeAt(this.place);
-    this.terminal = new HeadlessTerminal({
-      cols: columns,
-      rows,
-      scrollback: scrollbackLines(columns),
-      allowProposedApi: true,
-      logLevel: 'off',
-    });
-    this.terminal.loadAddon(this.serializer);
-    loadUnicode11(this.terminal, new Unicode11Addon());
-    // Links (OSC 8) are not drawn here, and each would be remembered with its address.
-    this.terminal.parser.registerOscHandler(8, () => true);
+    this.terminal = makeTerminal(log.sizeAt(this.place));
   }
 
   /** Bytes of the log that have not been parsed. */
@@ -114,19 +88,19 @@ export class Screen {
 
   /** There is more in the log. */
   wake(): void {
-    if (this.isParsing || this.isDisposed) return;
-    if (this.lag >= batchBytes / 2) this.advance();
-    else
+    if (this.lag >= batchBytes / 2) this.continueSoon();
+    else if (!this.soon) {
       this.timer ??= setTimeout(() => {
-        this.advance();
+        this.parse();
       }, idleMs);
+    }
   }
 
   /** Resolves when all that is in the log now has been parsed, as far as it is complete. */
   settled(): Promise<void> {
     return new Promise((resolve) => {
       this.waiting.push({ until: this.safeEnd, resolve });
-      this.advance();
+      if (!this.soon) this.parse();
     });
   }
 
@@ -153,24 +127,25 @@ export class Screen {
   snapshot(): Snapshot {
     const { cols: columns, rows } = this.terminal;
     const normal = this.terminal.buffer.normal;
-    let scrollback = normal.length - rows;
-    let data = this.serializer.serialize();
+    let scrollback = normal.baseY;
+    let data = repaint(this.terminal, scrollback);
     while (data.length > maxSnapshotCharacters && scrollback > 0) {
       scrollback = Math.floor(scrollback / 8);
-      data = this.serializer.serialize({ scrollback });
+      data = repaint(this.terminal, scrollback);
     }
     const isWithinString = this.place.offset === this.log.end && this.scanner.unfinished > 0;
     return {
       place: this.place,
       size: { columns, rows },
-      data: Buffer.from(data + this.moreState() + (isWithinString ? this.scanner.reopening : '')),
-      commands: this.shownCommands(normal.length - rows - scrollback),
+      data: Buffer.from(data + (isWithinString ? this.scanner.reopening : '')),
+      commands: this.shownCommands(normal.baseY - scrollback),
     };
   }
 
   dispose(): void {
     this.isDisposed = true;
     clearTimeout(this.timer);
+    clearImmediate(this.soon);
     this.terminal.dispose();
     for (const { resolve } of this.waiting.splice(0)) resolve();
   }
@@ -181,19 +156,30 @@ export class Screen {
     return this.log.end - (unfinished > maxUnfinishedBytes ? 0 : unfinished);
   }
 
-  private advance(): void {
+  private continueSoon(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    if (this.isParsing || this.isDisposed) return;
-    this.parse(performance.now());
+    this.soon ??= setImmediate(() => {
+      this.soon = undefined;
+      this.parse();
+    });
   }
 
-  private parse(begunAt: number): void {
-    for (;;) {
-      if (!this.log.has(this.place)) this.startAnew();
+  /** Parses what there is, for a while. */
+  private parse(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (this.isDisposed) return;
+    const until = performance.now() + sliceMs;
+    let isAtEnd = false;
+    while (!isAtEnd && performance.now() < until) {
+      if (!this.log.has(this.place)) this.startAnew(this.log.placeAt(this.log.start) ?? this.log.endPlace);
       const left = this.safeEnd - this.place.offset;
       const item = this.log.at(this.place, left >= minBatchBytes ? Math.min(left, batchBytes) : left);
-      if (item === undefined) break;
+      if (item === undefined) {
+        isAtEnd = true;
+        continue;
+      }
       if (item.type === 'event') {
         this.apply(item.event);
         this.place = item.next;
@@ -201,29 +187,21 @@ export class Screen {
       }
       const skipped = this.skippable(item.bytes);
       const piece = item.bytes.subarray(skipped, skipped + pieceBytes);
-      this.isParsing = true;
-      this.terminal.write(piece, () => {
-        this.isParsing = false;
-        if (this.isDisposed) return;
-        this.place = { ...item.next, offset: item.offset + skipped + piece.length };
-        this.resolveWaiting();
-        this.onProgress();
-        if (performance.now() - begunAt < sliceMs) this.parse(begunAt);
-        else
-          setImmediate(() => {
-            this.advance();
-          });
-      });
-      return;
+      this.place = { ...item.next, offset: item.offset + skipped + piece.length };
+      try {
+        // Not by `write`: what fails there fails where nobody can catch it, and no program may end the runner by its output.
+        coreOf(this.terminal).writeSync(piece);
+      } catch {
+        this.startAnew(this.place);
+      }
     }
-    this.resolveWaiting();
-  }
-
-  private resolveWaiting(): void {
-    if (this.waiting.length === 0) return;
-    const done = this.waiting.filter(({ until }) => until <= this.place.offset);
-    this.waiting = this.waiting.filter(({ until }) => until > this.place.offset);
+    if (!isAtEnd) this.continueSoon();
+    // What happened right behind the bytes that are waited for belongs to them.
+    const isDone = (offset: number) => (isAtEnd ? offset <= this.place.offset : offset < this.place.offset);
+    const done = this.waiting.filter(({ until: offset }) => isDone(offset));
+    this.waiting = this.waiting.filter(({ until: offset }) => !isDone(offset));
     for (const { resolve } of done) resolve();
+    this.onProgress();
   }
 
   /**
@@ -232,7 +210,7 @@ export class Screen {
    */
   private skippable(bytes: Buffer): number {
     if (bytes.length < minBatchBytes) return 0;
-    const { buffer } = this.core;
+    const { buffer } = coreOf(this.terminal);
     const { rows } = this.terminal;
     if (buffer.scrollTop !== 0 || buffer.scrollBottom !== rows - 1) return 0;
     if (/[^\x20-\x7e\r\n]/.test(bytes.toString('latin1'))) return 0;
@@ -351,47 +329,28 @@ export class Screen {
       }));
   }
 
-  /** Escape sequences for what the serialize addon leaves out. */
-  private moreState(): string {
-    const { buffer, coreService, coreMouseService, _charsetService: charsets } = this.core;
-    const { cursorX, cursorY } = this.terminal.buffer.active;
-    const { originMode } = this.terminal.modes;
-    let state = '';
-    const hasRegion = buffer.scrollTop !== 0 || buffer.scrollBottom !== this.terminal.rows - 1;
-    if (hasRegion) state += `\x1b[${buffer.scrollTop + 1};${buffer.scrollBottom + 1}r`;
-    // Both have sent the cursor to the corner.
-    if (hasRegion || originMode) {
-      const row = cursorY - (originMode ? buffer.scrollTop : 0);
-      state += `\x1b[${row + 1};${Math.min(cursorX, this.terminal.cols - 1) + 1}H`;
-    }
-    if (coreMouseService.activeEncoding === 'SGR') state += '\x1b[?1006h';
-    if (coreMouseService.activeEncoding === 'SGR_PIXELS') state += '\x1b[?1016h';
-    if (coreService.isCursorHidden) state += '\x1b[?25l';
-    const { cursorStyle, cursorBlink } = coreService.decPrivateModes;
-    if (cursorStyle !== undefined) {
-      const style = { block: 2, underline: 4, bar: 6 }[cursorStyle] - (cursorBlink ? 1 : 0);
-      state += `\x1b[${style} q`;
-    }
-    const isLineDrawing = (set: number) => charsets._charsets[set]?.q === '─';
-    if (isLineDrawing(0)) state += '\x1b(0';
-    if (isLineDrawing(1)) state += '\x1b)0';
-    if (charsets.glevel === 1) state += '\x0e';
-    return state;
-  }
-
-  /** Output was dropped that had not been parsed: only floods of forged marks come here. */
-  private startAnew(): void {
-    const { columns, rows } = this.log.sizeAt(this.log.endPlace);
+  /** The screen is an empty one from this place on: output was dropped before it was parsed, or could not be parsed. */
+  private startAnew(place: Place): void {
     for (const command of this.commands.splice(0)) this.forget(command);
     this.promptEnd = undefined;
-    this.terminal.reset();
-    this.terminal.resize(columns, rows);
-    this.place = this.log.placeAt(this.log.start) ?? this.log.endPlace;
+    this.terminal.dispose();
+    this.terminal = makeTerminal(this.log.sizeAt(place));
+    this.place = place;
   }
+}
 
-  private get core(): Core {
-    return (this.terminal as unknown as { _core: Core })._core;
-  }
+function makeTerminal({ columns, rows }: Size): Terminal {
+  const terminal = new HeadlessTerminal({
+    cols: columns,
+    rows,
+    scrollback: scrollbackLines(columns),
+    allowProposedApi: true,
+    logLevel: 'off',
+  });
+  prepareTerminal(terminal, new Unicode11Addon());
+  // Links (OSC 8) are not drawn here, and each would be remembered with its address.
+  terminal.parser.registerOscHandler(8, () => true);
+  return terminal;
 }
 
 const scrollbackLines = (columns: number): number =>
