@@ -710,6 +710,7 @@ export class LabSession {
   }
 
   #forgetTerminals(): void {
+    this.#ownRuns.clear();
     for (const { timer } of this.#atFirstPrompt.values()) clearTimeout(timer as number | undefined);
     for (const map of [
       this.#atFirstPrompt,

@@ -150,8 +150,13 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
   const menu = useTerminalState(terminal, (state) => state.menu);
   const popover = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (menu === null) popover.current?.hidePopover();
-    else popover.current?.showPopover();
+    if (menu === null) {
+      popover.current?.hidePopover();
+      return;
+    }
+    popover.current?.showPopover();
+    // Otherwise Escape would go to the program as well.
+    popover.current?.querySelector('button')?.focus();
   }, [menu]);
   return (
     <div

@@ -243,15 +243,11 @@ export class HostTerminal {
     this.connection.activate(this.id);
   }
 
-  /** @returns what was jumped to, for those who do not see it; null at the prompt */
+  /** @returns what was jumped to, for those who do not see it */
   jump(direction: 'previous' | 'next'): string {
     const command = this.#commands.jump(direction);
     if (command === undefined) return 'At the prompt.';
     return `Command ${command.command}: ${spellCommand(command.state).words}.`;
-  }
-
-  get hasCommands(): boolean {
-    return this.#commands.commands.length > 0;
   }
 
   /** Copies what a command has put out: by default the one that was jumped to, else the last one. */
@@ -554,7 +550,11 @@ export class HostTerminal {
     // A larger page's terminal is shown whole, in smaller letters.
     const scale = active === false ? Math.min(1, fits.columns / size.columns, fits.rows / size.rows) : 1;
     const fontSize = Math.max(leastShrunkPx, Math.floor(this.#fontSizePx * scale * 2) / 2);
-    if (this.terminal.options.fontSize !== fontSize) this.terminal.options.fontSize = fontSize;
+    if (this.terminal.options.fontSize !== fontSize) {
+      this.terminal.options.fontSize = fontSize;
+      // What was measured in smaller letters is not exact.
+      if (fontSize === this.#fontSizePx) this.#measureSoon();
+    }
     if (this.terminal.cols !== size.columns || this.terminal.rows !== size.rows)
       this.terminal.resize(size.columns, size.rows);
     if (!sameSize(size, this.#state.size) || active !== this.#state.active) this.#set({ size, active });
