@@ -20,7 +20,7 @@ const step = (id: string, title: string): Lesson['steps'][number] => ({
   id,
   title,
   line: 1,
-  runs: [{ host: 'source', text: 'true', line: 2 }],
+  runs: [{ host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false }],
   checks: [],
   solves: [],
 });
