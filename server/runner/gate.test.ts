@@ -94,10 +94,7 @@ class Page {
     pages.push(this);
   }
 
-  static async open(
-    headers: Record<string, string> = {},
-    terminal: string | null = 'source',
-  ): Promise<Page> {
+  static async open(headers: Record<string, string> = {}, terminal: string | null = 'source'): Promise<Page> {
     const page = new Page(headers);
     await once(page.socket, 'open');
     if (terminal !== null) {
