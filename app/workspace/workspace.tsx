@@ -45,11 +45,14 @@ export function useLayout(): 'columns' | 'tabs' | undefined {
   );
 }
 
-interface Refusals {
+/** Keys that were pressed in vain. */
+export interface Refusals {
   count: number;
   why: 'offline' | 'watching';
+  /** In which break that was, by its beginning. */
+  brokenSinceMs: number | null;
 }
-const noRefusals: Refusals = { count: 0, why: 'offline' };
+const noRefusals: Refusals = { count: 0, why: 'offline', brokenSinceMs: null };
 
 /** The terminals, made when the pair is first ready and kept for as long as the page; and what was typed in vain. */
 export function useTerminals(): { terminals: TerminalSet | null; refusals: Record<Host, Refusals> } {
@@ -83,9 +86,13 @@ export function useTerminals(): { terminals: TerminalSet | null; refusals: Recor
             session.setTrouble(id, { kind: 'too-much' });
             return;
           }
-          const host = session.getState().terminals.find((one) => one.id === id)?.host;
+          const { terminals: known, brokenSinceMs } = session.getState();
+          const host = known.find((one) => one.id === id)?.host;
           if (host === undefined) return;
-          setRefusals((before) => ({ ...before, [host]: { count: before[host].count + 1, why } }));
+          setRefusals((before) => ({
+            ...before,
+            [host]: { count: before[host].count + 1, why, brokenSinceMs },
+          }));
         },
       });
       return new TerminalSet(HostTerminal, session.connection, handlers, firstFontSize.current);
