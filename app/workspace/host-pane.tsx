@@ -16,7 +16,14 @@ import type { HostTerminal } from './terminal';
 import type { TerminalSet } from './terminal-set';
 import { TerminalSlot } from './terminal-slot';
 import { TerminalTabs } from './terminal-tabs';
-import type { Refusals } from './workspace';
+
+/** Keys that were pressed in vain. */
+export interface Refusals {
+  count: number;
+  why: 'offline' | 'watching';
+  /** In which break that was, by its beginning. */
+  brokenSinceMs: number | null;
+}
 
 function useHostState(host: Host): string {
   const phase = useSessionState((state) => state.phase);

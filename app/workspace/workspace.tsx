@@ -17,7 +17,7 @@ import { panelStorage, usePreference } from '../ui/preferences';
 import { Problem } from '../ui/problem';
 import { BusyDialog } from './busy-dialog';
 import { SessionContext, useLabSession, useSessionState } from './context';
-import { HostPane } from './host-pane';
+import { HostPane, type Refusals } from './host-pane';
 import { NoticeStrip } from './notice-strip';
 import { paneNames, type PaneName } from './panes';
 import { hasPair, LabSession } from './session';
@@ -45,13 +45,6 @@ export function useLayout(): 'columns' | 'tabs' | undefined {
   );
 }
 
-/** Keys that were pressed in vain. */
-export interface Refusals {
-  count: number;
-  why: 'offline' | 'watching';
-  /** In which break that was, by its beginning. */
-  brokenSinceMs: number | null;
-}
 const noRefusals: Refusals = { count: 0, why: 'offline', brokenSinceMs: null };
 
 /** The terminals, made when the pair is first ready and kept for as long as the page; and what was typed in vain. */
