@@ -5,8 +5,7 @@ import type { Learner } from '../server/gateway/learner';
 import { splitAtValues } from '../server/lessons/fill';
 import type { Block, Lesson, Step } from '../server/lessons/lesson';
 import { hostNames } from '../server/protocol/hosts';
-import type { StepState } from '../server/protocol/messages';
-import { ShellMarkScanner, type ShellMark } from '../server/runner/shell-marks';
+import type { ShellMark, StepState } from '../server/protocol/messages';
 
 /** Two hosts cloned and logged in to: 4 s on an idle machine with 2 cores under TCG, a minute on a busy one. */
 const readyTimeoutMs = 180_000;
@@ -97,25 +96,26 @@ export class Rehearsal {
       checkTimeoutMs,
       `value for ${needed.join(', ')}`,
     );
-    const shown = this.bytes(block.host).length;
+    const terminal = block.host;
+    const after = this.learner.messages.length;
     const runId = randomUUID();
-    this.learner.send({ type: 'run', runId, stepId: step.id, block: index });
+    this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
     const { result, error } = await this.learner.waitFor('run', (run) => run.runId === runId, 30_000);
     if (result === 'refused') throw new Error(`The command was not typed: ${error?.message ?? ''}`);
 
-    let marks: ShellMark[] = [];
-    await this.learner.until(
-      () => {
-        marks = new ShellMarkScanner().scan(this.bytes(block.host).subarray(shown));
-        const started = marks.findIndex(({ kind }) => kind === 'command-start');
-        return started >= 0 && marks.slice(started).some(({ kind }) => kind === 'prompt');
-      },
-      commandTimeoutMs,
-      `prompt after \`${block.text}\``,
-    );
-    const end = marks.find((mark) => mark.kind === 'command-end');
-    if (end?.exitCode !== 0)
-      throw new Error(`\`${block.text}\` ended with exit code ${end?.exitCode ?? 'none'}.`);
+    const mark = (kind: ShellMark['kind'], timeoutMs: number) =>
+      this.learner.waitFor(
+        'mark',
+        (message) => message.terminal === terminal && message.mark.kind === kind,
+        timeoutMs,
+        after,
+      );
+    await mark('start', commandTimeoutMs);
+    const end = await mark('end', commandTimeoutMs);
+    await this.learner.untilPrompt(terminal, true, commandTimeoutMs);
+    if (end.mark.kind === 'end' && end.mark.exitCode !== 0) {
+      throw new Error(`\`${block.text}\` ended with exit code ${end.mark.exitCode ?? 'none'}.`);
+    }
   }
 
   /** Waits for the runner's own checks: a learner does not ask for them either. */
@@ -135,11 +135,7 @@ export class Rehearsal {
   }
 
   private isAtPrompt(host: string): boolean {
-    return new ShellMarkScanner().scan(this.bytes(host)).at(-1)?.kind === 'prompt';
-  }
-
-  private bytes(host: string): Buffer {
-    return this.learner.screens.get(host) ?? Buffer.alloc(0);
+    return this.learner.latest('prompt', ({ terminal }) => terminal === host)?.idle === true;
   }
 
   private screens(): string {

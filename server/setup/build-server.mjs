@@ -1,5 +1,6 @@
 /**
- * Bundles the server: server/lab.ts to dist/lab.js and server/runner/main.ts to dist/runner.js.
+ * Bundles the server: server/lab.ts to dist/lab.js, server/authoring/main.ts to dist/lessons.js, server/runner/main.ts to
+ * dist/runner.js.
  * Skipped when every file that the last bundle was made of is as it was; each file lands in dist/ complete or not at all.
  *
  *     node server/setup/build-server.mjs [--force]
@@ -50,7 +51,11 @@ export async function buildServer({ force = false } = {}) {
     logLevel: 'warning',
   };
   const results = await Promise.all([
-    build({ ...options, entryPoints: { lab: 'server/lab.ts' }, packages: 'external' }),
+    build({
+      ...options,
+      entryPoints: { lab: 'server/lab.ts', lessons: 'server/authoring/main.ts' },
+      packages: 'external',
+    }),
     // Its packages are in the bundle: a runner starts for each pair, and finding and reading them took most of its start.
     build({
       ...options,

@@ -94,6 +94,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   try {
     await suite('format', () => check('prettier', ['--check', '.']));
     await suite('lint', () => check('eslint', ['--max-warnings', '0', '.']));
+    await suite('course', () => check(process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']));
     await suite('types', () => check('tsc', ['--noEmit']));
     await suite('unit', () => vitest('unit'));
     const setUp = await suite('set-up', async () => {

@@ -2,7 +2,8 @@ import type { Metadata } from 'next';
 import { notFound } from 'next/navigation';
 import type { ReactElement } from 'react';
 import { Workspace } from '../../workspace/workspace';
-import { getLessonContent, getLessons } from '../content';
+import { getLessonContent } from '../content';
+import { getLessons } from '../data';
 
 interface Props {
   params: Promise<{ lesson: string }>;
@@ -25,5 +26,6 @@ export default async function LessonPage({ params }: Props): Promise<ReactElemen
   const { lesson: id } = await params;
   if (!(await getLessons()).some((lesson) => lesson.id === id)) notFound();
   const { lesson, content } = await getLessonContent(id);
-  return <Workspace lesson={lesson}>{content}</Workspace>;
+  // Set-up is done before a learner comes, and may be long.
+  return <Workspace lesson={{ ...lesson, setups: [] }}>{content}</Workspace>;
 }
