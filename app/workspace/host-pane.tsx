@@ -10,7 +10,7 @@ import { fontSizesPx, panelStorage, readPreference, usePreference, writePreferen
 import { spellRuntime } from '../ui/time';
 import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
-import { activeTerminal } from './layout';
+import { activeTerminal } from './arrangement';
 import { paneKey, shortcutOf, shortcuts, type Shortcut } from './shortcuts';
 import type { HostTerminal } from './terminal';
 import type { TerminalSet } from './terminal-set';

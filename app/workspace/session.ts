@@ -30,8 +30,8 @@ import { timeOfDay } from '../ui/time';
 import * as httpApi from './api';
 import { Connection, type ConnectionState } from './connection';
 import { everyInBackground } from './every';
-import * as layouts from './layout';
-import type { Direction, Layout } from './layout';
+import * as layouts from './arrangement';
+import type { Direction, Layout } from './arrangement';
 
 /** How often a queued page asks for its place. */
 export const queuePollMs = 2_000;
