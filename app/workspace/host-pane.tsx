@@ -10,12 +10,20 @@ import { fontSizesPx, panelStorage, readPreference, usePreference, writePreferen
 import { spellRuntime } from '../ui/time';
 import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
-import { activeTerminal } from './layout';
+import { activeTerminal } from './arrangement';
 import { paneKey, shortcutOf, shortcuts, type Shortcut } from './shortcuts';
 import type { HostTerminal } from './terminal';
 import type { TerminalSet } from './terminal-set';
 import { TerminalSlot } from './terminal-slot';
 import { TerminalTabs } from './terminal-tabs';
+
+/** Keys that were pressed in vain. */
+export interface Refusals {
+  count: number;
+  why: 'offline' | 'watching';
+  /** In which break that was, by its beginning. */
+  brokenSinceMs: number | null;
+}
 
 function useHostState(host: Host): string {
   const phase = useSessionState((state) => state.phase);
@@ -137,8 +145,7 @@ function Split(props: {
 export function HostPane(props: {
   host: Host;
   terminals: TerminalSet | null;
-  /** Counts what was typed into it while there was no line, and so not sent; and why that was, last. */
-  refusals: { count: number; why: 'offline' | 'watching' };
+  refusals: Refusals;
   /** Whether it fills the page; undefined where there is no room for more anyway. */
   zoomed: boolean | undefined;
   setZoomed: (zoomed: boolean) => void;
@@ -163,7 +170,8 @@ export function HostPane(props: {
   const active = activeTerminal(view);
   const own = infos.filter((one) => one.host === host);
   const rewinding = state === 'going back';
-  const offline = state === 'reconnecting';
+  const brokenSinceMs = useSessionState((all) => all.brokenSinceMs);
+  const refusedNow = brokenSinceMs !== null && refusals.brokenSinceMs === brokenSinceMs;
   const terminal = (): HostTerminal | undefined =>
     infos.some(({ id }) => id === active) ? terminals?.get(active) : undefined;
 
@@ -429,22 +437,14 @@ export function HostPane(props: {
       <div className="host-pane-body">
         {shown.length > 1 ? <Split host={host} infos={shown} slot={slot} /> : shown.slice(0, 1).map(slot)}
       </div>
-      {(offline || refusals.why === 'watching') && (
-        // A new key starts the animation again, so that each refused key is seen.
-        <p
-          className="host-offline"
-          key={refusals.count}
-          data-refused={refusals.count > 0}
-          data-why={offline ? 'offline' : 'watching'}
-          role="status"
-        >
-          {offline
-            ? refusals.count > 0
-              ? 'Not sent: reconnecting'
-              : 'Reconnecting'
-            : 'You are watching: keys do nothing'}
-        </p>
-      )}
+      <div role="status">
+        {(refusedNow || refusals.why === 'watching') && (
+          // A new key starts the animation again, so that each refused key is seen.
+          <p className="host-refusal" key={refusals.count} data-why={refusals.why}>
+            {refusedNow ? 'Not sent: there is no connection' : 'You are watching: keys do nothing'}
+          </p>
+        )}
+      </div>
     </section>
   );
 }

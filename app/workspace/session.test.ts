@@ -13,7 +13,7 @@ import {
   type TerminalInfo,
 } from '../../server/protocol/messages';
 import type { SocketHandlers } from './connection';
-import type { Layout } from './layout';
+import type { Layout } from './arrangement';
 import { LabSession, queuePollMs, type Api } from './session';
 
 const step = (id: string, title: string): Lesson['steps'][number] => ({

@@ -30,8 +30,8 @@ import { timeOfDay } from '../ui/time';
 import * as httpApi from './api';
 import { Connection, type ConnectionState } from './connection';
 import { everyInBackground } from './every';
-import * as layouts from './layout';
-import type { Direction, Layout } from './layout';
+import * as layouts from './arrangement';
+import type { Direction, Layout } from './arrangement';
 
 /** How often a queued page asks for its place. */
 export const queuePollMs = 2_000;
@@ -116,6 +116,8 @@ export interface SessionState {
   /** The pair came by itself, out of the queue, and the learner may not have seen it yet. */
   called: boolean;
   connection: ConnectionState;
+  /** Since when there is no line, in Unix milliseconds; null while there is one. */
+  brokenSinceMs: number | null;
   /** Since when nothing was heard of a line that seems open, in Unix milliseconds; null while it answers. */
   silentSinceMs: number | null;
   role: Role;
@@ -166,6 +168,7 @@ const initial: SessionState = {
   queue: null,
   called: false,
   connection: 'closed',
+  brokenSinceMs: null,
   silentSinceMs: null,
   role: 'owner',
   terminals: [],
@@ -268,7 +271,8 @@ export class LabSession {
     this.connection = new Connection({
       openSocket: api.openSocket,
       onState: (connection) => {
-        this.#set({ connection });
+        const brokenSinceMs = connection === 'open' ? null : (this.#state.brokenSinceMs ?? Date.now());
+        this.#set({ connection, brokenSinceMs });
         if (connection !== 'open') this.#giveUpOpening();
       },
       onSilence: (silentSinceMs) => {

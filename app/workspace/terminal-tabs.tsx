@@ -6,7 +6,7 @@ import type { TerminalInfo } from '../../server/protocol/messages';
 import { AskDialog } from '../ui/ask-dialog';
 import { Glyph } from '../ui/glyph';
 import { useLabSession, useSessionState } from './context';
-import { activeTerminal } from './layout';
+import { activeTerminal } from './arrangement';
 
 export const tabId = (id: string): string => `terminal-tab-${id}`;
 export const tabPanelId = (id: string): string => `terminal-panel-${id}`;

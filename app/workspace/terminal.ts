@@ -11,6 +11,7 @@ import { WebLinksAddon } from '@xterm/addon-web-links';
 import { WebglAddon } from '@xterm/addon-webgl';
 import { Terminal, type IDecoration } from '@xterm/xterm';
 import type { ShellMark, ShownCommand } from '../../server/protocol/messages';
+import { prepareTerminal } from '../../server/protocol/xterm';
 import { spellRuntime } from '../ui/time';
 import { copyText, linesEntered, readProgramCopy, withoutEscapes } from './clipboard';
 import { CommandTrack, type TrackedCommand } from './command-track';
@@ -141,9 +142,7 @@ export class HostTerminal {
     });
     this.terminal.loadAddon(this.#fit);
     this.terminal.loadAddon(this.#search);
-    this.terminal.loadAddon(new Unicode11Addon());
-    // The server's own terminals, which repaint screens, count widths the same way.
-    this.terminal.unicode.activeVersion = '11';
+    prepareTerminal(this.terminal, new Unicode11Addon());
     this.terminal.loadAddon(new WebLinksAddon(openLink, { hover: this.#hoverLink, leave: this.#leaveLink }));
     this.#queue = new OutputQueue(
       (bytes, parsed) => {

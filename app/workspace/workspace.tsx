@@ -17,7 +17,7 @@ import { panelStorage, usePreference } from '../ui/preferences';
 import { Problem } from '../ui/problem';
 import { BusyDialog } from './busy-dialog';
 import { SessionContext, useLabSession, useSessionState } from './context';
-import { HostPane } from './host-pane';
+import { HostPane, type Refusals } from './host-pane';
 import { NoticeStrip } from './notice-strip';
 import { paneNames, type PaneName } from './panes';
 import { hasPair, LabSession } from './session';
@@ -45,11 +45,7 @@ export function useLayout(): 'columns' | 'tabs' | undefined {
   );
 }
 
-interface Refusals {
-  count: number;
-  why: 'offline' | 'watching';
-}
-const noRefusals: Refusals = { count: 0, why: 'offline' };
+const noRefusals: Refusals = { count: 0, why: 'offline', brokenSinceMs: null };
 
 /** The terminals, made when the pair is first ready and kept for as long as the page; and what was typed in vain. */
 export function useTerminals(): { terminals: TerminalSet | null; refusals: Record<Host, Refusals> } {
@@ -83,9 +79,13 @@ export function useTerminals(): { terminals: TerminalSet | null; refusals: Recor
             session.setTrouble(id, { kind: 'too-much' });
             return;
           }
-          const host = session.getState().terminals.find((one) => one.id === id)?.host;
+          const { terminals: known, brokenSinceMs } = session.getState();
+          const host = known.find((one) => one.id === id)?.host;
           if (host === undefined) return;
-          setRefusals((before) => ({ ...before, [host]: { count: before[host].count + 1, why } }));
+          setRefusals((before) => ({
+            ...before,
+            [host]: { count: before[host].count + 1, why, brokenSinceMs },
+          }));
         },
       });
       return new TerminalSet(HostTerminal, session.connection, handlers, firstFontSize.current);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { TerminalInfo } from '../../server/protocol/messages';
-import { activeTerminal, firstLayout, layoutSchema, settleLayout, show, split, unsplit } from './layout';
+import { activeTerminal, firstLayout, layoutSchema, settleLayout, show, split, unsplit } from './arrangement';
 
 const terminals = (...ids: string[]): TerminalInfo[] =>
   ids.map((id, channel) => ({
@@ -12,7 +12,7 @@ const terminals = (...ids: string[]): TerminalInfo[] =>
 
 const order = ['source', 'source-2', 'source-3'];
 
-describe('layout', () => {
+describe('arrangement', () => {
   it('keeps what was remembered as far as it still exists', () => {
     const view = split(firstLayout.views.source, 'stacked', 'source-2', order);
     const layout = { ...firstLayout, views: { ...firstLayout.views, source: view } };
