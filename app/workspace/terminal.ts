@@ -39,7 +39,8 @@ const ansiNames = [
   'brightWhite',
 ] as const;
 
-function readTheme(element: HTMLElement): ITheme {
+/** The terminals' colours, as the stylesheet has them where the element stands. */
+export function readTheme(element: HTMLElement): ITheme {
   const probe = document.createElement('span');
   element.append(probe);
   const colour = (name: string): string => {

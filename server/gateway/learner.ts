@@ -22,6 +22,8 @@ export class Learner {
   readonly messages: ServerMessage[] = [];
   /** Everything each terminal has shown, by terminal id. */
   readonly screens = new Map<string, Buffer>();
+  /** Told of all that a terminal shows, as it comes. */
+  onOutput: ((terminal: string, bytes: Uint8Array) => void) | undefined;
   /** Code with which the runner or the network closed the socket; undefined while it is open. */
   closeCode: number | undefined;
   private terminals: TerminalInfo[] = [];
@@ -185,6 +187,7 @@ export class Learner {
       const terminal = this.terminals.find(({ channel }) => channel === frame.channel)?.id ?? '';
       const screen = Buffer.concat([this.screens.get(terminal) ?? Buffer.alloc(0), frame.bytes]);
       this.screens.set(terminal, screen);
+      this.onOutput?.(terminal, frame.bytes);
       this.send({ type: 'ack', terminal, offset: frame.offset + frame.bytes.length });
     } else {
       this.messages.push(serverMessageSchema.parse(JSON.parse(data.toString())));
