@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parseCast } from './cast';
+import { parseCast } from '../../server/lessons/cast';
 import { Playback, type Clock, type PlaybackState, type Screen } from './playback';
 
 const cast = (...events: [at: number, text: string][]): string =>

@@ -1,5 +1,5 @@
 /** Plays what several terminals have shown at the same time. Knows no terminal, no page and no clock of its own. */
-import type { Cast } from './cast';
+import type { Cast } from '../../server/lessons/cast';
 
 /** A terminal that shows a recording. */
 export interface Screen {

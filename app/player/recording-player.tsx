@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { HostName } from '../ui/host';
 import { hostNames } from '../../server/protocol/hosts';
-import { parseCast, type Cast } from './cast';
+import { parseCast, type Cast } from '../../server/lessons/cast';
 import { castAddress, type Casts } from './casts';
 import { Playback, type PlaybackState } from './playback';
 

@@ -9,6 +9,7 @@ import { exitCodeFor } from '../setup/exit-codes';
 import { runProgram, stopSignal } from '../setup/command-line';
 import { root } from '../root';
 import { readCourse, type Course } from './course';
+import { serveForAuthors } from './dev';
 import { formatFinding } from './findings';
 import { generatedFiles } from './generated';
 import { lintCourse } from './lint';
@@ -65,6 +66,18 @@ program
     if (errors > 0 || (options.strict && warnings > 0)) process.exitCode = exitCodeFor('bad-lesson');
   });
 
+program
+  .command('dev')
+  .description('serve the site with real hosts; a lesson is shown anew in the browser when it is saved')
+  .argument('[lesson...]', 'whose hosts are wanted; all unless told')
+  .option('--port <number>', 'port of the site')
+  .action(async (ids: string[], { port }: { port?: string }) => {
+    const course = await readCourse(root);
+    for (const id of ids) requireDraft(course, id);
+    const config = readConfig();
+    await serveForAuthors(port === undefined ? config : { ...config, port: Number(port) }, ids, stopSignal);
+  });
+
 const jobsOption = [
   '--jobs <number>',
   'lessons at the same time; as many as processors unless told',
@@ -86,12 +99,12 @@ async function runTest(
   const course = await readCourse(root);
   for (const id of ids) requireDraft(course, id);
   // The gateway serves all lessons or none.
-  const lessons = (await listLessons(join(root, 'lessons'))).filter(
-    ({ id }) => ids.length === 0 || ids.includes(id),
-  );
+  const lessonsDir = join(root, 'lessons');
+  const lessons = (await listLessons(lessonsDir)).filter(({ id }) => ids.length === 0 || ids.includes(id));
   const results = await testLessons(readConfig(), lessons, {
     ...flags,
     ...(jobs === undefined ? {} : { jobs: Math.max(1, Number.parseInt(jobs) || 1) }),
+    lessonsDir,
     record,
     signal: stopSignal,
   });

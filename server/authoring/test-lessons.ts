@@ -21,6 +21,8 @@ import { hostLogs, loginCommand } from './evidence';
 import { castSize, Recorder } from './record';
 
 export interface TestOptions {
+  /** Where the lessons are. */
+  lessonsDir: string;
   /** Lessons at the same time; as many as processors when absent. */
   jobs?: number;
   /** Keeps the pair of a lesson that failed until Ctrl-C. */
@@ -88,7 +90,7 @@ export async function testLessons(
       stateDir,
     },
     lab,
-    lessonsDir: join(root, 'lessons'),
+    lessonsDir: options.lessonsDir,
     siteDir: undefined,
     runnerProgram: join(root, 'dist', 'runner.js'),
     log: pino({ level: 'silent' }),
@@ -193,8 +195,7 @@ async function doLesson(
     result.passed.push({ step, ms: done.ms });
   }
   if (recorder) {
-    const folder = join(root, 'lessons', lesson.id);
-    await recorder.write(folder, await imageKey(root), test.lab.accelerator);
+    await recorder.write(join(test.lessonsDir, lesson.id), await imageKey(root), test.lab.accelerator);
   }
 }
 
