@@ -106,8 +106,9 @@ export async function testLessons(
           stateDir,
           lab,
           onProgress: (text) => {
-            if (process.stdout.isTTY) task.title = `${lesson.id}: ${text}`;
-            else task.output = text;
+            const line = `${lesson.id}: ${text}`;
+            if (process.stdout.isTTY) task.title = line;
+            else task.output = line;
           },
         });
         results.push(result);
