@@ -52,7 +52,9 @@ test('a click that was refused says so each time, and may be sent with another w
   for (let time = 0; time < 3; time++) {
     expect(await runs.execute(insisting, type).result).toMatchObject({ result: 'typed' });
   }
-  expect(await runs.execute(request('cut-line', click.runId), type).result).toMatchObject({ result: 'typed' });
+  expect(await runs.execute(request('cut-line', click.runId), type).result).toMatchObject({
+    result: 'typed',
+  });
   expect(count()).toBe(1);
 });
 
