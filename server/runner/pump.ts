@@ -20,7 +20,7 @@ const minWindow = 8 * 1024;
 /** 0.3 s at 50 Mbit/s. */
 const maxWindow = 2 * 1024 * 1024;
 /** Delay that a queue may add, in milliseconds, or as much as the link itself has, if that is more. */
-const targetMs = 100;
+const targetMs = 50;
 /** The fastest answer of the last one to two of these times is the link's own delay; links change. */
 const memoryMs = 30_000;
 /** What a terminal with less to send than this sends goes first, and on a full link too. */

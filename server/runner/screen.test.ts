@@ -148,7 +148,8 @@ test('a flood of plain text leaves what it would leave if all of it was parsed',
         await write(always, `${before}${flood}\r\nthe end`);
         const late = pageTerminal(columns, rows, 2000);
         await write(late, data);
-        expect(show(late)).toEqual(show(always));
+        // Of the first line that is kept nobody knows whether it has come by wrapping.
+        expect(show(late).slice(1)).toEqual(show(always).slice(1));
       },
     ),
     { numRuns: 15, endOnFailure: true },

@@ -28,6 +28,8 @@ const interruptKeys = [0x03, 0x1c];
 /** A flood that was interrupted is over when nothing came for this long, or a page waits for it no longer than `maxRushMs`. */
 const rushQuietMs = 60;
 const maxRushMs = 2000;
+/** Who would see the end of it only after this is given the screen instead of the rest. */
+const patienceMs = 400;
 /** The echo of what was typed is there after this: it takes some ms, under TCG on a busy machine it has taken 300. */
 const echoMs = 350;
 /** A program that was sent Ctrl-C has this long to end, a line that was cut to be drawn. */
@@ -178,6 +180,7 @@ export class Terminal implements Viewed {
    */
   typeCommand(text: string, whenBusy: 'refuse' | 'interrupt' | 'cut-line'): Promise<Busy | undefined> {
     const result = this.typing.then(async () => {
+      const { pty } = this;
       let busy = await this.busy();
       if (busy && busy !== 'full-screen' && whenBusy === 'interrupt') {
         this.type('\x03');
@@ -187,6 +190,8 @@ export class Terminal implements Viewed {
         busy = await this.untilFree(cutMs);
       }
       if (busy) return busy;
+      // Another shell than that for which it was meant.
+      if (this.pty !== pty) return 'program';
       // Nothing has come in between: from the look at the screen to here nothing was waited for.
       this.type(`${text}\r`);
       this.setIdle(false);
@@ -383,7 +388,7 @@ export class Terminal implements Viewed {
     const over = setTimeout(
       () => {
         this.rush = undefined;
-        for (const view of this.views) if (view.unsent > 2 * view.viewer.window) view.skipToScreen();
+        for (const view of this.views) if (view.behindMs > patienceMs) view.skipToScreen();
         this.balance();
       },
       Math.max(0, Math.min(rushQuietMs, until - Date.now())),

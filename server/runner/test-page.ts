@@ -33,6 +33,8 @@ export class TestPage {
   window: number;
   private readonly isManual: boolean;
   private screenLeft = 0;
+  /** What `bytes` is the beginning of. */
+  private room = Buffer.alloc(0);
   private scheduled: NodeJS.Immediate | undefined;
 
   constructor(
@@ -96,7 +98,7 @@ export class TestPage {
       if (this.screenLeft !== 0) throw new Error('Output came before the screen was complete.');
       if (portion.offset !== this.end)
         throw new Error(`Output goes on at ${portion.offset}, not at ${this.end}.`);
-      this.bytes = Buffer.concat([this.bytes, portion.bytes]);
+      this.append(portion.bytes);
     }
     return true;
   }
@@ -131,6 +133,16 @@ export class TestPage {
   async caughtUp(): Promise<void> {
     while (this.view.pending > 0 || this.view.behind > 0 || this.latest('attached') === undefined)
       await sleep(1);
+  }
+
+  /** In place, in a buffer that doubles: tests let terminals flood. */
+  private append(bytes: Buffer): void {
+    const { length } = this.bytes;
+    if (this.room.length < length + bytes.length || length === 0) {
+      this.room = Buffer.concat([this.bytes], 2 * (length + bytes.length));
+    }
+    this.room.set(bytes, length);
+    this.bytes = this.room.subarray(0, length + bytes.length);
   }
 
   private takeAll(): void {

@@ -11,6 +11,9 @@ import type { Screen } from './screen';
 /** Output sent to a page that it has not parsed yet: bounds what piles up in the tab. */
 export const maxUnparsedBytes = 256 * 1024;
 
+/** How fast a page takes its output is measured over at least so long, in milliseconds. */
+const measureMs = 200;
+
 /** The connection to which a view belongs. */
 export interface Viewer {
   /** Bytes that fit on the way to the page without much delay (see pump.ts). */
@@ -49,6 +52,8 @@ export class View {
   private place: Place | undefined;
   /** The page has parsed all output before this; it begins where a screen ends. */
   private parsed = 0;
+  private measured = { atMs: performance.now(), parsed: 0 };
+  private bytesPerMs: number | undefined;
   private isAttached = true;
   /** What precedes the log: messages, made when they are sent, and a screen's bytes. */
   private readonly before: ((() => ServerMessage) | Buffer)[] = [];
@@ -71,7 +76,7 @@ export class View {
       return;
     }
     const { place } = this;
-    this.parsed = place.offset;
+    this.begin(place);
     this.before.push(
       () => this.attached(place, false),
       () => this.size(place),
@@ -86,6 +91,11 @@ export class View {
   /** Bytes of output that the page was not sent. */
   get unsent(): number {
     return this.place ? this.terminal.log.end - this.place.offset : 0;
+  }
+
+  /** How long the page takes to parse all output so far, at the rate of late: in milliseconds, 0 when nothing is known of it. */
+  get behindMs(): number {
+    return this.bytesPerMs === undefined ? 0 : this.behind / Math.max(this.bytesPerMs, 0.001);
   }
 
   /** Bytes that could be taken now, roughly: a message counts as one. 0 when there is nothing. */
@@ -136,6 +146,12 @@ export class View {
   acknowledge(offset: number): void {
     if (!this.place || offset <= this.parsed || offset > this.place.offset) return;
     this.parsed = offset;
+    const atMs = performance.now();
+    const passedMs = atMs - this.measured.atMs;
+    if (passedMs >= measureMs) {
+      this.bytesPerMs = Math.max(0, offset - this.measured.parsed) / passedMs;
+      this.measured = { atMs, parsed: offset };
+    }
     this.terminal.balance();
     this.viewer.wake();
   }
@@ -154,6 +170,11 @@ export class View {
   /** Bytes that may be sent until the page has parsed more. */
   private get room(): number {
     return this.place ? Math.max(0, maxUnparsedBytes - (this.place.offset - this.parsed)) : 0;
+  }
+
+  private begin({ offset }: Place): void {
+    this.parsed = offset;
+    this.measured = { atMs: performance.now(), parsed: offset };
   }
 
   private takeBefore(part: (() => ServerMessage) | Buffer, maxBytes: number): Portion {
@@ -177,7 +198,7 @@ export class View {
       if (!this.isAttached) return;
       const { place, size, data, commands } = screen.snapshot();
       this.place = place;
-      this.parsed = place.offset;
+      this.begin(place);
       this.screenOffset = 0;
       if (isFirst) this.before.push(() => this.attached(place, true));
       const { offset } = place;
