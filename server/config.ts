@@ -169,7 +169,7 @@ const configSchema = z.strictObject({
     .number()
     .int()
     .min(384)
-    .default(640)
+    .default(896)
     .describe('Memory of a session beside that of its two hosts: QEMU, code translated by it, the runner'),
   sessionCpus: z.coerce
     .number()

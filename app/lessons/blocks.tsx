@@ -123,8 +123,8 @@ export function blocksOf(lesson: Lesson, recording: Recording | undefined) {
   }
 
   /** A figure in its light and its dark form, of which the stylesheet shows one. */
-  function Figure({ src, alt }: ComponentProps<'img'>): ReactElement {
-    const address = (theme: string): string => `/lessons/${lesson.id}/figures/${theme}/${String(src)}`;
+  function Figure({ src, alt }: { src: string; alt?: string }): ReactElement {
+    const address = (theme: string): string => `/lessons/${lesson.id}/figures/${theme}/${src}`;
     return (
       <span className="figure">
         {['light', 'dark'].map((theme) => (

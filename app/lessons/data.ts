@@ -3,13 +3,21 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cache } from 'react';
 import type { Lesson } from '../../server/lessons/lesson';
-import { listLessons, loadRecording } from '../../server/lessons/load';
+import { checkLessons, listLessons, loadRecording } from '../../server/lessons/load';
 import type { Recording } from '../../server/lessons/recording';
 
 export const lessonsDir = join(process.cwd(), 'lessons');
 
-/** All lessons in the course's order. */
-export const getLessons = cache((): Promise<Lesson[]> => listLessons(lessonsDir));
+/** Whether an author is at work: a lesson that is broken must not take the others with it, and tells its defects. */
+export const isDevelopment = process.env.NODE_ENV === 'development';
+
+/**
+ * All lessons in the course's order.
+ * @throws LabError `bad-lesson`
+ */
+export const getLessons = cache(async (): Promise<Lesson[]> =>
+  isDevelopment ? (await checkLessons(lessonsDir)).lessons : listLessons(lessonsDir),
+);
 
 export const getRecording = cache((id: string): Promise<Recording | undefined> =>
   loadRecording(lessonsDir, id),

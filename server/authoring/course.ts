@@ -3,10 +3,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { inCourseOrder, type Lesson } from '../lessons/lesson';
-import { lessonFile, lessonIds } from '../lessons/load';
+import { lessonFile, lessonIds, loadRecording } from '../lessons/load';
 import { readLesson, type Reading } from '../lessons/parse';
+import type { Recording } from '../lessons/recording';
 import { findSections } from '../lessons/sections';
 import { readYaml, type Defect } from '../lessons/yaml';
+import { LabError } from '../protocol/errors';
+import { imageKey } from '../setup/stages';
 
 const termsSchema = z.record(z.string(), z.string()).describe('How terms are spelt: wrong, then right');
 
@@ -34,6 +37,8 @@ export interface Draft extends Reading {
   source: string;
   /** Ids of its headings of level 2: what links may point to. */
   anchors: readonly string[];
+  /** What the lesson test saw of it, if it was recorded and can be read. */
+  recording: Recording | undefined;
   /** Names of the files beside lesson.mdx, those of its folders too: `recordings/source.cast`. */
   files: readonly string[];
 }
@@ -46,6 +51,8 @@ export interface Course {
   lessons: readonly Lesson[];
   terms: Readonly<Record<string, string>>;
   slides: readonly Slide[];
+  /** Key of the host image that this checkout makes. */
+  image: string;
   /** What is wrong with the terms and the slides, by path in the checkout. */
   defects: Readonly<Record<string, readonly Defect[]>>;
 }
@@ -63,11 +70,16 @@ async function readDraft(lessonsDir: string, id: string): Promise<Draft> {
   } catch {
     const defects = [{ line: 1, text: 'There is no such file. Each folder in lessons/ holds a lesson.mdx.' }];
     const nothing = { lesson: undefined, tree: undefined, frontMatter: undefined };
-    return { id, source: '', anchors: [], files: entries, defects, ...nothing };
+    return { id, source: '', anchors: [], files: entries, defects, recording: undefined, ...nothing };
   }
   const reading = readLesson(source, id);
+  const recording = await loadRecording(lessonsDir, id).catch((error: unknown) => {
+    const { message, hint = '' } = LabError.from(error, 'Reading the recording');
+    reading.defects.push({ line: 1, text: `${message} ${hint}` });
+    return undefined;
+  });
   const anchors = reading.tree ? findSections(reading.tree).sections.map((section) => section.id) : [];
-  return { id, source, anchors, files: entries, ...reading };
+  return { id, source, anchors, files: entries, recording, ...reading };
 }
 
 /** @param root directory of the checkout */
@@ -94,6 +106,7 @@ export async function readCourse(root: string): Promise<Course> {
     lessons: drafts.flatMap(({ lesson }) => lesson ?? []).sort(inCourseOrder),
     terms: terms ?? {},
     slides,
+    image: await imageKey(root),
     defects,
   };
 }

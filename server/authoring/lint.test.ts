@@ -7,6 +7,7 @@ import { readCourse, type Course } from './course';
 import { formatFinding } from './findings';
 import { examples, generatedFiles, lintGenerated } from './generated';
 import { lintCourse } from './lint';
+import { Recorder } from './record';
 import { firstDraft, scaffold } from './scaffold';
 
 let root: string;
@@ -15,6 +16,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'course-'));
   await mkdir(join(root, 'lessons'));
   await mkdir(join(root, 'docs'));
+  await mkdir(join(root, 'docker'));
   await writeFile(join(root, 'lessons/terms.yml'), 'check-point: checkpoint\npodman: Podman\ncriu: CRIU\n');
   await writeFile(
     join(root, 'lessons/talk.yml'),
@@ -61,9 +63,9 @@ async function write(
 /** Findings as an author sees them, without the path of the lesson `x`. */
 async function lint(...only: string[]): Promise<string[]> {
   const course = await readCourse(root);
-  return (await lintCourse(course, only)).map((finding) =>
-    formatFinding(finding).replace('lessons/x/lesson.mdx:', ''),
-  );
+  return (await lintCourse(course, only))
+    .map((finding) => formatFinding(finding).replace('lessons/x/lesson.mdx:', ''))
+    .filter((text) => !text.includes('No test has run'));
 }
 
 const step = ['## One', '', ...run, '', ...check];
@@ -239,6 +241,41 @@ it('knows the course as a whole', async () => {
     '6: error: A lesson does not build on itself.',
     '6: error: There is no lesson `nobody`. Known are: later, same, x.',
   ]);
+});
+
+it('tells what no test has run', async () => {
+  await write('x', step);
+  const warnings = async (): Promise<string[]> =>
+    (await lintCourse(await readCourse(root), ['x'])).map(formatFinding);
+  expect(await warnings()).toEqual([
+    'lessons/x/lesson.mdx:1: warning: No test has run this lesson, or none that was recorded. Record it: npm run lessons -- record x',
+  ]);
+  const record = async (image: string): Promise<void> => {
+    const { lessons } = await readCourse(root);
+    const [lesson] = lessons;
+    if (!lesson) throw new Error('The lesson has defects.');
+    const recorder = new Recorder(lesson);
+    const run = { exitCode: 0, ms: 1, output: '' };
+    for (const one of lesson.steps) recorder.endStep(one, { ms: 1, runs: [run], before: 'no', after: 'yes' });
+    await recorder.write(join(root, 'lessons/x'), image, 'tcg');
+  };
+  await record((await readCourse(root)).image);
+  expect(await warnings()).toEqual([]);
+  // Other prose is no other lesson.
+  await write('x', ['Prose.', '', ...step]);
+  expect(await warnings()).toEqual([]);
+
+  await write('x', ['## One', '', ...run, '', ...fence('bash run host=source', 'false'), '', ...check]);
+  expect(await warnings()).toEqual([
+    expect.stringContaining('x/lesson.mdx:15: warning: No test has run this command as it is now.') as string,
+  ]);
+  await write('x', [...step, '', ...check]);
+  expect(await warnings()).toEqual([expect.stringContaining(':1: warning: Set-up, checks or solutions')]);
+  await write('x', step);
+  await record('other');
+  expect(await warnings()).toEqual([expect.stringContaining('was made on another host image')]);
+  await writeFile(join(root, 'lessons/x/recordings/manifest.json'), '{}');
+  expect((await warnings())[0]).toContain('This is no recording');
 });
 
 it('asks for questions, and passes on what the parser finds', async () => {

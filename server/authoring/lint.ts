@@ -6,6 +6,7 @@ import type { MdxJsxFlowElement, MdxJsxTextElement } from 'mdast-util-mdx-jsx';
 import { toString } from 'mdast-util-to-string';
 import { visitParents } from 'unist-util-visit-parents';
 import type { Lesson } from '../lessons/lesson';
+import { lessonHash, recordedRun } from '../lessons/recording';
 import { findSections } from '../lessons/sections';
 import { suggest } from '../lessons/suggest';
 import { findFigureDefects } from './figures';
@@ -246,6 +247,33 @@ function lintQuestions(tree: Root, report: Report): void {
     );
 }
 
+/** What no test has run as it is now. A lesson that is being written is not asked for a recording. */
+function lintRecording(
+  { id, recording, source }: Draft,
+  lesson: Lesson,
+  image: string,
+  report: Report,
+): void {
+  if (source.includes('TODO')) return;
+  const how = `Record it: npm run lessons -- record ${id}`;
+  if (!recording) {
+    report(1, `No test has run this lesson, or none that was recorded. ${how}`, 'warning');
+    return;
+  }
+  let isTested = true;
+  for (const step of lesson.steps) {
+    for (const [index, run] of step.runs.entries()) {
+      if (recordedRun(recording, step.id, index, run)) continue;
+      isTested = false;
+      report(run.line, `No test has run this command as it is now. ${how}`, 'warning');
+    }
+  }
+  if (isTested && recording.lesson !== lessonHash(lesson))
+    report(1, `Set-up, checks or solutions have changed since the recording. ${how}`, 'warning');
+  else if (isTested && recording.image !== image)
+    report(1, `The recording was made on another host image. ${how}`, 'warning');
+}
+
 async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
   const findings: Finding[] = [];
   const file = lessonPath(draft.id);
@@ -262,6 +290,7 @@ async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
   if (draft.lesson) {
     lintChecks(draft.lesson, report);
     await lintScripts(draft.lesson, report);
+    lintRecording(draft, draft.lesson, course.image, report);
   }
   for (const figure of draft.files.filter((name) => /^[^/]+\.svg$/.test(name))) {
     const path = posix.join('lessons', draft.id, figure);

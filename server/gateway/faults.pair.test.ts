@@ -1,5 +1,9 @@
 /** What breaks, breaks for one: its learner is told the truth and has a way on, and the neighbour notices nothing. */
+import { mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema } from '../protocol/messages';
@@ -91,7 +95,8 @@ test('after a power cut nothing is left, and learners are told', async () => {
     const { id } = await learner.startSession(lessonId);
     await learner.connect();
     for (const program of ['bwrap', process.execPath, 'qemu-system-x86_64', 'ssh', 'socat']) {
-      for (const pid of processIdsOf(lab.stateDir, program)) process.kill(pid, 'SIGKILL');
+      // Some have ended with those that were killed before them.
+      await execa('kill', ['-KILL', ...processIdsOf(lab.stateDir, program).map(String)], { reject: false });
     }
     await lab.restartGateway();
     expect(sandboxesOf(lab.stateDir)).not.toContain(id);
@@ -104,5 +109,48 @@ test('after a power cut nothing is left, and learners are told', async () => {
   } finally {
     await lab.stop();
     expect(processesOf(lab.stateDir)).toEqual([]);
+  }
+});
+
+test('the disk of the server fills up under pairs that run', async () => {
+  const mount = await mkdtemp(join(tmpdir(), 'lab-'));
+  await execa('mount', ['-t', 'tmpfs', '-o', 'size=384m', 'lab-test', mount]);
+  try {
+    const lab = await startTestLab({ stateDir: join(mount, 's') });
+    try {
+      const learner = new Learner(lab.url);
+      await learner.startSession(lessonId);
+      await learner.connect();
+      for (const host of hostNames) learner.attach(host);
+      for (const host of hostNames) await learner.untilPrompt(host, true, timeoutMs);
+
+      const { bavail, bsize } = await statfs(mount);
+      await writeFile(join(mount, 'filler'), Buffer.alloc(bavail * bsize - 4 * 1024 * 1024));
+      learner.type('source', 'dd if=/dev/zero of=/root/much bs=1M count=64 oflag=direct\r');
+      await learner.until(
+        () => learner.screen('source').includes('Input/output error'),
+        timeoutMs,
+        'I/O error',
+      );
+      learner.type('destination', 'echo still-"here"\r');
+      await learner.until(() => learner.screen('destination').includes('still-here'), timeoutMs, 'echo');
+      expect(learner.latest('pair')?.pair.phase ?? 'ready').toBe('ready');
+
+      const late = new Learner(lab.url);
+      await expect(late.startSession(lessonId)).rejects.toMatchObject({
+        code: 'disk-full',
+        hint: expect.stringContaining('whoever runs this server') as string,
+      });
+      await rm(join(mount, 'filler'));
+      await learner.request('DELETE', '/session');
+      await late.startSession(lessonId);
+      await late.connect();
+      await late.untilPrompt('source', true, timeoutMs);
+    } finally {
+      await lab.stop();
+    }
+  } finally {
+    await execa('umount', ['--lazy', mount]);
+    await rmdir(mount);
   }
 });

@@ -37,9 +37,12 @@ export class Learner {
   readonly messages: ServerMessage[] = [];
   /** Everything each terminal has shown, by terminal id; a repainted screen takes the place of what was before it. */
   readonly screens = new Map<string, Buffer>();
+  /** Told of all that a terminal shows, as it comes. */
+  onOutput: ((terminal: string, bytes: Uint8Array) => void) | undefined;
   /** Code with which the runner or the network closed the socket; undefined while it is open. */
   closeCode: number | undefined;
-  private terminals: TerminalInfo[] = [];
+  /** The session's terminals, in the order in which they were opened. */
+  terminals: readonly TerminalInfo[] = [];
   private sessionId = '';
   private readonly shown = new Map<string, Shown>();
   /** What `screens` are the beginnings of. */
@@ -307,6 +310,7 @@ export class Learner {
       this.rooms.set(terminal, room);
     }
     room.set(bytes, length);
+    this.onOutput?.(terminal, bytes);
     this.screens.set(terminal, room.subarray(0, length + bytes.length));
   }
 

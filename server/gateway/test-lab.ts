@@ -27,7 +27,7 @@ export interface TestLab {
 /** @param overrides configuration that the test is about */
 export async function startTestLab(overrides: Partial<Config> = {}): Promise<TestLab> {
   // Short, because of the length of Unix sockets' paths.
-  const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
+  const stateDir = overrides.stateDir ?? (await mkdtemp(join(tmpdir(), 'lab-')));
   // Without a pool, a test knows what runs: the pairs that it asked for.
   const config = { ...readConfig(), port: 0, metricsPort: 0, poolSize: 0, stateDir, ...overrides };
   const lab = await prepareLab(config, root, new AbortController().signal);
@@ -53,7 +53,7 @@ export async function startTestLab(overrides: Partial<Config> = {}): Promise<Tes
     },
     async stop() {
       await gateway.stop('server-stopped');
-      await rm(stateDir, { recursive: true });
+      await rm(stateDir, { recursive: true, force: true });
     },
   };
 }

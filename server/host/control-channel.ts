@@ -204,11 +204,6 @@ export class ControlChannel {
       KexAlgorithms: 'curve25519-sha256',
       PreferredAuthentications: 'publickey',
       BatchMode: 'yes',
-      // Seen under TCG, about once in a hundred commands with some kilobytes of input: the command hangs until more is sent over
-      // the connection. Why is not known. A sign of life after each second of silence ends that; a guest that stands still for
-      // long does not lose its connection by it.
-      ServerAliveInterval: '1',
-      ServerAliveCountMax: '1000000',
       LogLevel: 'ERROR',
       EscapeChar: 'none',
     };

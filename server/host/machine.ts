@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { LabError } from '../protocol/errors';
@@ -13,10 +12,6 @@ import { QmpClient } from './qmp';
 
 const migrationSchema = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
 
-/** An sshd whose client went away has ended in 100 to 900 ms under TCG. */
-const pokeMs = 2000;
-/** Long enough for a guest under TCG to see the port open, and closed. */
-const pokeOpenMs = 200;
 /** A learner waits this long for the truth about a kernel that stands still. */
 const consolePollMs = 2000;
 /** The kernel's log lines are shorter (LOG_LINE_MAX in kernel/printk/internal.h). */
@@ -129,33 +124,15 @@ export class Machine {
   async freshSshd(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     await this.readRing('ready');
-    for (let pokeAt = Date.now() + pokeMs; ;) {
+    do {
       await sleep(20);
-      if ((await this.readRing('ready')) !== '') return;
       if (Date.now() > deadline) {
         throw new LabError(
           'host-unreachable',
           `${this.host} did not end its SSH connection in ${timeoutMs} ms.`,
         );
       }
-      if (Date.now() > pokeAt) {
-        await this.poke();
-        pokeAt = Date.now() + pokeMs;
-      }
-    }
-  }
-
-  /**
-   * Comes and goes at the SSH port, as a client would. Now and then an sshd did not notice that its client had gone with the
-   * machine before; one that is just writing waits for the next client to come, and goes when that one does.
-   */
-  private async poke(): Promise<void> {
-    const client = connect(hostFiles(this.plan.directory, this.host).ssh);
-    client.on('error', () => undefined);
-    client.resume();
-    await sleep(pokeOpenMs);
-    client.destroy();
-    await sleep(pokeOpenMs);
+    } while ((await this.readRing('ready')) === '');
   }
 
   /**

@@ -89,7 +89,7 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ],
     ...(plan.accelerator === 'kvm'
       ? ['-accel', 'kvm', '-cpu', 'host']
-      : ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max']),
+      : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max']),
     // Saved states are QEMU's stream of devices alone (see Machine.saveState), which has no configuration section.
     ...['-global', 'migration.send-configuration=off'],
     ...['-smp', '1', '-m', `${plan.memoryMiB}M`],

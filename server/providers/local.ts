@@ -22,6 +22,7 @@ import {
   type SandboxSpec,
 } from '../store/sandboxes';
 import { readTemplate } from '../template/template';
+import { availableBytes } from '../store/artifacts';
 import { cgroupName, isCgroupEmpty, killCgroups, removeCgroups } from './cgroup';
 import type { Isolation } from './isolation';
 import type { EndedSandbox, SandboxList, SandboxProvider } from './provider';
@@ -29,6 +30,8 @@ import { connectUntrusted, diskUsage, readTailUntrusted } from './untrusted';
 
 /** Node starts in 0.1 to 0.5 s; on a machine full of guests under TCG it took 4 s. */
 const launchTimeoutMs = 30_000;
+/** Room for what two hosts write first, and for the states of a lesson's steps, measured as 3 to 31 MB each. */
+const leastFreeBytes = 256 * 1024 * 1024;
 /** A runner ends its two machines in well under a second; after this it is killed, and they die with it. */
 const stopTimeoutMs = 10_000;
 const pollMs = 25;
@@ -129,9 +132,22 @@ export class LocalProvider implements SandboxProvider {
     return (2 * (hostDiskMiB + hostMemoryMiB) + savedStatesMiB) * 1024 * 1024;
   }
 
+  /** A pair that starts on a full disk fails later, in ways that tell its learner less. @throws LabError `disk-full` */
+  private async requireDisk(): Promise<void> {
+    if ((await availableBytes(this.config.stateDir)) >= leastFreeBytes) return;
+    throw new LabError(
+      'disk-full',
+      'The disk of this server is full, so there is no room for another pair.',
+      {
+        hint: 'Tell whoever runs this server; pairs that run already go on.',
+      },
+    );
+  }
+
   private async start(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
     if (await this.answers(spec.id)) return;
     const pair = await this.filesOfPair(spec.templateDir);
+    await this.requireDisk();
     let uid: number | undefined;
     try {
       // What an earlier one with this id may have left.

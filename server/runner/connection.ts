@@ -2,6 +2,7 @@
  * One page's WebSocket: frames and messages in and out, and the limits of both. What a page sends that is malformed, too much or
  * out of order closes its socket with a code and harms nothing else.
  */
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { RawData, WebSocket } from 'ws';
 import { LabError, type ErrorCode } from '../protocol/errors';
@@ -71,9 +72,16 @@ const closeCodeOf: Partial<Record<ErrorCode, number>> = {
 
 /**
  * Serves a page until its socket closes.
+ * @param stream that the socket's frames go through
  * @param connect makes the page known to the session
  */
-export function serve(socket: WebSocket, role: Role, connect: (client: Client) => Inbox, log: Logger): void {
+export function serve(
+  socket: WebSocket,
+  stream: Duplex,
+  role: Role,
+  connect: (client: Client) => Inbox,
+  log: Logger,
+): void {
   const frames = new TokenBucket(framesAtOnce, framesPerSecond);
   const bytes = new TokenBucket(bytesAtOnce, bytesPerSecond);
   const messages = new TokenBucket(messagesAtOnce, messagesPerSecond);
@@ -117,6 +125,12 @@ export function serve(socket: WebSocket, role: Role, connect: (client: Client) =
     },
     ping: (payload) => {
       ping(payload);
+    },
+    cork: () => {
+      stream.cork();
+    },
+    uncork: () => {
+      stream.uncork();
     },
   });
 

@@ -94,13 +94,10 @@ class Page {
     pages.push(this);
   }
 
-  static async open(
-    headers: Record<string, string> = {},
-    terminal: string | undefined = 'source',
-  ): Promise<Page> {
+  static async open(headers: Record<string, string> = {}, terminal: string | null = 'source'): Promise<Page> {
     const page = new Page(headers);
     await once(page.socket, 'open');
-    if (terminal !== undefined) {
+    if (terminal !== null) {
       page.attach(terminal);
       await page.until(() => page.messages.some(({ type }) => type === 'attached'));
     }
@@ -456,9 +453,9 @@ test('so many pages are let in, and a role that is none is not', async () => {
     return error.message;
   };
   expect(await refused({ 'x-lab-role': 'admin' })).toContain('400');
-  for (let count = 0; count < 8; count++) await Page.open({}, undefined);
+  for (let count = 0; count < 8; count++) await Page.open({}, null);
   expect(await refused({})).toContain('429');
   // Those who look on take nobody's place.
-  for (let count = 0; count < 20; count++) await Page.open({ 'x-lab-role': 'viewer' }, undefined);
+  for (let count = 0; count < 20; count++) await Page.open({ 'x-lab-role': 'viewer' }, null);
   expect(await refused({ 'x-lab-role': 'viewer' })).toContain('429');
 });

@@ -44,7 +44,7 @@ export class Gate {
     this.sockets.handleUpgrade(request, socket, head, (page) => {
       pages.add(page);
       page.on('close', () => pages.delete(page));
-      serve(page, role.data, this.connect, this.log);
+      serve(page, socket, role.data, this.connect, this.log);
     });
   }
 

@@ -1,9 +1,12 @@
 /** The pump on links of all sorts, in simulated time. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pump, type Source } from './pump';
+import type { Portion } from './view';
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'setImmediate', 'clearImmediate', 'performance'] });
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'],
+  });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -25,6 +28,8 @@ class Link {
     private readonly onFrame: (channel: number, bytes: number) => void = () => undefined,
   ) {
     this.pump = new Pump({
+      cork: () => undefined,
+      uncork: () => undefined,
       send: (data) => {
         this.carry(data.length, () => {
           if (typeof data === 'string') return;
@@ -57,12 +62,13 @@ class Flood implements Source {
     private readonly channel: number,
     public pending = Infinity,
   ) {}
-  take(maxBytes: number) {
+  take(maxBytes: number): Portion | undefined {
+    if (this.pending === 0) return undefined;
     const bytes = Buffer.alloc(Math.min(maxBytes, this.pending));
     this.pending -= bytes.length;
     const offset = this.offset;
     this.offset += bytes.length;
-    return { type: 'frame', kind: 'output', channel: this.channel, offset, bytes } as const;
+    return { type: 'frame', kind: 'output', channel: this.channel, offset, bytes };
   }
 }
 
@@ -149,6 +155,8 @@ test('when a link becomes slower the window follows', () => {
   let speed = 10_000_000;
   let freeAtMs = 0;
   const pump = new Pump({
+    cork: () => undefined,
+    uncork: () => undefined,
     send: (data) => {
       freeAtMs = Math.max(performance.now(), freeAtMs) + (data.length / speed) * 1000;
     },

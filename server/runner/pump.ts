@@ -27,6 +27,11 @@ const memoryMs = 30_000;
 const smallBytes = 4 * 1024;
 const minQuantum = 2 * 1024;
 const maxQuantum = 32 * 1024;
+/** A terminal that was just served waits this long for more, unless it has this much: a flood comes out of a pty in small pieces. */
+const gatherMs = 1;
+const gatherBytes = 8 * 1024;
+/** At least between pings, unless much is sent or nothing can be sent without an answer. */
+const pingMs = 5;
 /** A queue shows in all answers of a round trip, a busy moment of either end only in some: the fastest of these counts. */
 const answersCompared = 4;
 
@@ -40,16 +45,20 @@ export interface Wire {
   send(data: string | Uint8Array): void;
   /** Is answered with the same payload when all that was sent before has arrived. */
   ping(payload: Buffer): void;
+  /** What is sent until `uncork` may go out at once. */
+  cork(): void;
+  uncork(): void;
 }
 
 export class Pump {
   /** Bytes that may be on the way. */
   window = firstWindow;
   /** In the order in which they are asked. */
-  private sources: Source[] = [];
+  private sources: { source: Source; servedAtMs: number }[] = [];
   private sent = 0;
   private arrived = 0;
   private pingedAt = 0;
+  private pingedAtMs = -Infinity;
   private pings: { sent: number; atMs: number; wasFull: boolean }[] = [];
   private isStarting = true;
   private delays: number[] = [];
@@ -57,6 +66,7 @@ export class Pump {
   private fastestBefore = Infinity;
   private fastestSinceMs: number;
   private scheduled: NodeJS.Immediate | undefined;
+  private gathering: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly wire: Wire,
@@ -66,12 +76,12 @@ export class Pump {
   }
 
   add(source: Source): void {
-    this.sources.push(source);
+    this.sources.push({ source, servedAtMs: -Infinity });
     this.wake();
   }
 
   remove(source: Source): void {
-    this.sources = this.sources.filter((candidate) => candidate !== source);
+    this.sources = this.sources.filter((candidate) => candidate.source !== source);
   }
 
   /** A source has something to send. */
@@ -100,12 +110,11 @@ export class Pump {
     this.adapt(this.now() - ping.atMs, sent - this.arrived, ping.wasFull);
     this.arrived = sent;
     this.run();
-    // What was sent after the last question is to be known of as well.
-    if (this.pings.length === 0 && this.onTheWay > 0) this.ask();
   }
 
   close(): void {
     clearImmediate(this.scheduled);
+    clearTimeout(this.gathering);
     this.sources = [];
   }
 
@@ -118,42 +127,69 @@ export class Pump {
   }
 
   private run(): void {
-    // Each asks at most once a round for a quantum, in a round of those with little to send or of all.
+    this.wire.cork();
     for (;;) {
       const room = this.window - this.onTheWay;
-      if (room + smallBytes <= 0) break;
-      const source = this.next(room > 0);
-      if (!source) break;
-      this.sources = [...this.sources.filter((other) => other !== source), source];
-      const portion = source.take(Math.floor(room > 0 ? this.quantum : smallBytes));
-      if (!portion) continue;
-      this.write(portion.type === 'message' ? JSON.stringify(portion.message) : encodeFrame(portion));
+      const entry = room + smallBytes > 0 ? this.next(room > 0) : undefined;
+      if (!entry) {
+        if (room <= 0 && this.pings.length === 0) this.ask(true);
+        break;
+      }
+      this.sources = [...this.sources.filter((other) => other !== entry), entry];
+      entry.servedAtMs = this.now();
+      for (let left = Math.floor(room > 0 ? this.quantum : smallBytes); left > 0;) {
+        const portion = entry.source.take(left);
+        if (!portion) break;
+        left -= this.write(
+          portion.type === 'message' ? JSON.stringify(portion.message) : encodeFrame(portion),
+        );
+      }
       this.ask();
     }
+    this.wire.uncork();
   }
 
-  private next(hasRoom: boolean): Source | undefined {
-    let first: Source | undefined;
-    for (const source of this.sources) {
-      const { pending } = source;
-      if (pending > 0 && pending <= smallBytes) return source;
-      if (pending > 0) first ??= source;
+  /** Who is to be served now: of those with little the first, else the first of all. */
+  private next(hasRoom: boolean): { source: Source; servedAtMs: number } | undefined {
+    let first: { source: Source; servedAtMs: number } | undefined;
+    let waits = false;
+    const now = this.now();
+    for (const entry of this.sources) {
+      const { pending } = entry.source;
+      if (pending === 0) continue;
+      if (pending < gatherBytes && now - entry.servedAtMs < gatherMs) {
+        waits = true;
+        continue;
+      }
+      if (pending <= smallBytes) return entry;
+      first ??= entry;
     }
-    return hasRoom ? first : undefined;
+    if (hasRoom && first) return first;
+    if (waits) {
+      this.gathering ??= setTimeout(() => {
+        this.gathering = undefined;
+        this.run();
+      }, gatherMs);
+    }
+    return undefined;
   }
 
-  private write(data: string | Uint8Array): void {
-    this.sent += typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+  private write(data: string | Uint8Array): number {
+    const bytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+    this.sent += bytes;
     this.wire.send(data);
+    return bytes;
   }
 
-  /** Asks for an answer when nothing is asked yet, and several times a window. */
-  private ask(): void {
-    if (this.pings.length > 0 && this.sent - this.pingedAt < this.window / 8) return;
+  /** Asks for an answer several times a window, and now and then when nothing is asked. */
+  private ask(mustKnow = false): void {
+    const isTime = this.pings.length === 0 && this.now() - this.pingedAtMs >= pingMs;
+    if (!mustKnow && !isTime && this.sent - this.pingedAt < this.window / 8) return;
     const payload = Buffer.alloc(8);
     payload.writeBigUInt64BE(BigInt(this.sent));
     this.pings.push({ sent: this.sent, atMs: this.now(), wasFull: this.onTheWay > this.window / 2 });
     this.pingedAt = this.sent;
+    this.pingedAtMs = this.now();
     this.wire.ping(payload);
   }
 

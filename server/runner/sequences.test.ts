@@ -121,6 +121,6 @@ test('knows of any output whether its end is within a sequence or a character', 
         expect(scanner.unfinished === 0).toBe(isWhole);
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: 500 },
   );
 });

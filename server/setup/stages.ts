@@ -40,6 +40,13 @@ export interface Lab {
   versions: Record<string, string>;
 }
 
+/** What of a lab is made; all of it unless something is left out. */
+export interface LabParts {
+  /** Only these lessons' templates. */
+  lessonIds?: readonly string[];
+  withoutSite?: boolean;
+}
+
 interface StageOptions {
   signal: AbortSignal;
   onProgress: OnProgress;
@@ -158,7 +165,8 @@ const imageTitle = 'Sandbox host image';
 /** Two root file systems, the packages they are made of and the disk, before the first are removed: measured 2.8 GB. */
 const imageNeededBytes = 4e9;
 
-const imageKey = (root: string): Promise<string> => hashInputs([join(root, 'docker')]);
+/** Key of the host image that this checkout makes: changes with anything below `docker/`. */
+export const imageKey = (root: string): Promise<string> => hashInputs([join(root, 'docker')]);
 
 async function makeImage(
   config: Config,
@@ -320,11 +328,11 @@ async function ensureLessonTemplates(
   config: Config,
   root: string,
   baseTemplateDir: string,
-  { signal, onProgress }: StageOptions,
+  { signal, onProgress, lessonIds }: StageOptions & LabParts,
 ): Promise<Map<string, string>> {
   const dirs = new Map<string, string>();
   for (const { id, setups } of await listLessons(join(root, 'lessons'))) {
-    if (setups.length === 0) continue;
+    if (setups.length === 0 || lessonIds?.includes(id) === false) continue;
     const options = {
       signal,
       onProgress: (progress: Progress) => {
@@ -341,9 +349,11 @@ async function findLessonTemplates(
   config: Config,
   root: string,
   baseTemplateDir: string,
+  parts: LabParts = {},
 ): Promise<Map<string, string> | undefined> {
   try {
     return await ensureLessonTemplates(config, root, baseTemplateDir, {
+      ...parts,
       signal: AbortSignal.abort(),
       onProgress: () => undefined,
     });
@@ -482,11 +492,16 @@ export async function prepareImage(config: Config, root: string, signal: AbortSi
  * @param root the checkout
  * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
  */
-export async function prepareLab(config: Config, root: string, signal: AbortSignal): Promise<Lab> {
+export async function prepareLab(
+  config: Config,
+  root: string,
+  signal: AbortSignal,
+  parts: LabParts = {},
+): Promise<Lab> {
   let imageDir = await findImage(config, root);
   let template = imageDir === undefined ? undefined : await findTemplate(config, imageDir);
   let lessonTemplates =
-    template === undefined ? undefined : await findLessonTemplates(config, root, template.dir);
+    template === undefined ? undefined : await findLessonTemplates(config, root, template.dir, parts);
   const stages: Stage[] = [
     await imageStage(config, root, imageDir === undefined, (dir) => (imageDir = dir)),
     {
@@ -505,7 +520,7 @@ export async function prepareLab(config: Config, root: string, signal: AbortSign
       expectedMs: minuteMs / 3,
       make: async (options) => {
         if (template !== undefined) {
-          lessonTemplates = await ensureLessonTemplates(config, root, template.dir, options);
+          lessonTemplates = await ensureLessonTemplates(config, root, template.dir, { ...options, ...parts });
         }
       },
     },
@@ -517,6 +532,7 @@ export async function prepareLab(config: Config, root: string, signal: AbortSign
       make: (options) => makeSite(config, root, options),
     },
   ];
+  if (parts.withoutSite) stages.pop();
   await runStages(stages, signal);
   if (imageDir === undefined || template === undefined || lessonTemplates === undefined) {
     throw new LabError('internal', 'Set-up ended without a template.');

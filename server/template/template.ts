@@ -2,7 +2,8 @@
  * The template: a pair that was booted once, settled and frozen. Per host three files: RAM (`.ram`), device state
  * (`.state`), disk (`.qcow2` over the host image); and `template.json`.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -243,6 +244,18 @@ interface Makers {
   channels: Readonly<Record<HostName, ControlChannel>>;
 }
 
+const socketsPrefix = 'lab-template-';
+
+/** Sockets of makers that were killed: `lab-template-<pid>-…`. */
+async function removeAbandonedSockets(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = new RegExp(`^${socketsPrefix}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    // Another user's stay.
+    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
 /** Lets `prepare` start both hosts and bring them where they shall be, and freezes them there. */
 async function makeTemplate(
   into: string,
@@ -250,8 +263,9 @@ async function makeTemplate(
   signal: AbortSignal,
   prepare: (makers: Makers) => Promise<void>,
 ): Promise<void> {
+  await removeAbandonedSockets();
   // Not in the cache directory: its path may be too long for a Unix socket.
-  const sockets = await mkdtemp(join(tmpdir(), 'lab-template-'));
+  const sockets = await mkdtemp(join(tmpdir(), `${socketsPrefix}${process.pid}-`));
   const machines: Machine[] = [];
   const channel = (host: HostName) => new ControlChannel(sockets, host, imageCredentials(template.imageDir));
   const channels = { source: channel('source'), destination: channel('destination') };
@@ -259,7 +273,11 @@ async function makeTemplate(
     for (const host of hostNames) channels[host].close();
   };
   const killAll = () => Promise.all(machines.map((machine) => machine.kill()));
-  const onAbort = () => void killAll();
+  const onAbort = () => {
+    // Who waits for a login would else go on trying until the time for a boot is up.
+    closeChannels();
+    void killAll();
+  };
   signal.addEventListener('abort', onAbort);
   const start = async (host: HostName, mode: 'boot' | 'derive') => {
     const machine = await Machine.start(plan(host, mode, template, sockets, into));
