@@ -548,15 +548,27 @@ export class HostTerminal {
     const { fits } = this.#state;
     // A larger page's terminal is shown whole, in smaller letters.
     const scale = active === false ? Math.min(1, fits.columns / size.columns, fits.rows / size.rows) : 1;
-    const fontSize = Math.max(leastShrunkPx, Math.floor(this.#fontSizePx * scale * 2) / 2);
-    if (this.terminal.options.fontSize !== fontSize) {
-      this.terminal.options.fontSize = fontSize;
-      // What was measured in smaller letters is not exact.
-      if (fontSize === this.#fontSizePx) this.#measureSoon();
-    }
+    this.element.dataset['sized'] = active === false && !sameSize(size, fits) ? 'elsewhere' : 'here';
     if (this.terminal.cols !== size.columns || this.terminal.rows !== size.rows)
       this.terminal.resize(size.columns, size.rows);
+    if (scale < 1) this.#shrink(size, scale);
+    else if (this.terminal.options.fontSize !== this.#fontSizePx) {
+      this.terminal.options.fontSize = this.#fontSizePx;
+      // What was measured in smaller letters is not exact.
+      this.#measureSoon();
+    }
     if (!sameSize(size, this.#state.size) || active !== this.#state.active) this.#set({ size, active });
+  }
+
+  /** Finds the largest letters in which it fits. Cells are whole pixels, so that the scale is no more than where to begin. */
+  #shrink(size: TerminalSize, scale: number): void {
+    let fontSize = Math.ceil(this.#fontSizePx * scale * 2) / 2;
+    for (; fontSize > leastShrunkPx; fontSize -= 0.5) {
+      if (this.terminal.options.fontSize !== fontSize) this.terminal.options.fontSize = fontSize;
+      const room = this.#fit.proposeDimensions();
+      if (room === undefined || (room.cols >= size.columns && room.rows >= size.rows)) return;
+    }
+    this.terminal.options.fontSize = leastShrunkPx;
   }
 
   /** Links are followed with Ctrl (or Cmd): a click alone is for the program, or selects. */
