@@ -9,6 +9,7 @@ import { LabError } from './protocol/errors';
 import { Isolation } from './providers/isolation';
 import { root } from './root';
 import { benchPairs } from './setup/bench-pairs';
+import { benchTerminal, serveForBench } from './setup/bench-terminal';
 import { runProgram, stopSignal } from './setup/command-line';
 import { diagnose, formatDiagnosis } from './setup/doctor';
 import { requireSafeForPublic } from './setup/public-mode';
@@ -220,9 +221,8 @@ cache
   .description('remove all that neither this checkout nor a session uses')
   .option(...configOption)
   .action(cachePrune);
-program
-  .command('bench')
-  .description('measure on this machine')
+const bench = program.command('bench').description('measure on this machine');
+bench
   .command('pairs')
   .description('time from click to prompts, and memory, of pairs')
   .option('--rounds <number>', 'samples of each time', '20')
@@ -234,6 +234,22 @@ program
       pairs: Number(options.pairs),
       sustainMs: Number(options.sustain) * 1000,
     });
+  });
+bench
+  .command('terminal')
+  .description(
+    'keystrokes, throughput, reconnects and memory of terminals, beside the plain attach command and wetty',
+  )
+  .option('--quick', 'a few samples of each, to see that it works')
+  .option('--no-wetty', 'without installing wetty')
+  .action(async (options: { quick?: boolean; wetty: boolean }) => {
+    await benchTerminal({ quick: options.quick ?? false, wetty: options.wetty });
+  });
+bench
+  .command('serve', { hidden: true })
+  .option('--without-pair')
+  .action(async (options: { withoutPair?: boolean }) => {
+    await serveForBench(options.withoutPair ?? false);
   });
 
 await runProgram(program);
