@@ -8,6 +8,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{app,server,lessons,docker}/**/*.test.{ts,tsx}'],
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
+          // Property tests run for seconds, and longer on a machine full of guests.
+          testTimeout: 60_000,
         },
       },
       {

@@ -69,6 +69,9 @@ async function runCommand(command: Locator): Promise<void> {
       .poll(() => command.getAttribute('data-run'), { timeout: 30_000 })
       .toMatch(/^(typed|refused)$/);
     if ((await command.getAttribute('data-run')) === 'typed') return;
+    // What was asked for before still runs: the page asks what to do, and the learner waits.
+    const cancel = page.getByRole('dialog').getByRole('button', { name: 'Cancel' });
+    if (await cancel.isVisible()) await cancel.click();
     await page.waitForTimeout(1000);
   } while (Date.now() < deadline);
   throw new Error(`The command was refused: ${(await command.textContent()) ?? ''}`);

@@ -7,8 +7,7 @@ import { fillValues, splitAtValues } from '../server/lessons/fill';
 import type { Lesson, Run, Solve, Step } from '../server/lessons/lesson';
 import { missingLine, plainText } from '../server/lessons/output';
 import { hostNames } from '../server/protocol/hosts';
-import type { StepState } from '../server/protocol/messages';
-import { ShellMarkScanner, type ShellMark } from '../server/runner/shell-marks';
+import type { ShellMark, StepState } from '../server/protocol/messages';
 
 /** Two hosts cloned and logged in to: 4 s on an idle machine with 2 cores under TCG, a minute on a busy one. */
 const readyTimeoutMs = 180_000;
@@ -59,11 +58,14 @@ export class StepFailure extends Error {
   }
 }
 
-/** A command that was typed, and where its output begins in all that its terminal has shown. */
+/** A command that was typed. */
 interface Typed {
   run: Run;
   terminal: string;
+  /** Where its output begins in all that its terminal has shown. */
   from: number;
+  /** How many messages had come before it. */
+  after: number;
   sinceMs: number;
   result: RunResult;
 }
@@ -71,6 +73,7 @@ interface Typed {
 export class Rehearsal {
   /** Terminals whose command goes on into later steps. */
   private readonly held = new Set<string>();
+  private size = { columns: 120, rows: 40 };
 
   constructor(
     private readonly learner: Learner,
@@ -83,6 +86,7 @@ export class Rehearsal {
    * @throws LabError `no-session` when the machine has no room for another pair now
    */
   async start(columns = 120, rows = 40): Promise<string> {
+    this.size = { columns, rows };
     const { id: sessionId } = await this.learner.startSession(this.lesson.id);
     const hello = await this.learner.connect();
     for (const { id } of hello.terminals) this.learner.attach(id, columns, rows);
@@ -199,12 +203,13 @@ export class Rehearsal {
       checkTimeoutMs,
       `value for ${needed.join(', ')}`,
     );
-    const terminal = this.terminalOf(block);
+    const terminal = await this.terminalOf(block);
     await this.freeTerminal(terminal);
     const from = this.bytes(terminal).length;
+    const after = this.learner.messages.length;
     const sinceMs = Date.now();
     const runId = randomUUID();
-    this.learner.send({ type: 'run', runId, stepId: step.id, block: index });
+    this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
     const { result, error } = await this.learner.waitFor('run', (run) => run.runId === runId, 30_000);
     if (result === 'refused') throw new Error(`The command was not typed: ${error?.message ?? ''}`);
 
@@ -212,11 +217,12 @@ export class Rehearsal {
       run: block,
       terminal,
       from,
+      after,
       sinceMs,
       result: { exitCode: null, ms: 0, output: '' },
     };
     if (block.background || block.interrupt !== undefined) {
-      await this.untilMarks(typed, (marks) => marks.some(({ kind }) => kind === 'command-start'), 'start');
+      await this.untilMarks(typed, (marks) => marks.some(({ kind }) => kind === 'start'), 'start');
       this.held.add(terminal);
       if (typeof block.interrupt === 'number') {
         await sleep(block.interrupt * 1000);
@@ -226,7 +232,7 @@ export class Rehearsal {
       return typed;
     }
     const marks = await this.untilEnd(typed);
-    const exitCode = marks.find((mark) => mark.kind === 'command-end')?.exitCode ?? null;
+    const exitCode = marks.find((mark) => mark.kind === 'end')?.exitCode ?? null;
     this.note(typed);
     typed.result.exitCode = exitCode;
     if (exitCode !== block.exit) {
@@ -246,11 +252,11 @@ export class Rehearsal {
 
   /** Types the solution of an exercise, and waits until the shell has done it all. */
   private async solve(block: Solve): Promise<void> {
-    const terminal = this.terminalOf(block);
+    const terminal = await this.terminalOf(block);
     await this.freeTerminal(terminal);
-    const from = this.bytes(terminal).length;
+    const after = this.learner.messages.length;
     this.learner.type(terminal, pasted(block.text));
-    await this.untilEnd({ terminal, from });
+    await this.untilEnd({ terminal, after });
   }
 
   /** Waits for a prompt, unless what runs there is meant to go on. */
@@ -285,11 +291,11 @@ export class Rehearsal {
     return plainText(/\x1b\]133;C\x07([\s\S]*?)(?:\x1b\]133;D|$)/.exec(shown)?.[1] ?? '');
   }
 
-  private untilEnd(typed: { terminal: string; from: number }): Promise<ShellMark[]> {
+  private untilEnd(typed: { terminal: string; after: number }): Promise<ShellMark[]> {
     return this.untilMarks(
       typed,
       (marks) => {
-        const started = marks.findIndex(({ kind }) => kind === 'command-start');
+        const started = marks.findIndex(({ kind }) => kind === 'start');
         return started >= 0 && marks.slice(started).some(({ kind }) => kind === 'prompt');
       },
       'end',
@@ -297,14 +303,18 @@ export class Rehearsal {
   }
 
   private async untilMarks(
-    { terminal, from }: { terminal: string; from: number },
+    { terminal, after }: { terminal: string; after: number },
     condition: (marks: ShellMark[]) => boolean,
     what: string,
   ): Promise<ShellMark[]> {
     let marks: ShellMark[] = [];
     await this.learner.until(
       () => {
-        marks = new ShellMarkScanner().scan(this.bytes(terminal).subarray(from));
+        marks = this.learner.messages
+          .slice(after)
+          .flatMap((message) =>
+            message.type === 'mark' && message.terminal === terminal ? [message.mark] : [],
+          );
         return condition(marks);
       },
       commandTimeoutMs,
@@ -334,13 +344,21 @@ export class Rehearsal {
     );
   }
 
-  private terminalOf({ host, terminal }: Run | Solve): string {
-    if (terminal !== 1) throw new Error('A host has one terminal so far.');
-    return host;
+  /** The terminal of a block; a host's second one is opened when it is first asked for. */
+  private async terminalOf({ host, terminal }: Run | Solve): Promise<string> {
+    if (terminal === 1) return host;
+    const second = () =>
+      this.learner.terminals.filter((candidate) => candidate.host === host).map(({ id }) => id)[terminal - 1];
+    if (second() === undefined) {
+      this.learner.send({ type: 'open-terminal', host, requestId: randomUUID() });
+      await this.learner.until(() => second() !== undefined, readyTimeoutMs, `second terminal on ${host}`);
+      this.learner.attach(second() ?? host, this.size.columns, this.size.rows);
+    }
+    return second() ?? host;
   }
 
   private isAtPrompt(terminal: string): boolean {
-    return new ShellMarkScanner().scan(this.bytes(terminal)).at(-1)?.kind === 'prompt';
+    return this.learner.latest('prompt', (prompt) => prompt.terminal === terminal)?.idle === true;
   }
 
   private bytes(terminal: string): Buffer {

@@ -1,8 +1,10 @@
 /** The gateway's HTTP interface as the page uses it. */
+import '../zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../../server/protocol/errors';
 import {
   errorReplySchema,
+  grantReplySchema,
   labInfoSchema,
   protocolName,
   sessionReplySchema,
@@ -97,9 +99,25 @@ export async function deleteSession(): Promise<void> {
   }
 }
 
+/** A grant to look at this session's terminals; the same one until it is taken back. */
+export async function grantView(): Promise<string> {
+  const path = '/api/session/grant';
+  return read(grantReplySchema, await request('POST', path), path).grant;
+}
+
+export async function revokeView(): Promise<void> {
+  await request('DELETE', '/api/session/grant');
+}
+
 /** @throws LabError `lost` when it is worth trying again */
-export async function openSocket(handlers: SocketHandlers): Promise<Socket> {
-  const path = '/api/session/ticket';
+export const openSocket = (handlers: SocketHandlers): Promise<Socket> =>
+  openSocketWith('/api/session/ticket', handlers);
+
+/** The line of somebody who was given a grant. As {@link openSocket}. */
+export const openWatchSocket = (grant: string, handlers: SocketHandlers): Promise<Socket> =>
+  openSocketWith(`/api/watch/${encodeURIComponent(grant)}/ticket`, handlers);
+
+async function openSocketWith(path: string, handlers: SocketHandlers): Promise<Socket> {
   const { ticket } = read(ticketReplySchema, await request('POST', path), path);
   const url = new URL('/api/session/socket', window.location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';

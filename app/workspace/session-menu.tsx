@@ -5,6 +5,7 @@ import { ConfirmDialog } from '../ui/confirm-dialog';
 import { timeOfDay } from '../ui/time';
 import { useLabSession, useSessionState } from './context';
 import { hasPair } from './session';
+import { ShareDialog } from './share-dialog';
 
 /** What can be done with the session as a whole; each asks before it deletes anything. */
 export function SessionMenu(): ReactElement | null {
@@ -16,6 +17,7 @@ export function SessionMenu(): ReactElement | null {
   const menu = useRef<HTMLDivElement>(null);
   const reset = useRef<HTMLDialogElement>(null);
   const end = useRef<HTMLDialogElement>(null);
+  const share = useRef<HTMLDialogElement>(null);
   // The menu closes first: the focus goes back to its button, and from the dialog to there again.
   const ask = (dialog: HTMLDialogElement | null): void => {
     menu.current?.hidePopover();
@@ -28,6 +30,20 @@ export function SessionMenu(): ReactElement | null {
         Session
       </button>
       <div id={menuId} ref={menu} popover="auto" className="popover session-menu">
+        {canReset && (
+          <div>
+            <button
+              type="button"
+              className="button"
+              onClick={() => {
+                ask(share.current);
+              }}
+            >
+              Share view
+            </button>
+            <p className="muted">A link by which others see your terminals and can change nothing.</p>
+          </div>
+        )}
         {canReset && (
           <div>
             <button
@@ -59,6 +75,7 @@ export function SessionMenu(): ReactElement | null {
           </p>
         </div>
       </div>
+      <ShareDialog ref={share} />
       <ConfirmDialog
         ref={reset}
         heading="Give both hosts up for fresh ones?"

@@ -1,17 +1,36 @@
 /** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
 import { createHash, randomBytes } from 'node:crypto';
 import { getConnInfo } from '@hono/node-server/conninfo';
-import { Hono, type Context } from 'hono';
+import { Hono, type Context, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { getCookie, setCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
+import type { z } from 'zod';
 import { LabError, type ErrorCode } from '../protocol/errors';
-import { parseMessage, sessionRequestSchema, type LabInfo, type SessionReply } from '../protocol/messages';
+import {
+  parseMessage,
+  sessionRequestSchema,
+  type grantReplySchema,
+  type LabInfo,
+  type SessionReply,
+  type ticketReplySchema,
+} from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
+import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rate-limits';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
+import type { Viewers } from './viewers';
 
-export const cookieName = 'live-migration-lab';
+type GrantReply = z.infer<typeof grantReplySchema>;
+type TicketReply = z.infer<typeof ticketReplySchema>;
+
+/**
+ * The cookie that says which learner is asking. Over HTTPS its name has the prefix that keeps other hosts of the same domain
+ * from setting it, and so from putting somebody into a session of theirs (RFC 6265bis, 4.1.3.2).
+ */
+export const cookieNameFor = (isHttps: boolean): string =>
+  isHttps ? '__Host-live-migration-lab' : 'live-migration-lab';
 /** The cookie names a learner, and their session may be long over when they come back. */
 const cookieLifeS = 30 * 24 * 3600;
 const maxBodyBytes = 4096;
@@ -26,25 +45,45 @@ const statusOf: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   lost: 503,
   'cannot-run': 503,
   'too-many-sessions': 429,
+  'too-many-requests': 429,
 };
 
 /** What is stored and compared of a learner's cookie, so that session files give nobody's cookie away. */
 export const hashOwner = (cookie: string): string => createHash('sha256').update(cookie).digest('hex');
 
 export interface ApiOptions {
-  sessions: Sessions;
+  sessions: Pick<
+    Sessions,
+    | 'ask'
+    | 'cannotRun'
+    | 'extend'
+    | 'find'
+    | 'findGranted'
+    | 'grant'
+    | 'lastEnd'
+    | 'leave'
+    | 'obtain'
+    | 'reset'
+    | 'revokeGrant'
+  >;
   tickets: Tickets;
+  viewers: Viewers;
+  limits: RateLimits;
   lab: LabInfo;
   lessonIds: ReadonlySet<string>;
   /** Exact origins whose pages may change anything. */
   origins: ReadonlySet<string>;
+  /** Whether browsers reach this server over HTTPS, be it through a proxy. Without it they do so on the same machine only. */
+  isHttps: boolean;
   /** Proxies before this server, each of which adds the address it was asked from to `X-Forwarded-For`. */
   trustedProxies: number;
   log: Logger;
 }
 
 export function createApi(options: ApiOptions) {
-  const { sessions, tickets, lab, lessonIds, origins, trustedProxies, log } = options;
+  const { sessions, tickets, viewers, limits, lab, lessonIds, origins, isHttps, trustedProxies, log } =
+    options;
+  const cookieName = cookieNameFor(isHttps);
   const api = new Hono().basePath('/api');
 
   const owner = (context: Context): string | undefined => {
@@ -65,8 +104,14 @@ export function createApi(options: ApiOptions) {
   const addressOf = (context: Context): string => {
     const forwarded = context.req.header('x-forwarded-for')?.split(',') ?? [];
     const told = trustedProxies > 0 ? forwarded.at(-trustedProxies)?.trim() : undefined;
-    return told ?? getConnInfo(context).remote.address ?? 'unknown';
+    return networkOf(told ?? getConnInfo(context).remote.address ?? 'unknown');
   };
+  const limited =
+    (kind: RequestKind): MiddlewareHandler =>
+    async (context, next) => {
+      await limits.count(kind, addressOf(context), owner(context));
+      await next();
+    };
 
   api.use(async (context, next) => {
     context.header('cache-control', 'no-store');
@@ -78,12 +123,17 @@ export function createApi(options: ApiOptions) {
           hint: `Open the site at ${[...origins].join(' or ')}, or set publicOrigin.`,
         });
       }
-      if (Number(context.req.header('content-length') ?? 0) > maxBodyBytes) {
-        throw new LabError('bad-message', `The body is longer than ${maxBodyBytes} bytes.`);
-      }
     }
     await next();
   });
+  api.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new LabError('bad-message', `The body is longer than ${maxBodyBytes} bytes.`);
+      },
+    }),
+  );
 
   api.get('/health', (context) => context.json({ ok: true }));
   api.get('/lab', (context) => {
@@ -98,7 +148,7 @@ export function createApi(options: ApiOptions) {
     return context.json(reply);
   });
 
-  api.post('/session', async (context) => {
+  api.post('/session', limited('pair'), async (context) => {
     const { lessonId } = parseMessage(sessionRequestSchema, await context.req.text());
     if (!lessonIds.has(lessonId)) throw new LabError('bad-lesson', `There is no lesson ${lessonId}.`);
     let cookie = getCookie(context, cookieName);
@@ -107,7 +157,7 @@ export function createApi(options: ApiOptions) {
       setCookie(context, cookieName, cookie, {
         httpOnly: true,
         sameSite: 'Strict',
-        secure: context.req.header('origin')?.startsWith('https:') ?? false,
+        secure: isHttps,
         path: '/',
         maxAge: cookieLifeS,
       });
@@ -116,25 +166,53 @@ export function createApi(options: ApiOptions) {
     return context.json(reply, reply.session ? 200 : 202);
   });
 
-  api.post('/session/reset', async (context) => {
+  api.post('/session/reset', limited('pair'), async (context) => {
     const lease = await sessions.reset((await mySession(context)).ownerHash);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.post('/session/extend', async (context) => {
+  api.post('/session/extend', limited('other'), async (context) => {
     const lease = await sessions.extend((await mySession(context)).ownerHash);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.delete('/session', async (context) => {
+  api.delete('/session', limited('other'), async (context) => {
     const mine = requireOwner(context);
     if (!(await sessions.leave(mine))) throw noSession(sessions.lastEnd(mine));
     return context.body(null, 204);
   });
 
-  api.post('/session/ticket', async (context) => {
-    const spec = await mySession(context);
-    return context.json({ ticket: tickets.issue({ sessionId: spec.id, ownerHash: spec.ownerHash }) });
+  api.post('/session/ticket', limited('other'), async (context) => {
+    const { id: sessionId, ownerHash } = await mySession(context);
+    const ticket = tickets.issue({ role: 'owner', sessionId, ownerHash });
+    return context.json({ ticket } satisfies TicketReply);
+  });
+
+  api.post('/session/grant', limited('other'), async (context) => {
+    const grant = await sessions.grant((await mySession(context)).ownerHash);
+    return context.json({ grant } satisfies GrantReply);
+  });
+
+  api.delete('/session/grant', limited('other'), async (context) => {
+    const lease = await sessions.revokeGrant((await mySession(context)).ownerHash);
+    viewers.cutAll(lease.id);
+    return context.body(null, 204);
+  });
+
+  api.post('/watch/:grant/ticket', limited('other'), async (context) => {
+    const grant = context.req.param('grant');
+    const lease = await sessions.findGranted(grant);
+    if (!lease) {
+      throw new LabError(
+        'forbidden',
+        'This link shows nothing: its session has ended, or it was taken back.',
+        {
+          hint: 'Ask the one who gave it to you for another.',
+        },
+      );
+    }
+    const ticket = tickets.issue({ role: 'viewer', sessionId: lease.id, grant });
+    return context.json({ ticket } satisfies TicketReply);
   });
 
   api.notFound((context) =>
@@ -143,6 +221,8 @@ export function createApi(options: ApiOptions) {
   api.onError((thrown, context) => {
     const error = LabError.from(thrown, 'The request failed');
     const status = statusOf[error.code] ?? 500;
+    const seconds = retryAfterS(error.cause);
+    if (seconds !== undefined) context.header('retry-after', String(seconds));
     if (status >= 500) log.error({ err: error }, 'request failed');
     return context.json({ error: error.toWire() }, status);
   });

@@ -3,6 +3,12 @@ import { z } from 'zod';
 import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './messages';
 
 /**
+ * Header of the handshake of `GET /socket`: what the page may do, a {@link Role}. The gateway alone writes it, after it has checked
+ * who is asking; a runner refuses a handshake without it.
+ */
+export const roleHeader = 'x-lab-role';
+
+/**
  * `PUT /session`: whose the pair is from now on. The first one assigns it; later ones for the same lesson change its deadline.
  * A runner refuses one for another lesson.
  */
