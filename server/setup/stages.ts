@@ -4,7 +4,7 @@
  */
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
@@ -12,6 +12,7 @@ import { Listr, PRESET_TIMESTAMP, type ListrTask } from 'listr2';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import type { Config } from '../config';
+import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import type { Accelerator } from '../protocol/messages';
@@ -331,16 +332,30 @@ async function ensureLessonTemplates(
   { signal, onProgress, lessonIds }: StageOptions & LabParts,
 ): Promise<Map<string, string>> {
   const dirs = new Map<string, string>();
-  for (const { id, setups } of await listLessons(join(root, 'lessons'))) {
-    if (setups.length === 0 || lessonIds?.includes(id) === false) continue;
-    const options = {
-      signal,
-      onProgress: (progress: Progress) => {
-        onProgress({ ...progress, step: `${id}: ${progress.step}` });
-      },
-    };
-    dirs.set(id, await ensureLessonTemplate(config, baseTemplateDir, setups, options));
+  // Lessons that begin alike share a template.
+  const queue = new Map<string, Lesson[]>();
+  for (const lesson of await listLessons(join(root, 'lessons'))) {
+    if (lesson.setups.length === 0 || lessonIds?.includes(lesson.id) === false) continue;
+    const key = JSON.stringify(lesson.setups.map(({ host, text }) => [host, text]));
+    queue.set(key, [...(queue.get(key) ?? []), lesson]);
   }
+  const makeNext = async (): Promise<void> => {
+    for (const [key, lessons] of queue) {
+      queue.delete(key);
+      const options = {
+        signal,
+        onProgress: (progress: Progress) => {
+          onProgress({ ...progress, step: `${lessons[0]?.id ?? ''}: ${progress.step}` });
+        },
+      };
+      const dir = await ensureLessonTemplate(config, baseTemplateDir, lessons[0]?.setups ?? [], options);
+      for (const { id } of lessons) dirs.set(id, dir);
+    }
+  };
+  // A pair keeps one processor busy for most of the time: its hosts are set up one after the other.
+  const made = await Promise.allSettled(Array.from({ length: availableParallelism() }, makeNext));
+  const failure = made.find((one) => one.status === 'rejected');
+  if (failure) throw failure.reason;
   return dirs;
 }
 
