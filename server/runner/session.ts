@@ -429,6 +429,7 @@ export class Session {
       endsAtMs: assignment.endsAtMs,
       extensionsLeft: assignment.extensionsLeft,
       idleEndsAtMs: isNear ? idleEndsAtMs : null,
+      warningMs: this.spec.endWarningMs,
     };
   }
 

@@ -226,6 +226,7 @@ export class View {
       terminal: id,
       offset: place.offset,
       screen,
+      end: log.end,
       inputOffset,
       ...log.sizeAt(place),
     };
