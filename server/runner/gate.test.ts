@@ -446,6 +446,36 @@ test('who looks on sees what the owner sees', async () => {
   expect(viewer.messages.findLast(({ type }) => type === 'size')).toMatchObject({ active: false });
 });
 
+test('who looks on cannot make the terminal forget what the owner has typed', async () => {
+  const owner = await Page.open();
+  await owner.echo();
+  // Each as often as it may, and more often together than a terminal remembers.
+  for (let viewers = 0; viewers < 3; viewers++) {
+    const viewer = await Page.open({ 'x-lab-role': 'viewer' });
+    for (let count = 0; count < 50; count++) {
+      const answers = () => viewer.messages.filter(({ type }) => type === 'attached').length;
+      const before = answers();
+      viewer.send(attach({ writer: randomUUID() }));
+      await viewer.until(() => answers() > before);
+    }
+  }
+  await owner.echo();
+  expect(owner.closeCode).toBeUndefined();
+});
+
+test('a page that attaches again stays the active one', async () => {
+  const page = await Page.open();
+  const other = await Page.open();
+  page.send({ type: 'viewport', terminal: 'source', columns: 91, rows: 31 });
+  page.frame('x');
+  const size = (of: Page) => of.messages.findLast((message) => message.type === 'size');
+  await other.until(() => size(other)?.columns === 91);
+  page.send({ type: 'attach', terminal: 'source', from: 0, columns: 92, rows: 32, writer: page.writer });
+  await other.until(() => size(other)?.columns === 92);
+  expect(other.messages.filter((message) => message.type === 'size' && message.active)).toEqual([]);
+  await page.until(() => size(page)?.active === true && size(page)?.columns === 92);
+});
+
 test('so many pages are let in, and a role that is none is not', async () => {
   const refused = async (headers: Record<string, string>) => {
     const page = new Page(headers);

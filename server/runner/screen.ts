@@ -98,6 +98,7 @@ export class Screen {
 
   /** Resolves when all that is in the log now has been parsed, as far as it is complete. */
   settled(): Promise<void> {
+    if (this.isDisposed) return Promise.resolve();
     return new Promise((resolve) => {
       this.waiting.push({ until: this.safeEnd, resolve });
       if (!this.soon) this.parse();

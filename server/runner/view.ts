@@ -220,7 +220,8 @@ export class View {
 
   private attached(place: Place, screen: boolean): ServerMessage {
     const { id, log } = this.terminal;
-    const inputOffset = this.terminal.takenFrom(this.writer);
+    // Who only looks on types nothing, and must not make the terminal remember writers.
+    const inputOffset = this.role === 'owner' ? this.terminal.takenFrom(this.writer) : 0;
     return {
       type: 'attached',
       terminal: id,

@@ -70,7 +70,7 @@ export class Viewing {
 
   private attach(message: Extract<ClientMessage, { type: 'attach' }>): void {
     const terminal = this.terminals.get(message.terminal);
-    this.detach(terminal.id);
+    const before = this.views.get(terminal.id);
     const { writer, from, columns, rows } = message;
     const view = this.client.show(
       terminal.id,
@@ -79,6 +79,8 @@ export class Viewing {
         if (this.views.get(terminal.id) === view) this.views.delete(terminal.id);
       },
     );
+    // If it was of the same writer the terminal has ended it, and the new one has its place.
+    if (this.views.get(terminal.id) === before) this.detach(terminal.id);
     this.views.set(terminal.id, view);
   }
 
