@@ -78,22 +78,20 @@ interface LabTerminal extends Line {
   readonly info: TerminalInfo;
   /** All output before it was received; null before any was. */
   received: number | null;
+  /** Of the screen that comes: bytes that are still to come, and where it stands in the output. */
+  screen: { left: number; offset: number };
   /** Bytes typed. */
   typed: number;
 }
 
 /** A page without a browser: one socket for all terminals of a session, as a page has it. */
 export class LabPage {
-  /** Bytes of screens that came. */
-  screenBytes = 0;
   private socket: WebSocket | undefined;
   private readonly writer = randomUUID();
   private readonly terminals = new Map<string, LabTerminal>();
   private readonly channels = new Map<number, LabTerminal>();
   private readonly listeners = new Set<(message: ServerMessage) => void>();
   private infos: TerminalInfo[] = [];
-  private screenLeft = 0;
-  private screenOffset = 0;
 
   private constructor(
     private readonly url: string,
@@ -184,7 +182,7 @@ export class LabPage {
       let isAttached = false;
       const look = (message?: ServerMessage): void => {
         isAttached ||= message?.type === 'attached';
-        if (!isAttached || this.screenLeft > 0 || terminal.received === null || terminal.received < end)
+        if (!isAttached || terminal.screen.left > 0 || terminal.received === null || terminal.received < end)
           return;
         this.listeners.delete(look);
         terminal.onData = () => undefined;
@@ -205,6 +203,7 @@ export class LabPage {
     const terminal: LabTerminal = {
       info,
       received: null,
+      screen: { left: 0, offset: 0 },
       typed: 0,
       onData: () => undefined,
       send: (text) => {
@@ -270,8 +269,11 @@ export class LabPage {
   private receive(message: ServerMessage): void {
     if (message.type === 'error') throw new Error(message.error.message);
     if (message.type === 'screen') {
-      this.screenLeft = message.bytes;
-      this.endScreen(message.terminal, message.offset);
+      const terminal = this.terminals.get(message.terminal);
+      if (terminal) {
+        terminal.screen = { left: message.bytes, offset: message.offset };
+        this.endScreen(terminal);
+      }
     }
     if (message.type === 'attached' && !message.screen) {
       const terminal = this.terminals.get(message.terminal);
@@ -286,9 +288,8 @@ export class LabPage {
     // Output of a terminal that was just closed.
     if (!terminal) return;
     if (frame.kind === 'screen') {
-      this.screenBytes += frame.bytes.length;
-      this.screenLeft -= frame.bytes.length;
-      this.endScreen(terminal.info.id, this.screenOffset);
+      terminal.screen.left -= frame.bytes.length;
+      this.endScreen(terminal);
       terminal.onData(frame.bytes);
       return;
     }
@@ -300,12 +301,10 @@ export class LabPage {
     this.send({ type: 'ack', terminal: terminal.info.id, offset: terminal.received });
   }
 
-  private endScreen(id: string, offset: number): void {
-    this.screenOffset = offset;
-    const terminal = this.terminals.get(id);
-    if (!terminal || this.screenLeft > 0) return;
-    terminal.received = offset;
-    this.send({ type: 'ack', terminal: id, offset });
+  private endScreen(terminal: LabTerminal): void {
+    if (terminal.screen.left > 0) return;
+    terminal.received = terminal.screen.offset;
+    this.send({ type: 'ack', terminal: terminal.info.id, offset: terminal.received });
   }
 }
 

@@ -380,7 +380,7 @@ async function streamsInBrowser(
 /** Fills a terminal's scrollback, on a real host. */
 async function fillScrollback(line: Line): Promise<void> {
   const filled = untilShown(line, 'scrollback-is-full');
-  line.send("seq 12000; printf 'scrollback-is''-full\\n'\r");
+  line.send("seq -f %079.0f 12000; printf 'scrollback-is''-full\\n'\r");
   await filled;
 }
 
@@ -401,7 +401,8 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
       await page.attachAgain(line, missed);
       samples.push(performance.now() - begun);
     }
-    const what = missed === null ? `whole screen of 10000 lines` : `${missed} bytes that were missed`;
+    const what =
+      missed === null ? 'whole screen, scrollback of 10000 lines of 80' : `${missed} bytes that were missed`;
     rows.push(row(`cut to ${what}, without a browser`, 'ms', samples));
     if (missed === null) {
       const p50 = percentile(samples, 0.5) ?? NaN;
