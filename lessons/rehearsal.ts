@@ -338,9 +338,9 @@ export class Rehearsal {
   /** Waits until no terminal is busy, but those that are meant to be. */
   private async atPrompts(): Promise<void> {
     await this.learner.until(
-      () => hostNames.every((host) => this.held.has(host) || this.isAtPrompt(host)),
+      () => this.learner.terminals.every(({ id }) => this.held.has(id) || this.isAtPrompt(id)),
       commandTimeoutMs,
-      'prompt on both hosts',
+      'prompt in every terminal',
     );
   }
 

@@ -11,14 +11,22 @@ import { useLabSession, useSessionState } from './context';
 import { CopyButton } from './copy-button';
 import { blockKey, type RunState } from './session';
 
+/** The shell's for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
+const exitCodeOfInterrupt = 130;
+
 function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
   const nowMs = useNow(1_000);
   return <span aria-hidden="true">, {Math.max(0, Math.floor((nowMs - sinceMs) / 1_000))} s</span>;
 }
 
 /** What came of a command that was typed, as its shell says. */
-function Outcome(props: { host: HostName; run: Extract<RunState, { state: 'typed' }> }): ReactElement {
-  const { host, run } = props;
+function Outcome(props: {
+  host: HostName;
+  run: Extract<RunState, { state: 'typed' }>;
+  /** Whether this is an end that the lesson speaks of. */
+  isMeant: (exitCode: number | null) => boolean;
+}): ReactElement {
+  const { host, run, isMeant } = props;
   const name = useSessionState((state) => {
     const own = state.terminals.filter((one) => one.host === host);
     return own.length > 1 ? own.find(({ id }) => id === run.terminal)?.name : undefined;
@@ -36,12 +44,16 @@ function Outcome(props: { host: HostName; run: Extract<RunState, { state: 'typed
     );
   }
   const time = command.durationMs === null ? '' : ` after ${spellRuntime(command.durationMs)}`;
-  return command.exitCode === 0 ? (
-    <p className="command-typed">
-      Done in {where}
-      {time}.
-    </p>
-  ) : (
+  if (isMeant(command.exitCode)) {
+    return (
+      <p className="command-typed">
+        {command.exitCode === 0 ? 'Done' : `Ended with exit code ${command.exitCode ?? 0}, as it should,`} in{' '}
+        {where}
+        {time}.
+      </p>
+    );
+  }
+  return (
     <p className="command-failed">
       <strong>{command.exitCode === null ? 'Ended' : `Ended with exit code ${command.exitCode}`}</strong> in{' '}
       {where}
@@ -68,9 +80,14 @@ export function CommandBlock(props: {
   const filled = fillValues(text, valueNames, values);
   const shown = 'text' in filled ? filled.text : text;
   const command = run?.state === 'typed' ? run.command : undefined;
+  const definition = session.lesson.steps.find(({ id }) => id === stepId)?.runs[block];
+  const isMeant = (exitCode: number | null): boolean =>
+    exitCode === (definition?.exit ?? 0) ||
+    definition?.background === true ||
+    (definition?.interrupt !== undefined && exitCode === exitCodeOfInterrupt);
   let outcome: 'running' | 'ok' | 'failed' | undefined;
   if (command?.state === 'running') outcome = 'running';
-  else if (command?.state === 'done') outcome = command.exitCode === 0 ? 'ok' : 'failed';
+  else if (command?.state === 'done') outcome = isMeant(command.exitCode) ? 'ok' : 'failed';
 
   return (
     <div
@@ -125,7 +142,7 @@ export function CommandBlock(props: {
       </pre>
       <div className="command-result" role="status">
         {run?.state === 'sent' && <p>{offline ? 'Waits for the connection.' : 'Sending.'}</p>}
-        {run?.state === 'typed' && <Outcome host={host} run={run} />}
+        {run?.state === 'typed' && <Outcome host={host} run={run} isMeant={isMeant} />}
         {run?.state === 'refused' && (
           <p className="command-refused">
             <strong>Not typed.</strong> {run.error.message} {run.error.hint}

@@ -16,11 +16,12 @@ import type { SocketHandlers } from './connection';
 import type { Layout } from './arrangement';
 import { LabSession, queuePollMs, type Api } from './session';
 
+const run = { host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false } as const;
 const step = (id: string, title: string): Lesson['steps'][number] => ({
   id,
   title,
   line: 1,
-  runs: [{ host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false }],
+  runs: [run],
   checks: [],
   solves: [],
 });
@@ -38,6 +39,7 @@ const lesson: Lesson = {
   steps: [step('start', 'Start it'), step('move', 'Move it')],
   values: [],
   setups: [],
+  files: [],
 };
 const lab: LabInfo = { accelerator: 'kvm', acceleratorReason: '', versions: {} };
 const info = (id: string, lessonId = 'demo'): SessionInfo => ({
@@ -150,12 +152,9 @@ async function ready(more: Partial<Hello> = {}): Promise<void> {
   server.say(hello('s1', more));
 }
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  keptLayout = undefined;
-  server = new FakeServer();
-  session = new LabSession(
-    lesson,
+const sessionOf = (of: Lesson): LabSession =>
+  new LabSession(
+    of,
     server,
     (ms, callback) => {
       const timer = setInterval(callback, ms);
@@ -165,6 +164,12 @@ beforeEach(() => {
     },
     layouts,
   );
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  keptLayout = undefined;
+  server = new FakeServer();
+  session = sessionOf(lesson);
   phases = [];
   announced = [];
   session.subscribe(() => {
@@ -557,6 +562,33 @@ describe('a command', () => {
     expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
     server.say({ type: 'prompt', terminal: 'source-2', idle: true });
     expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(2);
+  });
+
+  it('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
+    session = sessionOf({
+      ...lesson,
+      steps: [{ ...step('start', 'Start it'), runs: [run, { ...run, terminal: 2 }] }],
+    });
+    session.run('start', 1);
+    expect(session.getState().runs['start/1']).toMatchObject({
+      state: 'refused',
+      error: { code: 'not-ready' },
+    });
+    await ready();
+    session.run('start', 1);
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(lastRun()).toMatchObject({ block: 1, terminal: 'source-2' });
+    // What follows in the first goes there, though the second one is in use.
+    session.run('start', 0);
+    expect(lastRun()).toMatchObject({ block: 0, terminal: 'source' });
+    expect(session.activeTerminal('source')).toBe('source');
+    answer({ result: 'refused', error });
+    session.run('start', 1);
+    expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
   });
 
   it('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {

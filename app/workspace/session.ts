@@ -406,12 +406,23 @@ export class LabSession {
     this.#set({ rewind: { stepId, state: 'refused', error } });
   }
 
-  /** Types a run block into the terminal of its host that is in use, once. */
+  /** Types a run block into the terminal that it is for, once. */
   run(stepId: string, block: number): void {
-    const step = this.lesson.steps.find(({ id }) => id === stepId);
-    const host = step?.runs[block]?.host;
-    if (host === undefined || this.#state.runs[blockKey(stepId, block)]?.state === 'sent') return;
-    this.#run(stepId, block, this.activeTerminal(host), 'refuse');
+    const run = this.lesson.steps.find(({ id }) => id === stepId)?.runs[block];
+    if (run === undefined || this.#state.runs[blockKey(stepId, block)]?.state === 'sent') return;
+    const { host } = run;
+    const [first, second] = this.#state.terminals.filter((one) => one.host === host);
+    if (run.terminal === 2 && second === undefined && this.#state.phase === 'ready') {
+      this.#runInNew(stepId, block, host);
+      return;
+    }
+    // A lesson that keeps two terminals apart means the one that it says; else it is the one that is in use.
+    const keepsApart = this.lesson.steps.some(({ runs }) =>
+      runs.some((one) => one.host === host && one.terminal === 2),
+    );
+    const meant = (run.terminal === 2 ? second : keepsApart ? first : undefined)?.id;
+    if (meant !== undefined) this.showTerminal(meant);
+    this.#run(stepId, block, meant ?? this.activeTerminal(host), 'refuse');
   }
 
   #run(stepId: string, block: number, terminal: string, whenBusy: WhenBusy): void {
@@ -440,7 +451,11 @@ export class LabSession {
       return;
     }
     const host = this.#hostOf(terminal);
-    if (host === undefined) return;
+    if (host !== undefined) this.#runInNew(stepId, block, host);
+  }
+
+  /** Opens a terminal and runs a block in it as soon as its shell waits. */
+  #runInNew(stepId: string, block: number, host: HostName): void {
     const key = blockKey(stepId, block);
     this.#setRun(key, { state: 'sent' });
     const refuse = (message: string): void => {

@@ -31,6 +31,7 @@ const noLesson: Lesson = {
   steps: [],
   values: [],
   setups: [],
+  files: [],
 };
 
 /** Why there is nothing to be seen, if so. */

@@ -224,6 +224,7 @@ async function lintScripts(lesson: Lesson, report: Report): Promise<void> {
   const values = lesson.values.map(({ name }) => name);
   const blocks = [
     ...lesson.setups,
+    ...lesson.files,
     ...lesson.values,
     ...lesson.steps.flatMap(({ runs, checks, solves }) => [...runs, ...checks, ...solves]),
   ];

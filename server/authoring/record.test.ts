@@ -22,6 +22,7 @@ const lesson: Lesson = {
   steps: [step('one'), step('two')],
   values: [],
   setups: [],
+  files: [],
 };
 const result = { ms: 3000, runs: [{ exitCode: 0, ms: 20, output: 'a' }], before: 'not yet', after: 'done' };
 

@@ -22,6 +22,12 @@ const exists = (path: string, host = 'source'): string =>
 
 const lessons: Record<string, string[]> = {
   sampler: [
+    fence('text file=/root/deep/note host=both', 'from the lesson'),
+    fence('bash file=/root/tool host=destination executable', '#!/bin/bash\ncat /root/deep/note'),
+    '## Files\n',
+    fence('bash run host=destination', '/root/tool | ssh source "cat /root/deep/note -; touch /tmp/zero"'),
+    fence('text output', 'from the lesson\nfrom the lesson'),
+    exists('/tmp/zero'),
     '## Values and output\n',
     fence('bash value=kernel host=destination', 'uname -r'),
     fence('bash run host=source', 'touch /tmp/one; echo first; \\\n  echo "kernel <kernel>"'),
@@ -37,6 +43,10 @@ const lessons: Record<string, string[]> = {
       'bash check host=destination',
       "[ -e /tmp/four ] && pgrep -x sleep >/dev/null || { echo 'Nothing sleeps.'; exit 1; }\necho 'It sleeps.'",
     ),
+    '## Two terminals\n',
+    fence('bash run host=source terminal=2 interrupt', 'touch /tmp/second; sleep 1001'),
+    fence('bash run host=source', 'pgrep -f "sleep 1001" && touch /tmp/seen'),
+    exists('/tmp/seen'),
     '## Goes on\n',
     fence(
       'bash run host=destination background',
@@ -123,8 +133,8 @@ test('a lesson with all that the contract knows passes, and is recorded', async 
     [null, 0],
     [],
   ]);
-  expect(steps[0]?.runs[0]?.output).toMatch(/^first\nkernel \d+\.\d+\S*$/);
-  expect(steps[2]?.runs[0]?.output).toBe('^C');
+  expect(steps[1]?.runs[0]?.output).toMatch(/^first\nkernel \d+\.\d+\S*$/);
+  expect(steps[3]?.runs[0]?.output).toBe('^C');
   const casts = steps.flatMap((step) => Object.values(step.casts));
   expect((await readdir(folder)).sort()).toEqual(['manifest.json', ...casts].sort());
   const cast = parseCast(await readFile(join(folder, 'values-and-output.source.cast'), 'utf8'));

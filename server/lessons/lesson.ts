@@ -162,7 +162,7 @@ export const blockSchemas = {
       executable: flag.optional().describe('The file may be executed'),
     })
     .describe(
-      'A file that is on the host when the lesson begins; the block’s text is its content. It is made where it stands among the setup blocks. Shown with its name. The fence has the language of the file.',
+      'A file that is on the host when the lesson begins; the block’s text is its content. It is made where it stands among the setup blocks; a lesson with files and no setup block needs no template of its own. Shown with its name. The fence has the language of the file.',
     ),
   output: z
     .strictObject({})
@@ -275,8 +275,13 @@ export interface Lesson extends FrontMatter {
   id: string;
   steps: Step[];
   values: Value[];
-  /** What made the lesson's hosts what they are, in the file's order; files are scripts that write them. */
+  /**
+   * What makes the lesson's hosts what they are, in the file's order, files among them as scripts that write them. It takes a
+   * template of the lesson's own.
+   */
   setups: Block[];
+  /** Scripts that write the files of a lesson without set-up. That is quick, so they are run when a pair is given to a learner. */
+  files: Block[];
 }
 
 /** Lessons in the course's order. */

@@ -87,6 +87,18 @@ describe('a good lesson', () => {
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
+it('has files alone made when a pair is given away, and not in a template', () => {
+  const lesson = parseLesson(
+    [...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')].join('\n'),
+    'f',
+    'x',
+  );
+  expect(lesson.setups).toEqual([]);
+  expect(lesson.files).toEqual([
+    { host: 'source', text: "mkdir -p '/root'\n: >'/root/a'\nchmod 644 '/root/a'", line: 7 },
+  ]);
+});
+
 it('collects setup blocks from anywhere, and makes no step of them', () => {
   const lesson = parseLesson(
     [
@@ -389,6 +401,19 @@ describe('each defect is told with its line and the way out', () => {
         `14: \`${word}\` (Absolute path of the file) is wrong: ${word === 'file' ? 'it must be a path' : 'write an absolute path without spaces'}.`,
       ],
     ]),
+    [
+      'a command in a terminal that is taken',
+      inSection(
+        '## Two',
+        ...fence('bash run host=source interrupt'),
+        ...fence('bash run host=source terminal=2'),
+        ...fence('bash run host=source'),
+        ...fence('bash check host=source'),
+      ),
+      [
+        '21: The command in line 15 goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
+      ],
+    ],
     [
       'output of nothing',
       inSection(

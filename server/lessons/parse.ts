@@ -76,6 +76,16 @@ function readStep(section: Section, report: Report): { step: Step; values: Value
     else if (meta.kind === 'solve') step.solves.push({ ...block, terminal: meta.terminal });
     else values.push({ ...block, name: meta.value });
   }
+  for (const [index, run] of step.runs.entries()) {
+    const inTheSame = ({ host, terminal }: Run): boolean => host === run.host && terminal === run.terminal;
+    const next = step.runs.slice(index + 1).find(inTheSame);
+    if (run.interrupt === true && next) {
+      report(
+        next.line,
+        `The command in line ${run.line} goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
+      );
+    }
+  }
   // A fence that could not be read may be the one that is missed here.
   if (!broken && step.checks.length === 0) {
     report(
@@ -93,8 +103,8 @@ function readStep(section: Section, report: Report): { step: Step; values: Value
 }
 
 /** Scripts that make the hosts what they are: setup blocks, and files, each for its host or for both. */
-function readSetups(fences: readonly Fence[], report: Report): Block[] {
-  return fences.flatMap((fence) => {
+function readSetups(fences: readonly Fence[], report: Report): Pick<Lesson, 'setups' | 'files'> {
+  const scripts = fences.flatMap((fence) => {
     const { meta, line } = fence;
     if (meta?.kind !== 'setup' && meta?.kind !== 'file') return [];
     const text = readText(fence, report);
@@ -105,6 +115,9 @@ function readSetups(fences: readonly Fence[], report: Report): Block[] {
     const hosts = meta.host === 'both' ? hostNames : [meta.host];
     return hosts.map((host): Block => ({ host, text: script, line }));
   });
+  // What is set up may need the files.
+  const isSetUp = fences.some(({ meta }) => meta?.kind === 'setup');
+  return isSetUp ? { setups: scripts, files: [] } : { setups: [], files: scripts };
 }
 
 /**
@@ -190,7 +203,7 @@ export function readLesson(source: string, id: string): Reading {
     if (node.lang === 'quiz') readQuiz(node.value, node.position?.start.line ?? 1, report);
   });
   const read = sections.filter((section) => section.isStep).map((section) => readStep(section, report));
-  const setups = readSetups([...before, ...sections.flatMap((section) => section.fences)], report);
+  const made = readSetups([...before, ...sections.flatMap((section) => section.fences)], report);
   const steps = read.map(({ step }) => step);
   const values = read.flatMap((step) => step.values);
 
@@ -229,7 +242,7 @@ export function readLesson(source: string, id: string): Reading {
   const lesson =
     defects.length > 0 || frontMatter === undefined
       ? undefined
-      : { id, ...frontMatter.value, steps, values, setups };
+      : { id, ...frontMatter.value, steps, values, ...made };
   return { lesson, tree, defects, frontMatter };
 }
 

@@ -5,10 +5,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { fillValues } from '../lessons/fill';
-import type { Step } from '../lessons/lesson';
+import type { Lesson, Step } from '../lessons/lesson';
 import { loadLesson } from '../lessons/load';
 import { LabError, type WireError } from '../protocol/errors';
-import type { HostName } from '../protocol/hosts';
+import { hostNames, type HostName } from '../protocol/hosts';
 import type {
   ClientMessage,
   Deadline,
@@ -47,6 +47,8 @@ const checkIntervalMs = 3_000;
 const checkAfterActivityMs = 120_000;
 /** A pair that is lost keeps its session this long, so that the page can tell what happened. */
 const lostGraceMs = 120_000;
+/** Writing a lesson's files takes a tenth of a second under TCG. */
+const equipTimeoutMs = 60_000;
 /** A shell of a terminal that was closed ends within this, or stays behind on its host. */
 const closeTimeoutMs = 20_000;
 
@@ -129,6 +131,8 @@ export class Session {
         this.broadcast({ type: 'values', values });
       },
     });
+    // A pair that is not ready yet is equipped as soon as it is there.
+    if (this.pair && this.status.phase === 'ready') await this.equip(this.pair, lesson);
     this.tenancy = { assignment, progress };
     this.lastActivityMs = this.lastConnectedMs = Date.now();
     this.log.info({ lesson: assignment.lessonId }, 'assigned');
@@ -211,6 +215,7 @@ export class Session {
         this.ending.signal,
       );
       this.pair = pair;
+      if (this.tenancy) await this.equip(pair, this.tenancy.progress.lesson);
       for (const terminal of this.terminals)
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       this.setPhase('ready');
@@ -218,6 +223,19 @@ export class Session {
       void this.repeatChecks();
     } catch (error) {
       if (!this.ending.signal.aborted) this.fail(LabError.from(error, 'The pair could not be started'));
+    }
+  }
+
+  /** Puts the lesson's files on both hosts, which the template has not. @throws LabError `bad-lesson`, `host-unreachable` */
+  private async equip(pair: Pair, { files }: Lesson): Promise<void> {
+    for (const host of hostNames) {
+      const scripts = files.filter((file) => file.host === host).map(({ text }) => text);
+      if (scripts.length === 0) continue;
+      const script = `set -e\n${scripts.join('\n')}`;
+      const options = { timeoutMs: equipTimeoutMs, signal: this.ending.signal };
+      const { exitCode, stderr } = await pair.channel(host).run(script, options);
+      if (exitCode !== 0)
+        throw new LabError('bad-lesson', `The lesson's files could not be made on ${host}: ${stderr}`);
     }
   }
 
@@ -379,6 +397,7 @@ export class Session {
       await this.history.settled();
       for (const terminal of this.terminals) terminal.close();
       await pair.rewind(target?.pair);
+      if (isFirst) await this.equip(pair, progress.lesson);
       if (this.ending.signal.aborted) return;
       this.history.forgetAfter(progress.lesson.steps.slice(progress.lesson.steps.indexOf(step) + 1));
       progress.goBackTo(step.id, target?.values ?? {});

@@ -47,7 +47,7 @@ export default async function LessonPage({ params }: Props): Promise<ReactElemen
   return (
     // A lesson with other steps is another one to whatever the page remembers. Set-up is done before a learner comes, and may be
     // long.
-    <Workspace key={lessonHash(lesson)} lesson={{ ...lesson, setups: [] }}>
+    <Workspace key={lessonHash(lesson)} lesson={{ ...lesson, setups: [], files: [] }}>
       {content}
       {isDevelopment && <ReloadOnSave />}
     </Workspace>
