@@ -18,9 +18,15 @@ log=$(find /tmp /root /var/tmp /run /var/lib/containers /var/lib/docker /var/lib
 /** A host that does not answer for this long, in milliseconds, is part of the failure. */
 const timeoutMs = 60_000;
 
-/** The channel that the session's runner has to a host; it is shared and never opened anew. */
+/**
+ * The channel that the session's runner has to a host; it is shared and never opened anew. ssh takes no empty name for a
+ * file that is not there.
+ */
 const channelTo = (stateDir: string, sessionId: string, host: HostName): ControlChannel =>
-  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sessionId)).run, host, { key: '', knownHosts: '' });
+  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sessionId)).run, host, {
+    key: 'none',
+    knownHosts: 'none',
+  });
 
 /** Journal, audit log and newest CRIU log of both hosts. */
 export async function hostLogs(stateDir: string, sessionId: string): Promise<string> {
