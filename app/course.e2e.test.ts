@@ -1,7 +1,8 @@
 /** What surrounds the commands, in a real browser: questions, recordings, figures, the course's page. */
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
+import { launchBrowser } from '../server/setup/test-browser';
 import { startServer, type TestServer } from '../server/setup/test-server';
 
 /** Under TCG a JVM starts in 10 to 30 s on an idle machine. */
@@ -15,17 +16,7 @@ const complaints: string[] = [];
 
 beforeAll(async () => {
   server = await startServer();
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    // Chromium's own sandbox does not work for root; the rest keeps it from calling home.
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-    ],
-  });
+  browser = await launchBrowser();
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {

@@ -1,7 +1,8 @@
 /** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
+import { launchBrowser } from '../server/setup/test-browser';
 import { startServer, type TestServer } from '../server/setup/test-server';
 
 /** Under TCG a JVM starts, is dumped or restored in 10 to 30 s on an idle machine. */
@@ -15,17 +16,7 @@ const complaints: string[] = [];
 
 beforeAll(async () => {
   server = await startServer();
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    // Chromium's own sandbox does not work for root; the rest keeps it from calling home.
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-    ],
-  });
+  browser = await launchBrowser();
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
