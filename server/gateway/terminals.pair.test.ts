@@ -1,7 +1,7 @@
 /** Terminals on a real pair: what a learner has open comes back as it was, and what they click happens once. */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pageTerminal, show, write } from '../runner/test-screen';
 import { Learner } from './learner';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
@@ -16,14 +16,23 @@ describe('terminals', () => {
   let lab: TestLab;
   let learner: Learner;
 
+  const attachBoth = async (): Promise<void> => {
+    await learner.connect();
+    for (const host of ['source', 'destination']) learner.attach(host, columns, rows);
+    for (const host of ['source', 'destination']) await learner.untilPrompt(host, true, pairTimeoutMs);
+  };
   beforeAll(async () => {
     lab = await startTestLab();
     learner = new Learner(lab.url);
     await learner.startSession(lessonId);
-    await learner.connect();
-    for (const host of ['source', 'destination']) learner.attach(host, columns, rows);
-    for (const host of ['source', 'destination']) await learner.untilPrompt(host, true, pairTimeoutMs);
+    await attachBoth();
   }, labSetUpTimeoutMs);
+  // What a test that failed has left running would fail all that come after it.
+  afterEach(async ({ task }) => {
+    if (task.result?.state !== 'fail') return;
+    await learner.request('POST', '/session/reset');
+    await attachBoth();
+  });
   afterAll(async () => {
     await lab.stop();
   });
@@ -46,6 +55,13 @@ describe('terminals', () => {
     );
   const runs = (page: Learner, runId: string, whenBusy: 'refuse' | 'interrupt' | 'cut-line') => {
     page.send({ type: 'run', runId, stepId: 'start-the-container', block: 0, terminal: 'source', whenBusy });
+  };
+  /** A program has drawn its screen when nothing comes for a while. */
+  const untilDrawn = async (): Promise<void> => {
+    for (let length = -1; length !== learner.screen('source').length;) {
+      length = learner.screen('source').length;
+      await sleep(1500);
+    }
   };
   /** Types at the prompt and waits for the next. */
   const says = async (command: string, terminal = 'source', page = learner): Promise<string> => {
@@ -73,13 +89,10 @@ describe('terminals', () => {
     const before = learner.screen('source').length;
     learner.type('source', command);
     await learner.until(() => isThere.test(learner.screen('source').slice(before)), commandTimeoutMs, name);
-    // The program has drawn its screen when nothing comes for a while.
-    for (let length = -1; length !== learner.screen('source').length;) {
-      length = learner.screen('source').length;
-      await sleep(1500);
-    }
-    if (name === 'less') learner.type('source', ' ');
-    await sleep(1000);
+    await untilDrawn();
+    // vim's word on the file is gone when it draws itself again.
+    if (name !== 'tmux') learner.type('source', name === 'less' ? ' ' : '\x0c');
+    await untilDrawn();
     const always = pageTerminal(columns, rows);
     await write(always, learner.screens.get('source') ?? '');
 
@@ -103,7 +116,7 @@ describe('terminals', () => {
     if (name === 'tmux') learner.type('source', '\x02:refresh-client\r');
     else learner.type('source', '\x0c');
     await learner.until(() => learner.screen('source').length > from + 100, commandTimeoutMs, 'redrawing');
-    await sleep(1500);
+    await untilDrawn();
     await write(redrawn, (learner.screens.get('source') ?? Buffer.alloc(0)).subarray(from));
     if (name !== 'tmux') expect(show(late, 0).slice(0, -1)).toEqual(show(redrawn, 0).slice(0, -1));
     const shown = other.screen('source').length;
