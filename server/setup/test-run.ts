@@ -60,7 +60,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   };
 
   const tool = async (name: string, args: string[]): Promise<boolean> => {
-    const { failed } = await execa(name, args, {
+    const running = execa(name, args, {
       cwd: root,
       preferLocal: true,
       env: environment,
@@ -68,8 +68,15 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       stdout: 'inherit',
       stderr: 'inherit',
       reject: false,
-      cancelSignal: signal,
+      // A process group of its own, so that Vitest's workers end with it: it leaves them behind when it is killed.
+      detached: true,
     });
+    const end = () => {
+      if (running.pid !== undefined && running.exitCode === null) process.kill(-running.pid, 'SIGTERM');
+    };
+    signal.addEventListener('abort', end);
+    const { failed } = await running;
+    signal.removeEventListener('abort', end);
     return !failed;
   };
   const check = async (name: string, args: string[]): Promise<Outcome> =>
