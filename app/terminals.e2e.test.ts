@@ -334,7 +334,8 @@ describe('a reload in the middle of', () => {
   test.each([
     ['vim', 'vim -u NONE /tmp/lines', ':250\rihalf a line', '\x1b:q!\r'],
     ['less', 'less /tmp/lines', '/123\r', 'q'],
-    ['tmux', 'tmux -f /dev/null new "bash --norc"', '\x02%echo in-the-"second"-pane\r', '\x02:kill-server\r'],
+    // Not with tmux's own command line: it takes keys that come at once for a paste, and the pane gets them.
+    ['tmux', 'tmux -f /dev/null new "bash --norc"', '\x02%echo in-the-"second"-pane\r', 'tmux kill-server\r'],
   ])('%s shows its screen again, and behind it what was there before', async (_, command, keys, quit) => {
     await run('source', 'seq 1000 > /tmp/lines; echo before-"it"-began');
     await type('source', `${command}\r`);

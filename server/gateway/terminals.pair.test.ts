@@ -1,6 +1,7 @@
 /** Terminals on a real pair: what a learner has open comes back as it was, and what they click happens once. */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pageTerminal, show, write } from '../runner/test-screen';
 import { Learner } from './learner';
@@ -30,6 +31,7 @@ describe('terminals', () => {
   // What a test that failed has left running would fail all that come after it.
   afterEach(async ({ task }) => {
     if (task.result?.state !== 'fail') return;
+    console.log(stripVTControlCharacters(learner.screen('source')).slice(-1500));
     await learner.request('POST', '/session/reset');
     await attachBoth();
   });
@@ -74,7 +76,8 @@ describe('terminals', () => {
       command,
     );
     await page.untilPrompt(terminal, true, commandTimeoutMs);
-    return page.screen(terminal).slice(before);
+    // Without the shell's marks, which stand at the beginning of lines.
+    return stripVTControlCharacters(page.screen(terminal).slice(before));
   };
 
   test.each<[string, string, RegExp, string]>([
@@ -113,7 +116,7 @@ describe('terminals', () => {
     const redrawn = pageTerminal(columns, rows);
     await write(redrawn, learner.screens.get('source') ?? '');
     const from = learner.screen('source').length;
-    if (name === 'tmux') learner.type('source', '\x02:refresh-client\r');
+    if (name === 'tmux') learner.type('source', '\x02r');
     else learner.type('source', '\x0c');
     await learner.until(() => learner.screen('source').length > from + 100, commandTimeoutMs, 'redrawing');
     await untilDrawn();
@@ -133,8 +136,13 @@ describe('terminals', () => {
 
   test('a run is refused while vim is open, also with Ctrl-C, and types nothing', async () => {
     await learner.untilPrompt('source', true, commandTimeoutMs);
+    const before = learner.screen('source').length;
     learner.type('source', 'vim /root/text\r');
-    await shows('"/root/text"');
+    await learner.until(
+      () => learner.screen('source').slice(before).includes('~  '),
+      commandTimeoutMs,
+      'screen of vim',
+    );
     await learner.untilPrompt('source', false, commandTimeoutMs);
     for (const whenBusy of ['refuse', 'interrupt', 'cut-line'] as const) {
       const runId = randomUUID();
@@ -158,8 +166,11 @@ describe('terminals', () => {
     learner.type('source', '\x7f'.repeat('echo half'.length));
     learner.type('source', 'sleep 0\x01');
     await sleep(1000);
+    const again = learner.messages.length;
     runs(learner, runId, 'refuse');
-    expect(await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs)).toEqual(refused);
+    expect(await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs, again)).toEqual(
+      refused,
+    );
     const after = learner.messages.length;
     runs(learner, runId, 'cut-line');
     expect(await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs, after)).toMatchObject(
@@ -204,9 +215,8 @@ describe('terminals', () => {
       learner.attach('source', columns, rows);
       await sleep(500);
     }
-    const lines = [...learner.screen('source').matchAll(/^line (\d+)\.\r$/gm)].map(([, number]) =>
-      Number(number),
-    );
+    const shown = stripVTControlCharacters(learner.screen('source'));
+    const lines = [...shown.matchAll(/^line (\d+)\.\r$/gm)].map(([, number]) => Number(number));
     expect(lines).toEqual(Array.from({ length: 300 }, (_, index) => index + 1));
     await learner.untilPrompt('source', true, commandTimeoutMs);
   });

@@ -32,9 +32,8 @@ const maxRushMs = 2000;
 const patienceMs = 400;
 /** The echo of what was typed is there after this: it takes some ms, under TCG on a busy machine it has taken 300. */
 const echoMs = 350;
-/** A program that was sent Ctrl-C has this long to end, a line that was cut to be drawn. */
-const interruptMs = 3000;
-const cutMs = 1000;
+/** A program that was sent Ctrl-C has this long to end, a line that was cut to be drawn: on a busy machine that took over a second. */
+const clearingMs = 3000;
 /** Somebody who types and types is not waited for longer than this. */
 const maxTypingMs = 5000;
 /** Whether a shell is idle is told at most this often: marks can be forged faster than any page can read. */
@@ -184,10 +183,10 @@ export class Terminal implements Viewed {
       let busy = await this.busy();
       if (busy && busy !== 'full-screen' && whenBusy === 'interrupt') {
         this.type('\x03');
-        busy = await this.untilFree(interruptMs);
+        busy = await this.untilFree(clearingMs);
       } else if (busy === 'half-typed' && whenBusy === 'cut-line') {
         this.type('\x05\x15');
-        busy = await this.untilFree(cutMs);
+        busy = await this.untilFree(clearingMs);
       }
       if (busy) return busy;
       // Another shell than that for which it was meant.
