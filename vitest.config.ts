@@ -29,6 +29,8 @@ export default defineConfig({
           globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.e2e.test.ts'],
           testTimeout: 900_000,
+          // What a page shows a moment later takes longer on a machine full of guests than the second that is the default.
+          expect: { poll: { timeout: 30_000 } },
           hookTimeout: 300_000,
           fileParallelism: false,
         },
