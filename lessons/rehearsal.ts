@@ -73,6 +73,8 @@ interface Typed {
 export class Rehearsal {
   /** Terminals whose command goes on into later steps. */
   private readonly held = new Set<string>();
+  /** What was held when a step began, by its id: after a way back it is held again. */
+  private readonly heldBefore = new Map<string, ReadonlySet<string>>();
   private size = { columns: 120, rows: 40 };
 
   constructor(
@@ -109,6 +111,7 @@ export class Rehearsal {
   async doStep(step: Step): Promise<StepResult> {
     const sinceMs = Date.now();
     const place = { line: step.line };
+    this.heldBefore.set(step.id, new Set(this.held));
     try {
       const before = await this.check(step);
       if (before.state === 'passed') throw new Error(`The check passes before the step: ${before.message}`);
@@ -158,7 +161,19 @@ export class Rehearsal {
     return message.step;
   }
 
-  /** Goes back to the beginning of a step; what was held since then is free. */
+  /**
+   * Waits until the state in which a step begins is kept. A busy machine takes longer to save it than to do a short step,
+   * and then there would be no way back, or one to a state that is not the beginning.
+   */
+  async untilKept(step: Step): Promise<void> {
+    await this.learner.until(
+      () => this.learner.latest('saves')?.saves.some(({ stepId }) => stepId === step.id) === true,
+      readyTimeoutMs,
+      `saved state in which “${step.title}” begins`,
+    );
+  }
+
+  /** Goes back to the beginning of a step; what was held since then is free, and what was held then is held. */
   async rewind(step: Step): Promise<void> {
     const after = this.learner.messages.length;
     this.learner.send({ type: 'rewind', stepId: step.id });
@@ -173,6 +188,7 @@ export class Rehearsal {
       'way back',
     );
     this.held.clear();
+    for (const terminal of this.heldBefore.get(step.id) ?? []) this.held.add(terminal);
     await this.atPrompts();
   }
 

@@ -190,6 +190,7 @@ async function doLesson(
   session.sessionId = await startWhenThereIsRoom(rehearsal, test.signal);
   for (const [index, step] of lesson.steps.entries()) {
     test.onProgress(`${index + 1}/${lesson.steps.length} ${step.title}`);
+    if (test.mutate && index > 0) await rehearsal.untilKept(step);
     recorder?.beginStep();
     const done = await rehearsal.doStep(step);
     recorder?.endStep(step, done);
