@@ -72,7 +72,7 @@ test('a figure is drawn in the colours of its page', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     const shown = figure.locator('img:visible');
-    expect(await shown.count()).toBe(1);
+    await expect.poll(() => shown.count()).toBe(1);
     await shown.scrollIntoViewIfNeeded();
     await expect
       .poll(() => shown.evaluate((image: HTMLImageElement) => image.naturalWidth))
