@@ -158,6 +158,15 @@ export class Rehearsal {
     return message.step;
   }
 
+  /** Resolves when the state in which a step begins is kept: only from then on may the step's commands be typed, or go back to it. */
+  async kept(step: Step): Promise<void> {
+    await this.learner.until(
+      () => this.learner.latest('saves')?.saves.some(({ stepId }) => stepId === step.id) ?? false,
+      readyTimeoutMs,
+      `saved state before “${step.title}”`,
+    );
+  }
+
   /** Goes back to the beginning of a step; what was held since then is free. */
   async rewind(step: Step): Promise<void> {
     const after = this.learner.messages.length;
