@@ -196,6 +196,11 @@ export class Learner {
     while (!condition()) {
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms.`);
+      const ended = this.latest('ended');
+      if (ended && this.closeCode !== undefined) {
+        const lost = this.latest('pair', ({ pair }) => pair.error !== undefined)?.pair.error;
+        throw new Error(`No ${what}: the session has ended (${ended.reason}). ${lost?.message ?? ''}`);
+      }
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.wakeups.add(resolve);

@@ -16,7 +16,10 @@ const plan: MachinePlan = {
 test('a clone cannot write the template’s RAM', () => {
   const clone = qemuArguments(plan).join(' ');
   expect(clone).toContain('mem-path=/template/source.ram,share=off,readonly=on,rom=off');
-  expect(clone).toContain('-incoming defer');
+});
+
+test('a clone does not run before it is told to', () => {
+  expect(qemuArguments(plan).join(' ')).toContain('-S -incoming defer');
 });
 
 test('template and clone differ in nothing but RAM mode and incoming state', () => {
@@ -25,7 +28,7 @@ test('template and clone differ in nothing but RAM mode and incoming state', () 
     qemuArguments(plan)
       .join(' ')
       .replace('share=off,readonly=on,rom=off', 'share=on')
-      .replace(' -incoming defer', ''),
+      .replace(' -S -incoming defer', ''),
   ).toBe(boot);
 });
 

@@ -121,6 +121,7 @@ export function qemuArguments(plan: MachinePlan): string[] {
     // A ring and not a file: whatever a guest writes to its console, the machine's disk does not fill.
     ...['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
     ...['-qmp', `unix:${own.qmp},server=on,wait=off`],
-    ...(mode === 'boot' ? [] : ['-incoming', 'defer']),
+    // Without -S QEMU lets the guest run as soon as its state is loaded, before anybody asks for it.
+    ...(mode === 'boot' ? [] : ['-S', '-incoming', 'defer']),
   ];
 }

@@ -72,6 +72,8 @@ test('a full-screen program draws itself again for whoever attaches', async () =
   const from = shell.shown.length;
   shell.keys('vim /etc/hosts\r');
   await shell.untilShown('rhel08', from);
+  // What is typed into vim while it still starts may be lost, dtach's Ctrl-L among it.
+  await shell.untilQuiet(1500);
   shell.close();
   const again = shell.shown.length;
   void shell.attach().catch(() => undefined);

@@ -73,9 +73,14 @@ export class Shell {
     this.terminal.open(this.pair.channel(this.host).attachCommand(this.id));
     await this.prompt();
     // bash draws its prompt twice then, for Ctrl-L and for the window's size; a command is typed after both.
+    await this.untilQuiet(300);
+  }
+
+  /** Waits until nothing more is shown for so long. */
+  async untilQuiet(quietMs: number): Promise<void> {
     for (let shown = -1; shown !== this.shown.length;) {
       shown = this.shown.length;
-      await sleep(300);
+      await sleep(quietMs);
     }
   }
 
@@ -102,10 +107,13 @@ export class Shell {
   }
 
   async untilShown(text: string | RegExp, from = 0, timeoutMs = 120_000): Promise<void> {
-    await until(() => {
-      const shown = this.shown.subarray(from).toString();
-      return typeof text === 'string' ? shown.includes(text) : text.test(shown);
-    }, timeoutMs);
+    const shown = () => this.shown.subarray(from).toString();
+    await until(
+      () => (typeof text === 'string' ? shown().includes(text) : text.test(shown())),
+      timeoutMs,
+    ).catch((cause: unknown) => {
+      throw new Error(`No ${String(text)} but: ${JSON.stringify(shown().slice(-1000))}`, { cause });
+    });
   }
 
   close(): void {
