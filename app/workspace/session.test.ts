@@ -36,6 +36,7 @@ const lesson: Lesson = {
   'builds-on': [],
   sources: [],
   slides: {},
+  cpus: {},
   steps: [step('start', 'Start it'), step('move', 'Move it')],
   values: [],
   setups: [],

@@ -28,6 +28,7 @@ const noLesson: Lesson = {
   'builds-on': [],
   sources: [],
   slides: {},
+  cpus: {},
   steps: [],
   values: [],
   setups: [],

@@ -114,7 +114,9 @@ function fieldTable(schema: JsonSchema): string {
 /** Fields of the maps within a map, each with a heading. */
 function innerTables(schema: JsonSchema): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
-    const item = (field as JsonSchema).items as JsonSchema | undefined;
+    const map = field as JsonSchema;
+    if (map.properties) return [`In \`${name}\`:`, fieldTable(map)];
+    const item = map.items as JsonSchema | undefined;
     return item?.properties ? [`Each of \`${name}\`: ${item.description ?? ''}.`, fieldTable(item)] : [];
   });
 }

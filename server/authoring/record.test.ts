@@ -19,6 +19,7 @@ const lesson: Lesson = {
   'builds-on': [],
   sources: [],
   slides: {},
+  cpus: {},
   steps: [step('one'), step('two')],
   values: [],
   setups: [],

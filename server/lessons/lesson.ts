@@ -9,7 +9,7 @@
  * after a fence's language say what kind of block it is and how it is run.
  */
 import { z } from 'zod';
-import { hostNames, type HostName } from '../protocol/hosts';
+import { cpuModels, hostNames, type HostName } from '../protocol/hosts';
 
 /** Parts of the course, from 1 on. */
 export const partTitles = [
@@ -82,6 +82,15 @@ export const frontMatterSchema = z
       .default({})
       .describe(
         'Which slides of the talk are done by hand here: number (see lessons/talk.yml) and id of the step',
+      ),
+    cpus: z
+      .strictObject({
+        source: z.enum(cpuModels).optional().describe('CPU of source'),
+        destination: z.enum(cpuModels).optional().describe('CPU of destination'),
+      })
+      .default({})
+      .describe(
+        `Hosts that have another CPU than the others, such as \`{ destination: Nehalem }\`; from old to new ${cpuModels.join(', ')}. Such hosts are booted for the lesson, which takes a minute once, and 600 MB of disk`,
       ),
   })
   .describe('Front matter of lesson.mdx');

@@ -84,6 +84,25 @@ describe('a good lesson', () => {
   });
 });
 
+it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
+  const withCpus = (cpus: string): string[] => [
+    ...frontMatter.slice(0, -2),
+    `sources: [{ name: A talk, url: "https://example.org/", what: all of it }],`,
+    `cpus: ${cpus} }`,
+    '---',
+    ...step('One'),
+  ];
+  const parse = (lines: readonly string[]) => parseLesson(lines.join('\n'), 'f', 'x').cpus;
+  expect(parse([...frontMatter, ...step('One')])).toEqual({});
+  expect(parse(withCpus('{ destination: Nehalem }'))).toEqual({ destination: 'Nehalem' });
+  const [model] = defectsOf(withCpus('{ destination: max }'));
+  expect(model).toMatch(
+    /^6: The front matter’s `cpus.destination` \(CPU of destination\) is wrong: .*Nehalem/,
+  );
+  const [host] = defectsOf(withCpus('{ rhel08: Nehalem }'));
+  expect(host).toMatch(/^6: The front matter’s `cpus` has no field `rhel08`\./);
+});
+
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
@@ -293,7 +312,7 @@ describe('each defect is told with its line and the way out', () => {
       'no front matter',
       step('One'),
       [
-        '1: The front matter is missing. Start with ---, title, summary, minutes, part, order, outcomes, builds-on, sources, slides, ---.',
+        '1: The front matter is missing. Start with ---, title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus, ---.',
       ],
     ],
     [
@@ -360,7 +379,7 @@ describe('each defect is told with its line and the way out', () => {
       'front matter that is a list',
       ['---', '- title', '---', ...step('One')],
       [
-        '1: The front matter must hold the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides.',
+        '1: The front matter must hold the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
       ],
     ],
     [

@@ -58,8 +58,9 @@ export const runHash = ({ host, terminal, text, exit, background, interrupt }: R
   hash([host, terminal, text, exit, background, interrupt ?? null]);
 
 /** Changes with all that is run in a lesson, and not with its prose. */
-export const lessonHash = ({ setups, files, values, steps }: Lesson): string =>
+export const lessonHash = ({ setups, files, values, steps, cpus }: Lesson): string =>
   hash([
+    ...(Object.keys(cpus).length === 0 ? [] : [cpus]),
     [...setups, ...files].map(({ host, text }) => [host, text]),
     values.map(({ name, host, text }) => [name, host, text]),
     steps.map(({ id, runs, checks, solves }) => [

@@ -26,13 +26,13 @@ import {
   type Progress,
 } from '../store/artifacts';
 import { tryLock } from '../store/lock';
-import { ensureLessonTemplate, ensureTemplate } from '../template/template';
+import { ensureLessonTemplate, ensureTemplate, readTemplate } from '../template/template';
 
 /** What set-up leads to: everything that a session is cloned from. */
 export interface Lab {
   imageDir: string;
   templateDir: string;
-  /** Templates of lessons that begin with a set-up of their own, by lesson. */
+  /** Templates of lessons that begin with a set-up or with CPUs of their own, by lesson. */
   lessonTemplateDirs: ReadonlyMap<string, string>;
   accelerator: Accelerator;
   /** Why KVM is not used; empty with KVM. */
@@ -322,7 +322,7 @@ async function findTemplate(config: Config, imageDir: string): Promise<Template 
 }
 
 /**
- * Templates of the lessons that begin with a set-up of their own, by lesson.
+ * Templates of the lessons that begin with a set-up or with CPUs of their own, by lesson.
  * @throws LabError as {@link ensureLessonTemplate} does, naming the lesson; `bad-lesson`
  */
 async function ensureLessonTemplates(
@@ -331,12 +331,15 @@ async function ensureLessonTemplates(
   baseTemplateDir: string,
   { signal, onProgress, lessonIds }: StageOptions & LabParts,
 ): Promise<Map<string, string>> {
+  const { imageDir } = await readTemplate(baseTemplateDir);
   const dirs = new Map<string, string>();
   // Lessons that begin alike share a template.
   const queue = new Map<string, Lesson[]>();
   for (const lesson of await listLessons(join(root, 'lessons'))) {
-    if (lesson.setups.length === 0 || lessonIds?.includes(lesson.id) === false) continue;
-    const key = JSON.stringify(lesson.setups.map(({ host, text }) => [host, text]));
+    const { setups, cpus } = lesson;
+    const isBase = setups.length === 0 && Object.keys(cpus).length === 0;
+    if (isBase || lessonIds?.includes(lesson.id) === false) continue;
+    const key = JSON.stringify([cpus, setups.map(({ host, text }) => [host, text])]);
     queue.set(key, [...(queue.get(key) ?? []), lesson]);
   }
   const makeNext = async (): Promise<void> => {
@@ -348,7 +351,12 @@ async function ensureLessonTemplates(
           onProgress({ ...progress, step: `${lessons[0]?.id ?? ''}: ${progress.step}` });
         },
       };
-      const dir = await ensureLessonTemplate(config, baseTemplateDir, lessons[0]?.setups ?? [], options);
+      const { setups = [], cpus = {} } = lessons[0] ?? {};
+      const bootedDir =
+        Object.keys(cpus).length === 0
+          ? baseTemplateDir
+          : (await ensureTemplate(config, imageDir, { ...options, cpus })).dir;
+      const dir = await ensureLessonTemplate(config, bootedDir, setups, options);
       for (const { id } of lessons) dirs.set(id, dir);
     }
   };
@@ -393,9 +401,9 @@ export async function currentArtifacts(config: Config, root: string): Promise<Se
   const { imageDir, templateDir } = await findLab(config, root);
   const lessonTemplates =
     templateDir === undefined ? undefined : await findLessonTemplates(config, root, templateDir);
-  return new Set(
-    [imageDir, templateDir, ...(lessonTemplates?.values() ?? [])].filter((dir) => dir !== undefined),
-  );
+  const dirs = [imageDir, templateDir];
+  for (const dir of lessonTemplates?.values() ?? []) dirs.push(dir, (await readTemplate(dir)).base);
+  return new Set(dirs.filter((dir) => dir !== undefined));
 }
 
 /** Shows how far one stage is, with the time it has taken and the time it takes. */
