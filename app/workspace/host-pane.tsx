@@ -7,6 +7,7 @@ import type { TerminalInfo } from '../../server/protocol/messages';
 import { HostName } from '../ui/host';
 import { Glyph } from '../ui/glyph';
 import { fontSizesPx, panelStorage, readPreference, usePreference, writePreference } from '../ui/preferences';
+import { saveFile } from '../ui/save-file';
 import { spellRuntime } from '../ui/time';
 import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
@@ -421,6 +422,12 @@ export function HostPane(props: {
                   A+
                 </button>
               </div>
+              {isOwner && (
+                <MenuItem
+                  label="Download this terminal’s recording"
+                  onChoose={choose(() => void session.takeRecording(active, saveFile))}
+                />
+              )}
               {isOwner && active !== own[0]?.id && (
                 <MenuItem
                   label="Close this terminal"

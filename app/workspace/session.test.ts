@@ -101,6 +101,10 @@ class FakeServer implements Api {
   };
   grantView = (): Promise<string> => Promise.resolve('a-grant');
   revokeView = (): Promise<void> => Promise.resolve();
+  getCast = (terminal: string): Promise<{ name: string; content: Blob }> =>
+    terminal === 'gone'
+      ? Promise.reject(new LabError('bad-message', 'There is no terminal gone.'))
+      : Promise.resolve({ name: `x-${terminal}.cast`, content: new Blob(['{}']) });
   openSocket: Api['openSocket'] = (handlers) => {
     const socket = { handlers, sent: [] as ClientMessage[], closed: false };
     this.sockets.push(socket);
@@ -273,6 +277,24 @@ describe('the queue', () => {
       phase: 'none',
       problem: { code, message: 'No.', hint: 'Later.' },
     });
+  });
+});
+
+describe('a recording', () => {
+  it('is saved under its name, and said', async () => {
+    await ready();
+    const saved: string[] = [];
+    await session.takeRecording('source', (name) => saved.push(name));
+    expect(saved).toEqual(['x-source.cast']);
+    expect(session.getState().announcement).toContain('x-source.cast');
+  });
+
+  it('that cannot be had is an error that is told, and nothing is saved', async () => {
+    await ready();
+    await session.takeRecording('gone', () => {
+      throw new Error('saved');
+    });
+    expect(session.getState()).toMatchObject({ phase: 'ready', problem: { code: 'bad-message' } });
   });
 });
 

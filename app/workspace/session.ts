@@ -45,6 +45,7 @@ export type Api = Pick<
   | 'deleteSession'
   | 'resetSession'
   | 'extendSession'
+  | 'getCast'
   | 'openSocket'
   | 'grantView'
   | 'revokeView'
@@ -568,6 +569,18 @@ export class LabSession {
     await this.#try('Taking the link back', async () => {
       await this.api.revokeView();
       this.#set({ grant: null });
+    });
+  }
+
+  /**
+   * Gives the learner what is kept of a terminal's output.
+   * @param save puts a file where the learner keeps files
+   */
+  async takeRecording(terminal: string, save: (name: string, content: Blob) => void): Promise<void> {
+    await this.#try('Downloading the recording', async () => {
+      const { name, content } = await this.api.getCast(terminal);
+      save(name, content);
+      this.announce(`The recording is saved as ${name}.`);
     });
   }
 

@@ -79,6 +79,7 @@ it('writes a cast for each step and terminal that showed anything, each beginnin
       version: 2,
       width: 100,
       height: 24,
+      timestamp: 1000,
       idle_time_limit: 2,
       title: 'A title: one (source)',
       env: { TERM: 'xterm-256color' },

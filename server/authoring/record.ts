@@ -2,6 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StepResult } from '../../lessons/rehearsal';
+import { castLines, type CastPart } from '../lessons/cast';
 import type { Lesson, Step } from '../lessons/lesson';
 import { shorten } from '../lessons/output';
 import {
@@ -20,9 +21,6 @@ export const castSize = { columns: 100, rows: 24 };
 
 /** Of one terminal in one step: a build's whole output, and not a runaway's. */
 const maxCastBytes = 256 * 1024;
-
-/** Players shorten longer pauses, in seconds; the real times stay in the file. */
-const idleTimeLimit = 2;
 
 interface Chunk {
   terminal: string;
@@ -103,27 +101,16 @@ export class Recorder {
   }
 
   private cast(title: string, chunks: readonly Chunk[]): string {
-    const header = {
-      version: 2,
-      width: castSize.columns,
-      height: castSize.rows,
-      idle_time_limit: idleTimeLimit,
-      title,
-      env: { TERM: 'xterm-256color' },
-    };
-    // A character may be cut across chunks.
-    const decoder = new TextDecoder();
-    const lines = [JSON.stringify(header)];
+    const kept: CastPart[] = [];
     let bytes = 0;
-    for (const { atMs, bytes: part } of chunks) {
-      const text = decoder.decode(part, { stream: true });
-      bytes += part.length;
+    for (const chunk of chunks) {
+      bytes += chunk.bytes.length;
       if (bytes > maxCastBytes) {
-        lines.push(JSON.stringify([(atMs - this.beganMs) / 1000, 'o', '\r\n[the rest was left out]\r\n']));
+        kept.push({ atMs: chunk.atMs, bytes: Buffer.from('\r\n[the rest was left out]\r\n') });
         break;
       }
-      if (text !== '') lines.push(JSON.stringify([(atMs - this.beganMs) / 1000, 'o', text]));
+      kept.push(chunk);
     }
-    return `${lines.join('\n')}\n`;
+    return [...castLines({ title, ...castSize, beganMs: this.beganMs }, kept)].join('');
   }
 }

@@ -1,5 +1,6 @@
 /** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
 import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { Hono, type Context, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -7,8 +8,10 @@ import { getCookie, setCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
+import { castType, maxCastLength } from '../lessons/cast';
 import { LabError, type ErrorCode } from '../protocol/errors';
 import {
+  castQuerySchema,
   parseMessage,
   sessionRequestSchema,
   type grantReplySchema,
@@ -17,7 +20,9 @@ import {
   type ticketReplySchema,
 } from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
+import type { SandboxProvider } from '../providers/provider';
 import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rate-limits';
+import { openCast } from './runner-client';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
 import type { Viewers } from './viewers';
@@ -46,6 +51,7 @@ const statusOf: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   'cannot-run': 503,
   'too-many-sessions': 429,
   'too-many-requests': 429,
+  overloaded: 429,
 };
 
 /** What is stored and compared of a learner's cookie, so that session files give nobody's cookie away. */
@@ -68,6 +74,9 @@ export interface ApiOptions {
   >;
   tickets: Tickets;
   viewers: Viewers;
+  provider: Pick<SandboxProvider, 'connect'>;
+  /** Output that runners keep of a terminal. */
+  scrollbackBytes: number;
   limits: RateLimits;
   lab: LabInfo;
   lessonIds: ReadonlySet<string>;
@@ -81,8 +90,8 @@ export interface ApiOptions {
 }
 
 export function createApi(options: ApiOptions) {
-  const { sessions, tickets, viewers, limits, lab, lessonIds, origins, isHttps, trustedProxies, log } =
-    options;
+  const { sessions, tickets, viewers, provider, scrollbackBytes, limits, lab, lessonIds, origins } = options;
+  const { isHttps, trustedProxies, log } = options;
   const cookieName = cookieNameFor(isHttps);
   const api = new Hono().basePath('/api');
 
@@ -186,6 +195,19 @@ export function createApi(options: ApiOptions) {
     const { id: sessionId, ownerHash } = await mySession(context);
     const ticket = tickets.issue({ role: 'owner', sessionId, ownerHash });
     return context.json({ ticket } satisfies TicketReply);
+  });
+
+  api.get('/session/cast', limited('other'), async (context) => {
+    // To HEAD the same would be answered, and nobody would read what the runner sends.
+    if (context.req.method !== 'GET') throw new LabError('bad-message', 'A recording is asked for with GET.');
+    const query = castQuerySchema.safeParse({ terminal: context.req.query('terminal') });
+    if (!query.success) throw new LabError('bad-message', 'The request names no terminal.');
+    const { terminal } = query.data;
+    const { id, lessonId } = await mySession(context);
+    const cast = await openCast(provider, id, terminal, maxCastLength(scrollbackBytes));
+    context.header('content-type', castType);
+    context.header('content-disposition', `attachment; filename="${lessonId}-${terminal}.cast"`);
+    return context.body(Readable.toWeb(cast) as ReadableStream<Uint8Array>);
   });
 
   api.post('/session/grant', limited('other'), async (context) => {

@@ -3,13 +3,13 @@
  * gateway.pair.test.ts and grants.pair.test.ts have a real runner and a real pair there.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { getRequestListener } from '@hono/node-server';
 import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { closeCodes, grantReplySchema, protocolName, ticketReplySchema } from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
@@ -82,9 +82,13 @@ class SessionsInMemory {
 class RunnerStandIn {
   readonly handshakes: IncomingHttpHeaders[] = [];
   readonly requests: string[] = [];
+  /** Answers requests. */
+  answer = (response: ServerResponse): void => {
+    response.end();
+  };
   readonly server = createServer((request, response) => {
     this.requests.push(`${request.method ?? ''} ${request.url ?? ''}`);
-    response.end();
+    this.answer(response);
   });
   private readonly sockets = new WebSocketServer({ noServer: true });
 
@@ -128,14 +132,6 @@ beforeEach(async () => {
   const viewers = new Viewers();
   const shared = { sessions, tickets, viewers, origins: new Set([origin]), isHttps: true };
   const log = pino({ level: 'silent' });
-  const api = createApi({
-    ...shared,
-    limits: new RateLimits(300),
-    lab: { accelerator: 'tcg', acceleratorReason: '', versions: {} },
-    lessonIds: new Set(['lesson']),
-    trustedProxies: 1,
-    log,
-  });
   const provider = {
     connect: async (id: string): Promise<Duplex> => {
       connected.push(id);
@@ -144,6 +140,16 @@ beforeEach(async () => {
       return stream;
     },
   };
+  const api = createApi({
+    ...shared,
+    provider,
+    scrollbackBytes: 1024,
+    limits: new RateLimits(300),
+    lab: { accelerator: 'tcg', acceleratorReason: '', versions: {} },
+    lessonIds: new Set(['lesson']),
+    trustedProxies: 1,
+    log,
+  });
   const listener = getRequestListener(api.fetch);
   gateway = createServer((request, response) => void listener(request, response));
   gateway.on('upgrade', (request, socket, head) => {
@@ -377,6 +383,106 @@ describe('a grant', () => {
     expect(new Set(seen.slice(sizes.length))).toEqual(new Set([300_000]));
     await expect.poll(() => runner.connections).toBe(1);
     expect(owner.readyState).toBe(WebSocket.OPEN);
+  });
+});
+
+describe('a recording', () => {
+  const path = '/session/cast?terminal=source-2';
+
+  test('is a file for whoever has the session, and their own one', async () => {
+    runner.answer = (response) => {
+      response.setHeader('set-cookie', 'of=the-runner');
+      response.end('{"version":2}\n');
+    };
+    for (const [cookie, id] of [
+      ['mine', 'session-1'],
+      ['theirs', 'session-2'],
+    ] as const) {
+      connected = [];
+      const response = await ask('GET', path, { cookie: `${cookieName}=${cookie}` });
+      expect(response.status).toBe(200);
+      expect(await response.text()).toBe('{"version":2}\n');
+      expect(response.headers.get('content-type')).toBe('application/x-asciicast');
+      expect(response.headers.get('content-disposition')).toBe('attachment; filename="lesson-source-2.cast"');
+      expect(response.headers.get('cache-control')).toBe('no-store');
+      expect(response.headers.get('set-cookie')).toBeNull();
+      expect(connected).toEqual([id]);
+    }
+    expect(runner.requests).toEqual(['GET /cast?terminal=source-2', 'GET /cast?terminal=source-2']);
+  });
+
+  test('is nothing for anybody else, with a grant to look on or without', async () => {
+    const grant = await grantOf();
+    for (const headers of [
+      {},
+      { cookie: `${cookieName}=nobody` },
+      { cookie: `${cookieName}=${grant}` },
+      { authorization: grant, 'x-lab-role': 'owner' },
+    ]) {
+      const response = await ask('GET', `${path}&grant=${grant}`, headers);
+      expect(response.status).toBe(404);
+      expect(await response.json()).toMatchObject({ error: { code: 'no-session' } });
+    }
+    expect((await ask('GET', `/watch/${grant}/cast?terminal=source`, { origin })).status).toBe(404);
+    expect(connected).toEqual([]);
+  });
+
+  test.each([
+    '',
+    '?terminal=',
+    '?terminal=../status',
+    '?terminal=a%0d%0ab',
+    '?terminal=%22x',
+    '?other=source',
+  ])('the query “%s” does not reach a runner', async (query) => {
+    expect((await ask('GET', `/session/cast${query}`, mine)).status).toBe(400);
+    expect(connected).toEqual([]);
+  });
+
+  test('HEAD opens nothing', async () => {
+    expect((await ask('HEAD', path, mine)).status).toBe(400);
+    expect(connected).toEqual([]);
+  });
+
+  test('a runner that refuses, says nonsense or does not end takes nothing from the gateway', async () => {
+    runner.answer = (response) => {
+      response.writeHead(400).end('{"error":{"code":"bad-message","message":"There is no terminal."}}');
+    };
+    const refused = await ask('GET', path, mine);
+    expect([refused.status, await refused.json()]).toMatchObject([400, { error: { code: 'bad-message' } }]);
+    runner.answer = (response) => {
+      response.writeHead(500).end('<html>');
+    };
+    expect((await ask('GET', path, mine)).status).toBe(400);
+    runner.answer = (response) => response.destroy();
+    expect((await ask('GET', path, mine)).status).toBe(503);
+    let isOpen = true;
+    runner.answer = (response) => {
+      response.on('close', () => (isOpen = false));
+      const flood = (): void => {
+        while (isOpen && response.write('x'.repeat(64 * 1024)));
+        if (isOpen) response.once('drain', flood);
+      };
+      flood();
+    };
+    const endless = await ask('GET', path, mine);
+    await expect(endless.text()).rejects.toThrow();
+    await vi.waitFor(() => {
+      expect(isOpen).toBe(false);
+    });
+  });
+
+  test('a learner who leaves lets the runner go', async () => {
+    let isOpen = true;
+    runner.answer = (response) => {
+      response.on('close', () => (isOpen = false));
+      response.write('begun');
+    };
+    const response = await ask('GET', path, mine);
+    await response.body?.cancel();
+    await vi.waitFor(() => {
+      expect(isOpen).toBe(false);
+    });
   });
 });
 

@@ -75,6 +75,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       sessions,
       tickets,
       viewers,
+      provider,
+      scrollbackBytes: config.scrollbackBytes,
       limits: new RateLimits(config.maxSessionsPerAddress),
       lab: labInfoSchema.parse(lab),
       lessonIds,

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { parseCast } from '../lessons/cast';
 import { pageTerminal, show, write } from '../runner/test-screen';
 import { Learner } from './learner';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
@@ -339,6 +340,31 @@ describe('terminals', () => {
     learner.send({ type: 'close-terminal', terminal: 'source' });
     const refused = await learner.waitFor('error', () => true, commandTimeoutMs);
     expect(refused.error.code).toBe('bad-message');
+  });
+
+  test('a terminal’s recording is its learner’s to download, and nobody else’s', async () => {
+    await says('echo "recorded: é€"');
+    const download = (cookie: unknown): Promise<Response> =>
+      fetch(`${lab.url}/api/session/cast?terminal=source`, { headers: { cookie: String(cookie) } });
+    const response = await download(Reflect.get(learner, 'cookie'));
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-disposition')).toBe(
+      `attachment; filename="${lessonId}-source.cast"`,
+    );
+    const text = await response.text();
+    expect(JSON.parse(text.split('\n')[0] ?? '')).toMatchObject({ version: 2, idle_time_limit: 2 });
+    const { events } = parseCast(text);
+    expect(events.map((event) => event.text).join('')).toContain('\r\nrecorded: é€\r\n');
+    expect(events.at(-1)?.at).toBeGreaterThan(events[0]?.at ?? Infinity);
+
+    for (const cookie of ['', String(Reflect.get(learner, 'cookie')).replace(/=.*/, '=another')]) {
+      const refused = await download(cookie);
+      expect(refused.status).toBe(404);
+      expect(await refused.json()).toMatchObject({ error: { code: 'no-session' } });
+    }
+    await expect(learner.request('GET', '/session/cast?terminal=source-99')).rejects.toMatchObject({
+      code: 'bad-message',
+    });
   });
 
   test('there are only so many', async () => {

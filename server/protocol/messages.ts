@@ -75,7 +75,7 @@ export const deadlineSchema = z.object({
 });
 export type Deadline = z.infer<typeof deadlineSchema>;
 
-const terminalId = z.string().regex(/^[a-z0-9-]{1,32}$/);
+export const terminalIdSchema = z.string().regex(/^[a-z0-9-]{1,32}$/);
 const columns = z.number().int().min(2).max(1000);
 const rows = z.number().int().min(2).max(1000);
 const offset = z.number().int().nonnegative();
@@ -102,7 +102,7 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
    */
   z.object({
     type: z.literal('attach'),
-    terminal: terminalId,
+    terminal: terminalIdSchema,
     /** The page has all output before this byte and wants what follows; null when it has nothing. */
     from: offset.nullable(),
     /** How much of the terminal fits into the page. */
@@ -112,24 +112,24 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
     writer: z.uuid(),
   }),
   /** Show it no longer. */
-  z.object({ type: z.literal('detach'), terminal: terminalId }),
+  z.object({ type: z.literal('detach'), terminal: terminalIdSchema }),
   /** How much of the terminal fits into the page now. It is the terminal's size while this page is its active one. */
-  z.object({ type: z.literal('viewport'), terminal: terminalId, columns, rows }),
+  z.object({ type: z.literal('viewport'), terminal: terminalIdSchema, columns, rows }),
   /** The learner uses the terminal on this page from now on (focus); input does the same. */
-  z.object({ type: z.literal('activate'), terminal: terminalId }),
+  z.object({ type: z.literal('activate'), terminal: terminalIdSchema }),
   /** All output before byte `offset` has been parsed by the page's terminal. */
-  z.object({ type: z.literal('ack'), terminal: terminalId, offset }),
+  z.object({ type: z.literal('ack'), terminal: terminalIdSchema, offset }),
   z.object({ type: z.literal('open-terminal'), host: hostNameSchema, requestId: z.uuid() }),
   /** Ends its shell and what runs in it. The first terminal of a host cannot be closed. */
-  z.object({ type: z.literal('close-terminal'), terminal: terminalId }),
-  z.object({ type: z.literal('rename-terminal'), terminal: terminalId, name: terminalName }),
+  z.object({ type: z.literal('close-terminal'), terminal: terminalIdSchema }),
+  z.object({ type: z.literal('rename-terminal'), terminal: terminalIdSchema, name: terminalName }),
   /** Type the lesson's run block `block` (index within its step) into a terminal of its host. Executed once for each runId. */
   z.object({
     type: z.literal('run'),
     runId: z.uuid(),
     stepId: z.string().max(100),
     block: z.number().int().nonnegative(),
-    terminal: terminalId,
+    terminal: terminalIdSchema,
     /**
      * What to do when the terminal is not at an empty prompt: nothing, and say so; end what runs there with Ctrl-C first;
      * or cut the half-typed line first.
@@ -148,7 +148,7 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
 export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
 export const terminalInfoSchema = z.object({
-  id: terminalId,
+  id: terminalIdSchema,
   host: hostNameSchema,
   /** The number by which binary frames name this terminal. Not used again in this session after the terminal was closed. */
   channel: z.number().int().min(0).max(255),
@@ -235,7 +235,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     runId: z.uuid(),
     stepId: z.string(),
     block: z.number().int().nonnegative(),
-    terminal: terminalId,
+    terminal: terminalIdSchema,
     result: z.enum(['typed', 'refused']),
     error: wireErrorSchema.optional(),
     /** With `refused`: what stood in the way, when the learner may say how to go on. */
@@ -254,7 +254,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
    */
   z.object({
     type: z.literal('attached'),
-    terminal: terminalId,
+    terminal: terminalIdSchema,
     offset,
     /** The page had nothing, or bytes that it misses are no longer kept: it is given the screen instead. */
     screen: z.boolean(),
@@ -274,7 +274,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
    */
   z.object({
     type: z.literal('screen'),
-    terminal: terminalId,
+    terminal: terminalIdSchema,
     offset,
     columns,
     rows,
@@ -282,14 +282,14 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     commands: z.array(shownCommandSchema),
   }),
   /** The terminal has this size from here on. `active`: this page decides it. */
-  z.object({ type: z.literal('size'), terminal: terminalId, columns, rows, active: z.boolean() }),
+  z.object({ type: z.literal('size'), terminal: terminalIdSchema, columns, rows, active: z.boolean() }),
   /** All output before byte `offset` was before this mark. */
-  z.object({ type: z.literal('mark'), terminal: terminalId, offset, mark: shellMarkSchema }),
+  z.object({ type: z.literal('mark'), terminal: terminalIdSchema, offset, mark: shellMarkSchema }),
   /** Bytes before `offset` of this page's input have been given to the terminal. */
-  z.object({ type: z.literal('input-ack'), terminal: terminalId, offset }),
+  z.object({ type: z.literal('input-ack'), terminal: terminalIdSchema, offset }),
   z.object({ type: z.literal('pong') }),
   /** A shell is at its prompt (idle) or a program runs in it, as its own shell integration says. */
-  z.object({ type: z.literal('prompt'), terminal: terminalId, idle: z.boolean() }),
+  z.object({ type: z.literal('prompt'), terminal: terminalIdSchema, idle: z.boolean() }),
   z.object({ type: z.literal('deadline'), deadline: deadlineSchema }),
   /** The states that can be gone back to, all of them; one that is gone was dropped to keep within the session's limit. */
   z.object({ type: z.literal('saves'), saves: z.array(savedStateSchema) }),
@@ -336,6 +336,11 @@ export const ticketReplySchema = z.object({ ticket: z.string() });
  * learner takes it back (`DELETE /api/session/grant`). Asking again gives the same one.
  */
 export const grantReplySchema = z.object({ grant: z.string() });
+/**
+ * `GET /api/session/cast?terminal=…`: what is kept of a terminal's output, as an asciicast (version 2) to be saved. For the
+ * session's owner alone.
+ */
+export const castQuerySchema = z.object({ terminal: terminalIdSchema });
 /** Body of each failed HTTP request. */
 export const errorReplySchema = z.object({ error: wireErrorSchema });
 /** `GET /api/lab`: what this server runs sandbox hosts with, shown on every page. */

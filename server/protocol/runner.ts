@@ -31,5 +31,8 @@ export const runnerStatusSchema = z.object({
 });
 export type RunnerStatus = z.infer<typeof runnerStatusSchema>;
 
+/** `GET /cast?terminal=…`, with the query of messages.ts: what is kept of a terminal's output, as an asciicast. */
+export const castPath = (terminal: string): string => `/cast?terminal=${encodeURIComponent(terminal)}`;
+
 /** `POST /stop`: ends the sandbox; answers when nothing runs any more. */
 export const stopRequestSchema = z.object({ reason: endReasonSchema });

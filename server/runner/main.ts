@@ -8,19 +8,27 @@
  *     PUT  /session   gives the pair to a session, or changes that session's deadline
  *     POST /lease     the gateway wants this sandbox to go on; answers as /status
  *     POST /stop      ends the sandbox; answers when nothing of it runs
+ *     GET  /cast      a terminal's recording
  *     GET  /socket    WebSocket of one page (see protocol/messages.ts)
  */
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import pino from 'pino';
+import { castType } from '../lessons/cast';
 import { LabError } from '../protocol/errors';
-import { closeCodes, parseMessage, type EndReason } from '../protocol/messages';
+import { castQuerySchema, closeCodes, parseMessage, type EndReason } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema } from '../protocol/runner';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { Gate } from './gate';
 import { Session } from './session';
+
+/** Recordings sent at the same time. Each holds a copy of a terminal's output for as long as its reader takes. */
+const maxCasts = 4;
+let castsUnderWay = 0;
 
 const directory = process.argv[2];
 if (!directory) throw new Error('usage: runner.js SANDBOX_DIRECTORY');
@@ -58,7 +66,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   try {
-    switch (`${request.method ?? ''} ${request.url ?? ''}`) {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://runner');
+    switch (`${request.method ?? ''} ${pathname}`) {
       case 'GET /status':
         reply(200, await session.report());
         break;
@@ -70,6 +79,11 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
         session.renewLease();
         reply(200, await session.report());
         break;
+      case 'GET /cast': {
+        const { terminal } = castQuerySchema.parse(Object.fromEntries(searchParams));
+        await sendCast(session.cast(terminal), response);
+        break;
+      }
       case 'POST /stop':
         await session.end(parseMessage(stopRequestSchema, await text(request)).reason);
         reply(200, {});
@@ -81,6 +95,25 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     const failure = LabError.from(error, 'The runner could not do that');
     log.warn({ err: failure, url: request.url }, 'request failed');
     reply(400, { error: failure.toWire() });
+  }
+}
+
+/** Sends it as fast as it is read. @throws LabError `overloaded` when as many are being sent as may be */
+async function sendCast(lines: Iterable<string>, response: ServerResponse): Promise<void> {
+  if (castsUnderWay >= maxCasts) {
+    throw new LabError('overloaded', `${maxCasts} recordings are being downloaded, and no more can be now.`, {
+      hint: 'Try again when one has arrived.',
+    });
+  }
+  castsUnderWay += 1;
+  try {
+    response.writeHead(200, { 'content-type': castType });
+    await pipeline(Readable.from(lines), response);
+  } catch (error) {
+    // Its head was sent: all that can be said is that it was cut.
+    log.warn({ err: error }, 'recording not sent');
+  } finally {
+    castsUnderWay -= 1;
   }
 }
 

@@ -5,6 +5,7 @@
  * events.
  */
 import type { ShellMark } from '../protocol/messages';
+import { OutputTimes, type Piece } from './output-times';
 import { RollingBuffer } from './rolling-buffer';
 
 export interface Size {
@@ -30,7 +31,7 @@ export interface Place {
 /** What stands at a place, and the place after it. */
 export type LogItem =
   | { type: 'bytes'; offset: number; bytes: Buffer; next: Place }
-  | { type: 'event'; offset: number; event: LogEvent; next: Place };
+  | { type: 'event'; offset: number; atMs: number; event: LogEvent; next: Place };
 
 /**
  * A shell at work makes four events a command; the oldest byte that is kept is mostly thousands of commands younger. Only who
@@ -38,9 +39,13 @@ export type LogItem =
  */
 const maxEvents = 4096;
 
+/** Milliseconds of the epoch that go on evenly, whatever is done to the machine's clock. */
+const steadyNow = (): number => performance.timeOrigin + performance.now();
+
 export class OutputLog {
   private readonly ring: RollingBuffer;
-  private events: { offset: number; event: LogEvent }[] = [];
+  private readonly times: OutputTimes;
+  private events: { offset: number; atMs: number; event: LogEvent }[] = [];
   /** Number of the first event in `events`. */
   private firstEvent = 0;
   /** Offset of the last event that was dropped though its place was kept. */
@@ -50,9 +55,15 @@ export class OutputLog {
   /**
    * @param capacity bytes kept
    * @param size of the terminal at the beginning
+   * @param now milliseconds of the epoch
    */
-  constructor(capacity: number, size: Size) {
+  constructor(
+    capacity: number,
+    size: Size,
+    private readonly now: () => number = steadyNow,
+  ) {
     this.ring = new RollingBuffer(capacity);
+    this.times = new OutputTimes(capacity);
     this.sizeBefore = size;
   }
 
@@ -70,14 +81,17 @@ export class OutputLog {
     return this.ring.end;
   }
 
-  append(bytes: Uint8Array): void {
+  /** @param isWhole whether it begins within no escape sequence and no character */
+  append(bytes: Uint8Array, isWhole: boolean): void {
+    if (isWhole && bytes.length > 0) this.times.note(this.end, this.now());
     this.ring.append(bytes);
+    this.times.forget(this.ring.start);
     while ((this.events[0]?.offset ?? Infinity) < this.ring.start) this.dropEvent();
   }
 
   /** Something happens after all bytes so far. */
   note(event: LogEvent): void {
-    this.events.push({ offset: this.end, event });
+    this.events.push({ offset: this.end, atMs: this.now(), event });
     if (this.events.length > maxEvents) this.droppedAt = this.dropEvent();
   }
 
@@ -111,7 +125,7 @@ export class OutputLog {
     const entry = this.events[place.event - this.firstEvent];
     if (entry && entry.offset <= place.offset) {
       const next = { offset: place.offset, event: place.event + 1 };
-      return { type: 'event', offset: entry.offset, event: entry.event, next };
+      return { type: 'event', offset: entry.offset, atMs: entry.atMs, event: entry.event, next };
     }
     const length = Math.min(maxBytes, (entry?.offset ?? this.end) - place.offset);
     if (length <= 0) return undefined;
@@ -126,6 +140,11 @@ export class OutputLog {
       if (event?.type === 'size') return event.size;
     }
     return this.sizeBefore;
+  }
+
+  /** The pieces in which the output came, from the first one on whose beginning is kept, and everything after it. */
+  get pieces(): Piece[] {
+    return this.times.from(this.start);
   }
 
   private dropEvent(): number {

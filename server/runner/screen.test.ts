@@ -23,8 +23,9 @@ class Followed {
 
   put(output: string | Uint8Array): void {
     const bytes = Buffer.from(output);
+    const isWhole = this.scanner.unfinished === 0;
     this.scanner.scan(bytes);
-    this.log.append(bytes);
+    this.log.append(bytes, isWhole);
     this.screen.wake();
   }
 

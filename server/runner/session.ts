@@ -21,6 +21,7 @@ import type { Assignment, RunnerStatus } from '../protocol/runner';
 import type { SandboxSpec } from '../store/sandboxes';
 import { Pair } from './pair';
 import { Progress } from './progress';
+import { castOf } from './recording';
 import type { Client, Inbox } from './connection';
 import { History } from './history';
 import { Runs, type RunRequest } from './runs';
@@ -184,6 +185,13 @@ export class Session {
         connection.viewing.close();
       },
     };
+  }
+
+  /** What is kept of a terminal's output, as the lines of an asciicast. @throws LabError `no-session`, `bad-message` */
+  cast(terminalId: string): Iterable<string> {
+    const { lesson } = this.requireTenancy().progress;
+    const terminal = this.terminals.get(terminalId);
+    return castOf(terminal.log, `${lesson.title}: ${terminal.name}`);
   }
 
   /** The gateway is alive and wants this session to go on. */

@@ -303,12 +303,13 @@ export class Terminal implements Viewed {
 
   private receive(data: Buffer): void {
     let from = 0;
+    const isWhole = this.scanner.unfinished === 0;
     for (const { mark, end } of this.scanner.scan(data)) {
-      this.log.append(data.subarray(from, end));
+      this.log.append(data.subarray(from, end), isWhole && from === 0);
       from = end;
       this.handleMark(mark);
     }
-    this.log.append(data.subarray(from));
+    this.log.append(data.subarray(from), isWhole && from === 0);
     this.screen.wake();
     for (const view of this.views) view.viewer.wake();
     if (this.rush) this.waitForQuiet(this.rush.until);
