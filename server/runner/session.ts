@@ -382,7 +382,9 @@ export class Session {
     const next = progress.stepAfter(step);
     const pair = this.pair;
     if (!next || !pair || this.status.phase !== 'ready') return;
-    await this.history.save(next.id, pair, progress.values);
+    await this.history.save(next.id, pair, progress.values, () => {
+      return this.status.phase !== 'ready' || progress.hasBegun(next);
+    });
     this.broadcast({ type: 'saves', saves: this.history.list() });
   }
 
@@ -391,6 +393,8 @@ export class Session {
     const pair = this.pair;
     const begun = Date.now();
     try {
+      // The state that is wanted may be the one that is being saved.
+      await this.history.settled();
       if (!pair || this.status.phase !== 'ready') {
         throw new LabError('not-ready', 'The hosts are not ready; they cannot go back now.');
       }
@@ -402,7 +406,6 @@ export class Session {
         });
       }
       this.setPhase('rewinding');
-      await this.history.settled();
       for (const terminal of this.terminals) terminal.close();
       await pair.rewind(target?.pair);
       if (isFirst) await this.equip(pair, progress.lesson);
