@@ -84,6 +84,13 @@ sync
 `;
 
 /**
+ * Where `destination` goes on counting process IDs. Both hosts have counted to about 300 when they are frozen, and what is
+ * migrated wants its ID again: it would find it taken by accident, where that is to be the subject of a lesson. Above what a
+ * session's checks and commands use up on `source` (about 20 processes each 3 s), below the kernel's limit of 4194304.
+ */
+const destinationPids = 100_000;
+
+/**
  * Makes the template unless it is in the cache.
  * @param imageDir the host image
  * @param options.cpus hosts that have another CPU than the accelerator's own: a kernel looks at its CPU when it boots, so these
@@ -112,6 +119,7 @@ export async function ensureTemplate(
     cpu: verdict.accelerator === 'kvm' ? (cpus()[0]?.model ?? 'unknown') : 'max',
     machine: qemuArguments(plan('source', 'boot', template, 'SOCKETS', 'FILES')).join(' '),
     settle: settleScript,
+    destinationPids: String(destinationPids),
     ...(named === '' ? {} : { cpus: named }),
   };
   const dir = await ensureArtifact({
@@ -175,6 +183,10 @@ async function build(
         throw new LabError('build-failed', `A host did not settle: ${result.stderr || result.stdout}`);
       }
     }
+    await channels.destination.run(`echo ${destinationPids} >/proc/sys/kernel/ns_last_pid`, {
+      timeoutMs: settleTimeoutMs,
+      signal,
+    });
     report({ step: 'freezing both hosts', percent: 95 });
   });
 }
