@@ -386,6 +386,52 @@ test('another tab and another device show the same terminal, and a key on either
   await elsewhere.close();
 });
 
+test('the cable is pulled in the middle of podman logs -f, and another browser goes on: nothing is missing, nothing comes twice', async () => {
+  const lines = 400;
+  await run('source', 'mkdir -p /tmp/talker/bin; cp /bin/busybox /tmp/talker/bin');
+  const program =
+    `i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); printf "%08d %08x\\n" $i $((i*2654435761 & 0xffffffff)); ` +
+    'usleep 30000; done; sleep 1000';
+  await page.getByRole('button', { name: 'Session', exact: true }).click();
+  await page.getByRole('button', { name: 'Go on elsewhere' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Go on in another browser' });
+  await dialog.getByRole('button', { name: 'Make a link' }).click();
+  const link = await dialog.getByLabel('Link').inputValue();
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await run(
+    'source',
+    `podman run -d --name talker --security-opt label=disable --rootfs /tmp/talker /bin/busybox sh -c '${program}'`,
+  );
+  await type('source', 'podman logs -f talker\r');
+  await untilShown('source', countedLine(20));
+  proxy.swallow();
+  await context.setOffline(true);
+  proxy.heal();
+  await untilConnection('connecting');
+
+  const elsewhere = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const there = await openPage(elsewhere, new URL(link).pathname);
+  await there.getByRole('button', { name: 'Go on here' }).click();
+  await untilConnection('open', there);
+  const numbered = async (on: Page) => counted((await shown('source', on)).split('\n'));
+  await untilShown('source', countedLine(lines), there);
+  expect(await numbered(there)).toEqual(countedLines(1, lines));
+  await type('source', '\x03', there);
+  await run('source', 'echo typed-"elsewhere"', there);
+
+  await context.setOffline(false);
+  await untilConnection('open');
+  await untilShown('source', 'typed-elsewhere');
+  expect(await numbered(page)).toEqual(countedLines(1, lines));
+  // The link is used up.
+  const late = await openPage(await browser.newContext(), new URL(link).pathname);
+  await late.getByRole('button', { name: 'Go on here' }).click();
+  await late.getByText('This link is used up').waitFor();
+  await late.context().close();
+  await elsewhere.close();
+  await run('source', 'podman rm --force --time 0 talker');
+});
+
 test('who has the link sees the terminal and can do nothing to it, until the link is taken back', async () => {
   const grant = await page.evaluate(async () => {
     const response = await fetch('/api/session/grant', { method: 'POST' });
@@ -477,6 +523,6 @@ test('a flood costs no more memory the longer it lasts: not the runner, nor the 
 });
 
 test('nothing was wrong in the browser but what this test did to the network', () => {
-  const expected = /ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
+  const expected = /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
   expect(complaints.filter((text) => !expected.test(text))).toEqual([]);
 });

@@ -11,13 +11,15 @@ export const lessonsDir = join(process.cwd(), 'lessons');
 /** Whether an author is at work: a lesson that is broken must not take the others with it, and tells its defects. */
 export const isDevelopment = process.env.NODE_ENV === 'development';
 
+let readForBuild: Promise<Lesson[]> | undefined;
+
 /**
- * All lessons in the course's order.
+ * All lessons in the course's order. A build has hundreds of pages that ask, and parsing the course for each took minutes.
  * @throws LabError `bad-lesson`
  */
-export const getLessons = cache(async (): Promise<Lesson[]> =>
-  isDevelopment ? (await checkLessons(lessonsDir)).lessons : listLessons(lessonsDir),
-);
+export const getLessons: () => Promise<Lesson[]> = isDevelopment
+  ? cache(async () => (await checkLessons(lessonsDir)).lessons)
+  : () => (readForBuild ??= listLessons(lessonsDir));
 
 export const getRecording = cache((id: string): Promise<Recording | undefined> =>
   loadRecording(lessonsDir, id),

@@ -5,6 +5,8 @@ import { LabError } from '../../server/protocol/errors';
 import {
   errorReplySchema,
   grantReplySchema,
+  handoverReplySchema,
+  handoverTakenSchema,
   labInfoSchema,
   protocolName,
   sessionReplySchema,
@@ -116,6 +118,21 @@ export async function grantView(): Promise<string> {
 
 export async function revokeView(): Promise<void> {
   await request('DELETE', '/api/session/grant');
+}
+
+/** A key by which this session can be gone on with in another browser, once and soon. */
+export async function offerHandover(): Promise<string> {
+  const path = '/api/session/handover';
+  return read(handoverReplySchema, await request('POST', path), path).handover;
+}
+
+/**
+ * Makes the session that a key was made for this browser's. @returns the lesson that it is of
+ * @throws LabError `forbidden` when the key is good no more; `session-exists` when this browser has a session of its own
+ */
+export async function takeHandover(key: string): Promise<string> {
+  const path = `/api/handover/${encodeURIComponent(key)}`;
+  return read(handoverTakenSchema, await request('POST', path), path).lessonId;
 }
 
 /** What is kept of a terminal's output, as a file to be saved. @throws LabError as the server sent it; `lost` */

@@ -5,6 +5,7 @@ import { ConfirmDialog } from '../ui/confirm-dialog';
 import { timeOfDay } from '../ui/time';
 import { useLabSession, useSessionState } from './context';
 import { hasPair } from './session';
+import { HandoverDialog } from './handover-dialog';
 import { ShareDialog } from './share-dialog';
 
 /** What can be done with the session as a whole; each asks before it deletes anything. */
@@ -17,6 +18,7 @@ export function SessionMenu(): ReactElement | null {
   const menu = useRef<HTMLDivElement>(null);
   const reset = useRef<HTMLDialogElement>(null);
   const end = useRef<HTMLDialogElement>(null);
+  const handover = useRef<HTMLDialogElement>(null);
   const share = useRef<HTMLDialogElement>(null);
   // The menu closes first: the focus goes back to its button, and from the dialog to there again.
   const ask = (dialog: HTMLDialogElement | null): void => {
@@ -42,6 +44,20 @@ export function SessionMenu(): ReactElement | null {
               Share view
             </button>
             <p className="muted">A link by which others see your terminals and can change nothing.</p>
+          </div>
+        )}
+        {canReset && (
+          <div>
+            <button
+              type="button"
+              className="button"
+              onClick={() => {
+                ask(handover.current);
+              }}
+            >
+              Go on elsewhere
+            </button>
+            <p className="muted">A link by which you have this session in another browser as well.</p>
           </div>
         )}
         {canReset && (
@@ -76,6 +92,7 @@ export function SessionMenu(): ReactElement | null {
         </div>
       </div>
       <ShareDialog ref={share} />
+      <HandoverDialog ref={handover} />
       <ConfirmDialog
         ref={reset}
         heading="Give both hosts up for fresh ones?"

@@ -99,6 +99,7 @@ class FakeServer implements Api {
     this.asked.push('DELETE');
     return Promise.resolve();
   };
+  offerHandover = (): Promise<string> => Promise.resolve('a-key');
   grantView = (): Promise<string> => Promise.resolve('a-grant');
   revokeView = (): Promise<void> => Promise.resolve();
   getCast = (terminal: string): Promise<{ name: string; content: Blob }> =>

@@ -48,6 +48,7 @@ export type Api = Pick<
   | 'getCast'
   | 'openSocket'
   | 'grantView'
+  | 'offerHandover'
   | 'revokeView'
 >;
 
@@ -570,6 +571,15 @@ export class LabSession {
       await this.api.revokeView();
       this.#set({ grant: null });
     });
+  }
+
+  /** A key by which the learner goes on in another browser; undefined when there is none, and the state says why. */
+  async offerHandover(): Promise<string | undefined> {
+    let key: string | undefined;
+    await this.#try('Making a link', async () => {
+      key = await this.api.offerHandover();
+    });
+    return key;
   }
 
   /**

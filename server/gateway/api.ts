@@ -15,12 +15,15 @@ import {
   parseMessage,
   sessionRequestSchema,
   type grantReplySchema,
+  type handoverReplySchema,
+  type handoverTakenSchema,
   type LabInfo,
   type SessionReply,
   type ticketReplySchema,
 } from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
 import type { SandboxProvider } from '../providers/provider';
+import type { Handovers } from './handovers';
 import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rate-limits';
 import { openCast } from './runner-client';
 import type { Sessions } from './sessions';
@@ -28,6 +31,8 @@ import type { Tickets } from './tickets';
 import type { Viewers } from './viewers';
 
 type GrantReply = z.infer<typeof grantReplySchema>;
+type HandoverReply = z.infer<typeof handoverReplySchema>;
+type HandoverTaken = z.infer<typeof handoverTakenSchema>;
 type TicketReply = z.infer<typeof ticketReplySchema>;
 
 /**
@@ -73,6 +78,7 @@ export interface ApiOptions {
     | 'revokeGrant'
   >;
   tickets: Tickets;
+  handovers: Handovers;
   viewers: Viewers;
   provider: Pick<SandboxProvider, 'connect'>;
   /** Output that runners keep of a terminal. */
@@ -90,14 +96,23 @@ export interface ApiOptions {
 }
 
 export function createApi(options: ApiOptions) {
-  const { sessions, tickets, viewers, provider, scrollbackBytes, limits, lab, lessonIds, origins } = options;
-  const { isHttps, trustedProxies, log } = options;
+  const { sessions, tickets, handovers, viewers, provider, scrollbackBytes, limits, lab } = options;
+  const { lessonIds, origins, isHttps, trustedProxies, log } = options;
   const cookieName = cookieNameFor(isHttps);
   const api = new Hono().basePath('/api');
 
   const owner = (context: Context): string | undefined => {
     const cookie = getCookie(context, cookieName);
     return cookie === undefined ? undefined : hashOwner(cookie);
+  };
+  const giveCookie = (context: Context, cookie: string): void => {
+    setCookie(context, cookieName, cookie, {
+      httpOnly: true,
+      sameSite: 'Strict',
+      secure: isHttps,
+      path: '/',
+      maxAge: cookieLifeS,
+    });
   };
   const requireOwner = (context: Context): string => {
     const mine = owner(context);
@@ -163,13 +178,7 @@ export function createApi(options: ApiOptions) {
     let cookie = getCookie(context, cookieName);
     if (cookie === undefined) {
       cookie = randomBytes(32).toString('base64url');
-      setCookie(context, cookieName, cookie, {
-        httpOnly: true,
-        sameSite: 'Strict',
-        secure: isHttps,
-        path: '/',
-        maxAge: cookieLifeS,
-      });
+      giveCookie(context, cookie);
     }
     const reply = await sessions.obtain(hashOwner(cookie), addressOf(context), lessonId);
     return context.json(reply, reply.session ? 200 : 202);
@@ -219,6 +228,36 @@ export function createApi(options: ApiOptions) {
     const lease = await sessions.revokeGrant((await mySession(context)).ownerHash);
     viewers.cutAll(lease.id);
     return context.body(null, 204);
+  });
+
+  api.post('/session/handover', limited('other'), async (context) => {
+    const { id: sessionId } = await mySession(context);
+    const cookie = getCookie(context, cookieName) ?? '';
+    return context.json({ handover: handovers.offer({ sessionId, cookie }) } satisfies HandoverReply);
+  });
+
+  api.post('/handover/:key', limited('other'), async (context) => {
+    const key = context.req.param('key');
+    const handover = handovers.find(key);
+    const lease = handover && (await sessions.find(hashOwner(handover.cookie)));
+    if (!lease || lease.id !== handover.sessionId) {
+      throw new LabError(
+        'forbidden',
+        'This link is used up, older than ten minutes, or its session has ended.',
+        {
+          hint: 'Make another one in the browser that has the session.',
+        },
+      );
+    }
+    const mine = owner(context);
+    if (mine !== undefined && mine !== lease.ownerHash && (await sessions.find(mine)) !== undefined) {
+      throw new LabError('session-exists', 'This browser has a session of its own.', {
+        hint: 'End that one first, on its lesson’s page. The link stays good for its ten minutes.',
+      });
+    }
+    handovers.take(key);
+    giveCookie(context, handover.cookie);
+    return context.json({ lessonId: lease.lessonId } satisfies HandoverTaken);
   });
 
   api.post('/watch/:grant/ticket', limited('other'), async (context) => {

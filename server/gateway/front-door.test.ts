@@ -11,9 +11,16 @@ import { getRequestListener } from '@hono/node-server';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { closeCodes, grantReplySchema, protocolName, ticketReplySchema } from '../protocol/messages';
+import {
+  closeCodes,
+  grantReplySchema,
+  handoverReplySchema,
+  protocolName,
+  ticketReplySchema,
+} from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
 import { createApi, hashOwner } from './api';
+import { Handovers } from './handovers';
 import { RateLimits } from './rate-limits';
 import { proxySocket } from './socket-proxy';
 import { Tickets } from './tickets';
@@ -143,6 +150,7 @@ beforeEach(async () => {
   const api = createApi({
     ...shared,
     provider,
+    handovers: new Handovers(() => now),
     scrollbackBytes: 1024,
     limits: new RateLimits(300),
     lab: { accelerator: 'tcg', acceleratorReason: '', versions: {} },
@@ -226,6 +234,8 @@ describe('Origin', () => {
       ['POST', '/session/ticket'],
       ['POST', '/session/grant'],
       ['DELETE', '/session/grant'],
+      ['POST', '/session/handover'],
+      ['POST', '/handover/a-key'],
       ['POST', '/watch/grant-session-1/ticket'],
     ] as const) {
       const body = path === '/session' && method === 'POST' ? '{"lessonId":"lesson"}' : undefined;
@@ -318,6 +328,61 @@ describe('a ticket', () => {
   test('is nobody’s who has no session', async () => {
     expect((await ask('POST', '/session/ticket', { origin })).status).toBe(404);
     expect((await ask('POST', '/session/ticket', { origin, cookie: `${cookieName}=x` })).status).toBe(404);
+  });
+});
+
+describe('a handover', () => {
+  const keyOf = async (): Promise<string> => {
+    const response = await ask('POST', '/session/handover', mine);
+    return handoverReplySchema.parse(await response.json()).handover;
+  };
+  const take = (key: string, headers: Record<string, string> = { origin }) =>
+    ask('POST', `/handover/${key}`, headers);
+
+  test('gives a browser without a session the learner’s cookie, once', async () => {
+    const key = await keyOf();
+    const response = await take(key);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ lessonId: 'lesson' });
+    expect(response.headers.get('set-cookie')).toMatch(
+      /^__Host-live-migration-lab=mine; .*HttpOnly; Secure; SameSite=Strict$/,
+    );
+    const again = await take(key);
+    expect(again.status).toBe(403);
+    expect(again.headers.get('set-cookie')).toBeNull();
+  });
+
+  test('is too old after ten minutes, and worth nothing once there is a newer one', async () => {
+    const older = await keyOf();
+    const key = await keyOf();
+    expect((await take(older)).status).toBe(403);
+    now = 600_001;
+    expect((await take(key)).status).toBe(403);
+  });
+
+  test('does not take a browser’s own session from it, and stays good until that has ended', async () => {
+    const key = await keyOf();
+    const theirs = { origin, cookie: `${cookieName}=theirs` };
+    const refused = await take(key, theirs);
+    expect(refused.status).toBe(409);
+    expect(refused.headers.get('set-cookie')).toBeNull();
+    sessions.leases.pop();
+    expect((await take(key, theirs)).status).toBe(200);
+  });
+
+  test('is worth nothing when its session has ended or is another one by now', async () => {
+    const key = await keyOf();
+    const [lease] = sessions.leases;
+    if (lease) lease.id = 'session-3';
+    expect((await take(key)).status).toBe(403);
+    const next = await keyOf();
+    sessions.leases.shift();
+    expect((await take(next)).status).toBe(403);
+  });
+
+  test('is nobody’s who has no session', async () => {
+    expect((await ask('POST', '/session/handover', { origin })).status).toBe(404);
+    expect((await take('guessed')).status).toBe(403);
   });
 });
 

@@ -18,6 +18,7 @@ import { RateLimits } from './rate-limits';
 import { SecurityHeaders } from './security-headers';
 import { Sessions } from './sessions';
 import { proxySocket, socketPath } from './socket-proxy';
+import { Handovers } from './handovers';
 import { Tickets } from './tickets';
 import { Viewers } from './viewers';
 
@@ -61,6 +62,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const sessions = new Sessions(config, sources, provider, log);
   const tickets = new Tickets();
+  const handovers = new Handovers();
   const viewers = new Viewers();
   const origins = new Set<string>();
   const isHttps = config.publicOrigin?.startsWith('https:') ?? false;
@@ -74,6 +76,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     createApi({
       sessions,
       tickets,
+      handovers,
       viewers,
       provider,
       scrollbackBytes: config.scrollbackBytes,

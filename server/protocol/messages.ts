@@ -337,6 +337,16 @@ export const ticketReplySchema = z.object({ ticket: z.string() });
  */
 export const grantReplySchema = z.object({ grant: z.string() });
 /**
+ * `POST /api/session/handover`: a key by which the session can be gone on with in another browser, once, within 10 minutes; a
+ * further one makes the one before worthless.
+ */
+export const handoverReplySchema = z.object({ handover: z.string() });
+/**
+ * `POST /api/handover/:key` gives the browser that asks the session, and answers which lesson it is of. A browser with a session
+ * of its own is refused with `session-exists`, and the key stays good.
+ */
+export const handoverTakenSchema = z.object({ lessonId: z.string() });
+/**
  * `GET /api/session/cast?terminal=…`: what is kept of a terminal's output, as an asciicast (version 2) to be saved. For the
  * session's owner alone.
  */
