@@ -343,7 +343,10 @@ describe('terminals', () => {
   });
 
   test('a terminal’s recording is its learner’s to download, and nobody else’s', async () => {
-    await says('echo "recorded: é€"');
+    const page = await anotherPage();
+    page.attach('source', columns, rows);
+    await page.until(() => page.offset('source') !== null, commandTimeoutMs, 'screen');
+    await says('echo "recorded: é€"', 'source', page);
     const download = (cookie: unknown): Promise<Response> =>
       fetch(`${lab.url}/api/session/cast?terminal=source`, { headers: { cookie: String(cookie) } });
     const response = await download(Reflect.get(learner, 'cookie'));
@@ -354,7 +357,7 @@ describe('terminals', () => {
     const text = await response.text();
     expect(JSON.parse(text.split('\n')[0] ?? '')).toMatchObject({ version: 2, idle_time_limit: 2 });
     const { events } = parseCast(text);
-    expect(events.map((event) => event.text).join('')).toContain('\r\nrecorded: é€\r\n');
+    expect(events.map((event) => event.text).join('')).toContain('recorded: é€\r\n');
     expect(events.at(-1)?.at).toBeGreaterThan(events[0]?.at ?? Infinity);
 
     for (const cookie of ['', String(Reflect.get(learner, 'cookie')).replace(/=.*/, '=another')]) {
@@ -362,9 +365,10 @@ describe('terminals', () => {
       expect(refused.status).toBe(404);
       expect(await refused.json()).toMatchObject({ error: { code: 'no-session' } });
     }
-    await expect(learner.request('GET', '/session/cast?terminal=source-99')).rejects.toMatchObject({
+    await expect(page.request('GET', '/session/cast?terminal=source-99')).rejects.toMatchObject({
       code: 'bad-message',
     });
+    page.cut();
   });
 
   test('there are only so many', async () => {
