@@ -467,6 +467,24 @@ test('who has the link sees the terminal and can do nothing to it, until the lin
   await stranger.close();
 });
 
+test('a terminal’s recording is saved as a file that asciinema plays', async () => {
+  await run('source', 'echo kept-"in-the-recording"');
+  await page.getByRole('button', { name: 'More for the terminals of source' }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByText('Download this terminal’s recording').click(),
+  ]);
+  expect(download.suggestedFilename()).toBe('live-migration-source.cast');
+  const [header = '', ...events] = readFileSync(await download.path(), 'utf8')
+    .trimEnd()
+    .split('\n');
+  expect(JSON.parse(header)).toMatchObject({ version: 2 });
+  const outputs = events.map((line) => JSON.parse(line) as [at: number, kind: string, text: string]);
+  expect(outputs.map(([, , text]) => text).join('')).toContain('kept-in-the-recording');
+  const times = outputs.map(([at]) => at);
+  expect(times).toEqual(times.toSorted((a, b) => a - b));
+});
+
 test('Ctrl-C stops a flood at once', async () => {
   const times: number[] = [];
   for (let round = 0; round < 5; round++) {
@@ -523,6 +541,7 @@ test('a flood costs no more memory the longer it lasts: not the runner, nor the 
 });
 
 test('nothing was wrong in the browser but what this test did to the network', () => {
-  const expected = /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
+  const expected =
+    /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
   expect(complaints.filter((text) => !expected.test(text))).toEqual([]);
 });
