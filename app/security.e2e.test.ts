@@ -64,6 +64,7 @@ const pages: [path: string, status: number][] = [
   [lessonPath, 200],
   // Rendered when it is asked for, unlike all the others.
   ['/watch/there-is-no-such-grant', 200],
+  ['/continue/there-is-no-such-key', 200],
   ['/lessons/there-is-none', 404],
   ['/there/is/none', 404],
 ];
