@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
 import { launchBrowser } from '../server/setup/test-browser';
 import { startServer, type TestServer } from '../server/setup/test-server';
+import { runCommand } from './test-commands';
 
 /** Under TCG a JVM starts in 10 to 30 s on an idle machine. */
 const stepTimeoutMs = 240_000;
@@ -123,15 +124,7 @@ test(
     await page.locator('[data-phase="ready"]').waitFor({ timeout: stepTimeoutMs });
     const step = page.locator('[data-step]').first();
     const command = step.locator('[data-block]').first();
-    await expect
-      .poll(
-        async () => {
-          await command.getByRole('button', { name: /^Run in / }).click();
-          return command.getAttribute('data-run');
-        },
-        { timeout: stepTimeoutMs, interval: 2000 },
-      )
-      .toBe('typed');
+    await runCommand(command, stepTimeoutMs);
     await expect.poll(() => step.getAttribute('data-state'), { timeout: stepTimeoutMs }).toBe('passed');
     await page.goto(`${server.url}/lessons`);
     await expect
