@@ -335,7 +335,8 @@ test('a gateway that is killed in the middle of a flood: the end of the flood is
   await untilConnection('open');
   await untilShown('source', 'end-of-flood', page, 120_000);
   const after = counted((await shown('source')).split('\n'));
-  expect(after.length).toBeGreaterThan(5000);
+  // When more is missing than the rolling buffer holds, the screen comes with a scrollback of 160,000 cells (server/runner/screen.ts).
+  expect(after.length).toBeGreaterThan(1000);
   expect(after).toEqual(countedLines(lines - after.length + 1, lines));
 });
 

@@ -22,7 +22,7 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
     }
   };
   return (
-    <section className="continue" aria-labelledby="continue-heading">
+    <section className="message-page" aria-labelledby="continue-heading">
       <h1 id="continue-heading">Go on with your session here?</h1>
       <p>
         This link was made in another browser, where a session with two hosts is running. It gives this
