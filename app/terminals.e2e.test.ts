@@ -397,7 +397,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await page.getByRole('button', { name: 'Go on elsewhere' }).click();
   const dialog = page.getByRole('dialog', { name: 'Go on in another browser' });
   await dialog.getByRole('button', { name: 'Make a link' }).click();
-  const link = await dialog.getByLabel('Link').inputValue();
+  const link = await dialog.getByRole('textbox', { name: 'Link' }).inputValue();
   await dialog.getByRole('button', { name: 'Close' }).click();
   await run(
     'source',
@@ -473,7 +473,7 @@ test('a terminal’s recording is saved as a file that asciinema plays', async (
   await page.getByRole('button', { name: 'More for the terminals of source' }).click();
   const [download] = await Promise.all([
     page.waitForEvent('download'),
-    page.getByText('Download this terminal’s recording').click(),
+    page.getByRole('button', { name: 'Download this terminal’s recording' }).click(),
   ]);
   expect(download.suggestedFilename()).toBe('live-migration-source.cast');
   const [header = '', ...events] = readFileSync(await download.path(), 'utf8')
