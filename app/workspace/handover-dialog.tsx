@@ -3,7 +3,7 @@
 import { useId, useState, type ReactElement, type Ref } from 'react';
 import { Problem } from '../ui/problem';
 import { useLabSession, useSessionState } from './context';
-import { CopyButton } from './copy-button';
+import { LinkField } from './link-field';
 
 /** A link by which the learner goes on in another browser. */
 export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {
@@ -33,20 +33,7 @@ export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactE
         <p>
           It works <b>once</b>, within ten minutes. Who opens it can do all that you can: keep it to yourself.
         </p>
-        {link !== null && (
-          <div className="share-link">
-            <input
-              type="text"
-              readOnly
-              value={link}
-              aria-label="Link"
-              onFocus={(event) => {
-                event.target.select();
-              }}
-            />
-            <CopyButton text={link} what="the link" />
-          </div>
-        )}
+        {link !== null && <LinkField link={link} />}
         {problem !== null && <Problem error={problem} />}
       </div>
       <form method="dialog" className="button-row">

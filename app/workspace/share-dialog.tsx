@@ -3,7 +3,7 @@
 import { useId, type ReactElement, type Ref } from 'react';
 import { Problem } from '../ui/problem';
 import { useLabSession, useSessionState } from './context';
-import { CopyButton } from './copy-button';
+import { LinkField } from './link-field';
 
 /** A link by which others may look on, and its end. */
 export function ShareDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {
@@ -24,20 +24,7 @@ export function ShareDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElem
           They <b>cannot</b> type, run, close or resize anything, and they do not see the lesson’s steps. What
           you type where it is not shown, such as a password, they do not see either.
         </p>
-        {link !== null && (
-          <div className="share-link">
-            <input
-              type="text"
-              readOnly
-              value={link}
-              aria-label="Link"
-              onFocus={(event) => {
-                event.target.select();
-              }}
-            />
-            <CopyButton text={link} what="the link" />
-          </div>
-        )}
+        {link !== null && <LinkField link={link} />}
         {grant === null && <p role="status">Nobody can look on. A new link will be another one.</p>}
         {problem !== null && <Problem error={problem} />}
       </div>
