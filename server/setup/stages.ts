@@ -321,6 +321,19 @@ async function findTemplate(config: Config, imageDir: string): Promise<Template 
   }
 }
 
+/** Lessons that begin with a set-up or with CPUs of their own, together with those that begin alike: these share a template. */
+async function lessonsByBeginning(root: string, { lessonIds }: LabParts): Promise<Lesson[][]> {
+  const alike = new Map<string, Lesson[]>();
+  for (const lesson of await listLessons(join(root, 'lessons'))) {
+    const { setups, cpus } = lesson;
+    const isBase = setups.length === 0 && Object.keys(cpus).length === 0;
+    if (isBase || lessonIds?.includes(lesson.id) === false) continue;
+    const key = JSON.stringify([cpus, setups.map(({ host, text }) => [host, text])]);
+    alike.set(key, [...(alike.get(key) ?? []), lesson]);
+  }
+  return [...alike.values()];
+}
+
 /**
  * Templates of the lessons that begin with a set-up or with CPUs of their own, by lesson.
  * @throws LabError as {@link ensureLessonTemplate} does, naming the lesson; `bad-lesson`
@@ -329,29 +342,22 @@ async function ensureLessonTemplates(
   config: Config,
   root: string,
   baseTemplateDir: string,
-  { signal, onProgress, lessonIds }: StageOptions & LabParts,
+  { signal, onProgress, ...parts }: StageOptions & LabParts,
 ): Promise<Map<string, string>> {
   const { imageDir } = await readTemplate(baseTemplateDir);
   const dirs = new Map<string, string>();
-  // Lessons that begin alike share a template.
-  const queue = new Map<string, Lesson[]>();
-  for (const lesson of await listLessons(join(root, 'lessons'))) {
-    const { setups, cpus } = lesson;
-    const isBase = setups.length === 0 && Object.keys(cpus).length === 0;
-    if (isBase || lessonIds?.includes(lesson.id) === false) continue;
-    const key = JSON.stringify([cpus, setups.map(({ host, text }) => [host, text])]);
-    queue.set(key, [...(queue.get(key) ?? []), lesson]);
-  }
+  const queue = await lessonsByBeginning(root, parts);
   const makeNext = async (): Promise<void> => {
-    for (const [key, lessons] of queue) {
-      queue.delete(key);
+    for (let lessons = queue.shift(); lessons; lessons = queue.shift()) {
+      const [first] = lessons;
+      if (!first) continue;
+      const { setups, cpus } = first;
       const options = {
         signal,
         onProgress: (progress: Progress) => {
-          onProgress({ ...progress, step: `${lessons[0]?.id ?? ''}: ${progress.step}` });
+          onProgress({ ...progress, step: `${first.id}: ${progress.step}` });
         },
       };
-      const { setups = [], cpus = {} } = lessons[0] ?? {};
       const bootedDir =
         Object.keys(cpus).length === 0
           ? baseTemplateDir
@@ -539,8 +545,10 @@ export async function prepareLab(
     {
       title: 'Lesson templates',
       isNeeded: lessonTemplates === undefined,
-      // 20 s: measured for one on 2 cores under TCG.
-      expectedMs: minuteMs / 3,
+      // 20 s: measured for one on 2 cores under TCG, with another one beside it.
+      expectedMs: lessonTemplates
+        ? 0
+        : ((await lessonsByBeginning(root, parts)).length * (minuteMs / 3)) / availableParallelism(),
       make: async (options) => {
         if (template !== undefined) {
           lessonTemplates = await ensureLessonTemplates(config, root, template.dir, { ...options, ...parts });
