@@ -8,6 +8,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{app,server,lessons,docker}/**/*.test.{ts,tsx}'],
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
+          // Property tests run for seconds, and longer on a machine full of guests.
+          testTimeout: 60_000,
         },
       },
       {
@@ -27,6 +29,8 @@ export default defineConfig({
           globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.e2e.test.ts'],
           testTimeout: 900_000,
+          // What a page shows a moment later takes longer on a machine full of guests than the second that is the default.
+          expect: { poll: { timeout: 30_000 } },
           hookTimeout: 300_000,
           fileParallelism: false,
         },

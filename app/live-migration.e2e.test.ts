@@ -1,8 +1,10 @@
 /** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
+import { launchBrowser } from '../server/setup/test-browser';
 import { startServer, type TestServer } from '../server/setup/test-server';
+import { runCommand } from './test-commands';
 
 /** Under TCG a JVM starts, is dumped or restored in 10 to 30 s on an idle machine. */
 const stepTimeoutMs = 240_000;
@@ -15,17 +17,7 @@ const complaints: string[] = [];
 
 beforeAll(async () => {
   server = await startServer();
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    // Chromium's own sandbox does not work for root; the rest keeps it from calling home.
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-    ],
-  });
+  browser = await launchBrowser();
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
@@ -59,21 +51,6 @@ async function curlAnswers(host: 'source' | 'destination'): Promise<string[]> {
   );
 }
 
-/** Clicks Run until the command is typed: it may need a value that the one before it brings, and the prompt back. */
-async function runCommand(command: Locator): Promise<void> {
-  const deadline = Date.now() + stepTimeoutMs;
-  do {
-    await command.getByRole('button', { name: /^Run in / }).click();
-    // "sent" until the runner has answered; a second click before that would be a second command.
-    await expect
-      .poll(() => command.getAttribute('data-run'), { timeout: 30_000 })
-      .toMatch(/^(typed|refused)$/);
-    if ((await command.getAttribute('data-run')) === 'typed') return;
-    await page.waitForTimeout(1000);
-  } while (Date.now() < deadline);
-  throw new Error(`The command was refused: ${(await command.textContent()) ?? ''}`);
-}
-
 test('the home page leads to the demo', async () => {
   await page.goto(server.url);
   expect(await page.title()).toContain('Live Migration Lab');
@@ -101,7 +78,7 @@ test(
       const blocks = step.locator('[data-block]');
       for (let block = 0; block < (await blocks.count()); block++) {
         const command = blocks.nth(block);
-        await runCommand(command);
+        await runCommand(command, stepTimeoutMs);
       }
       await expect.poll(() => step.getAttribute('data-state'), { timeout: stepTimeoutMs }).toBe('passed');
     }
@@ -153,7 +130,7 @@ test('a step’s beginning is a click away: the hosts and the page go back to it
   await page.screenshot({ path: 'test-results/rewound.png' });
   // The container runs again, and has counted to where it was.
   const second = page.locator('[data-step]').nth(1);
-  await runCommand(second.locator('[data-block]').nth(1));
+  await runCommand(second.locator('[data-block]').nth(1), stepTimeoutMs);
   await expect.poll(async () => (await curlAnswers('source')).at(-1), { timeout: stepTimeoutMs }).toBe('2');
 });
 

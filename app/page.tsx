@@ -1,7 +1,9 @@
 import Link from 'next/link';
 import type { ReactElement } from 'react';
 import type { HostName as Host } from '../server/protocol/hosts';
-import { getLessons } from './lessons/content';
+import { CourseOutline } from './lessons/course-outline';
+import { getLessons } from './lessons/data';
+import { outlineOf } from './lessons/outline';
 import { HostName } from './ui/host';
 import { LabFacts } from './ui/lab-facts';
 import { MigrationDiagram } from './ui/migration-diagram';
@@ -44,6 +46,7 @@ const screens: { host: Host; title: string; lines: [command: string, answer?: st
 
 export default async function Home(): Promise<ReactElement> {
   const lessons = await getLessons();
+  const demo = lessons.find(({ id }) => id === 'live-migration');
   const [first] = lessons;
   return (
     <PageFrame>
@@ -58,13 +61,18 @@ export default async function Home(): Promise<ReactElement> {
             You start a container on the one, freeze it into a file, carry the file over, and wake it on the
             other: with its memory, its address and its count.
           </p>
-          {first !== undefined && (
-            <p>
+          <p className="button-row">
+            {first !== undefined && (
               <Link className="button button-primary button-large" href={`/lessons/${first.id}`}>
+                {first === demo ? 'Open the demo' : 'Begin the course'}
+              </Link>
+            )}
+            {demo !== undefined && demo !== first && (
+              <Link className="button button-large" href={`/lessons/${demo.id}`}>
                 Open the demo
               </Link>
-            </p>
-          )}
+            )}
+          </p>
         </div>
         <MigrationDiagram />
       </section>
@@ -99,20 +107,8 @@ export default async function Home(): Promise<ReactElement> {
       </section>
 
       <section className="home-section" aria-labelledby="lessons">
-        <h2 id="lessons">Lessons</h2>
-        <ol className="lesson-list">
-          {lessons.map(({ id, title, summary, minutes, steps }) => (
-            <li key={id}>
-              <h3>
-                <Link href={`/lessons/${id}`}>{title}</Link>
-              </h3>
-              <p>{summary}</p>
-              <p className="lesson-list-facts">
-                {steps.length} steps, about {minutes} minutes
-              </p>
-            </li>
-          ))}
-        </ol>
+        <h2 id="lessons">The course</h2>
+        <CourseOutline parts={outlineOf(lessons)} />
       </section>
 
       <section className="home-section" aria-labelledby="real">

@@ -31,9 +31,20 @@ test.each([
   ['[]', {}, /config\.json must hold one JSON object/],
   ['{}', { LAB_PORT: '99999' }, /LAB_PORT: port/],
   ['{}', { LAB_ACCELERATOR: 'xen' }, /LAB_ACCELERATOR: accelerator/],
+  ['{ "publicOrigin": "lab.example" }', {}, /config\.json: publicOrigin/],
+  ['{ "publicOrigin": "ftp://localhost" }', {}, /config\.json: publicOrigin/],
+  ['{}', { LAB_PUBLIC_ORIGIN: 'http://lab.example' }, /LAB_PUBLIC_ORIGIN: publicOrigin: must be https:/],
+  ['{}', { LAB_PUBLIC_ORIGIN: 'http://127.0.0.1.lab.example' }, /must be https:/],
 ])('%s with %o names what is wrong', (text, environment, message) => {
   expect(() => readConfig(write(text), environment as Record<string, string>)).toThrow(message);
 });
+
+test.each(['https://lab.example', 'http://localhost:3000', 'http://127.0.0.1:8080', 'http://[::1]:3000'])(
+  'the public origin may be %s',
+  (publicOrigin) => {
+    expect(readConfig(write('{}'), { LAB_PUBLIC_ORIGIN: publicOrigin })).toMatchObject({ publicOrigin });
+  },
+);
 
 test('a file named on the command line must exist', () => {
   expect(() => readConfig(join(dir, 'absent.json'), {})).toThrow(/absent\.json/);

@@ -13,6 +13,13 @@ const minuteMs = 60_000;
 const xdg = (variable: string, fallback: string): string =>
   join(process.env[variable] || join(homedir(), fallback), 'live-migration-lab');
 
+/** Whether programs of this machine alone can be meant by it (RFC 1122, RFC 4291, RFC 6761). */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.[\d.]+$/.test(host);
+
+/** Whether browsers send cookies that are marked as Secure to this origin. */
+const keepsCookies = (origin: URL): boolean => origin.protocol === 'https:' || isLoopback(origin.hostname);
+
 const configSchema = z.strictObject({
   host: z.string().default('127.0.0.1').describe('Address on which the site listens'),
   port: z.coerce
@@ -23,7 +30,11 @@ const configSchema = z.strictObject({
     .default(3000)
     .describe('Port of the site; 0 takes a free one'),
   publicOrigin: z
-    .url()
+    .url({ protocol: /^https?$/ })
+    .refine((url) => !URL.canParse(url) || keepsCookies(new URL(url)), {
+      error:
+        'must be https: beyond this machine, because browsers send the session’s cookie over nothing less',
+    })
     .optional()
     .describe('Origin that browsers use when it is not http://localhost:<port>, for example behind a proxy'),
   trustedProxies: z.coerce
@@ -133,9 +144,16 @@ const configSchema = z.strictObject({
   scrollbackBytes: z.coerce
     .number()
     .int()
-    .positive()
+    .min(256 * 1024)
     .default(1024 * 1024)
     .describe('Output kept of each terminal for a client that comes back'),
+  maxTerminals: z.coerce
+    .number()
+    .int()
+    .min(2)
+    .max(64)
+    .default(12)
+    .describe('Terminals of one session at the same time, of both hosts together'),
   isolation: z
     .enum(['auto', 'full', 'none'])
     .default('auto')

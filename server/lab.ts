@@ -1,17 +1,17 @@
 /** The command line: `npm start`, `npm test` and `npm run lab -- <command>`. */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { pino } from 'pino';
 import { readConfig, type Config } from './config';
 import { startGateway, type Gateway } from './gateway/gateway';
-import { checkLessons } from './lessons/load';
 import { LabError } from './protocol/errors';
 import { Isolation } from './providers/isolation';
 import { root } from './root';
 import { benchPairs } from './setup/bench-pairs';
+import { benchTerminal, serveForBench } from './setup/bench-terminal';
+import { runProgram, stopSignal } from './setup/command-line';
 import { diagnose, formatDiagnosis } from './setup/doctor';
-import { exitCodeFor, exitCodeOfDefect } from './setup/exit-codes';
 import { requireSafeForPublic } from './setup/public-mode';
 import { currentArtifacts, findLab, formatDuration, prepareImage, prepareLab } from './setup/stages';
 import { runTests } from './setup/test-run';
@@ -20,22 +20,6 @@ import { tryLock } from './store/lock';
 import { templatesInUse } from './store/sandboxes';
 import { expectAccelerator } from './template/accelerator';
 import { readTemplate } from './template/template';
-
-const stopping = new AbortController();
-/** A terminal's Ctrl-C reaches this process twice, once from the terminal and once passed on by npm, a few ms apart. */
-const sameKeyMs = 1000;
-let firstSignalAt = 0;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (firstSignalAt === 0) {
-      firstSignalAt = Date.now();
-      stopping.abort();
-    } else if (Date.now() - firstSignalAt > sameKeyMs) {
-      console.error('Stopped at once; the next start removes what is left.');
-      process.exit(exitCodeFor('cancelled'));
-    }
-  });
-}
 
 interface Options {
   config?: string;
@@ -100,7 +84,7 @@ async function start(options: Options): Promise<void> {
     // What can be asked before the long stages is not asked after them.
     await requireFreePort(config);
     await requireSafe(config);
-    const lab = await prepareLab(config, root, stopping.signal);
+    const lab = await prepareLab(config, root, stopSignal);
     // Whether KVM works is known now.
     await requireSafe(config);
     const logFile = join(config.stateDir, 'server.log');
@@ -124,7 +108,7 @@ async function start(options: Options): Promise<void> {
       console.log(`Isolation of sessions: ${level}. ${missing.map(({ what }) => what).join(' ')}`);
     }
     console.log(`\n  Live Migration Lab:  ${gateway.url}\n\nCtrl-C stops it. Log: ${logFile}`);
-    await aborted(stopping.signal);
+    await aborted(stopSignal);
     console.log('Stopping: ending all sessions. Ctrl-C again does not wait for them.');
     await gateway.stop('server-stopped');
   } finally {
@@ -190,17 +174,6 @@ async function cachePrune(options: Options): Promise<void> {
   if (removed.length === 0) console.log('Nothing to remove.');
 }
 
-/** @throws LabError `bad-lesson` with all defects */
-async function lessonsCheck(): Promise<void> {
-  const { lessons, errors } = await checkLessons(join(root, 'lessons'));
-  for (const lesson of lessons) console.log(`${lesson.id}: ${lesson.steps.length} steps, valid.`);
-  if (errors.length > 0) {
-    throw new LabError('bad-lesson', errors.map((error) => error.message).join('\n'), {
-      hint: 'CONTRIBUTING.md tells how a lesson is written.',
-    });
-  }
-}
-
 const program = new Command('lab').description('Live Migration Lab').exitOverride();
 const configOption = ['--config <file>', 'configuration file instead of lab.config.json'] as const;
 program
@@ -216,8 +189,8 @@ program
   .option(...configOption)
   .action(async (options: Options & { imageOnly?: boolean }) => {
     const config = configFrom(options);
-    if (options.imageOnly) await prepareImage(config, root, stopping.signal);
-    else await prepareLab(config, root, stopping.signal);
+    if (options.imageOnly) await prepareImage(config, root, stopSignal);
+    else await prepareLab(config, root, stopSignal);
   });
 program
   .command('doctor')
@@ -234,7 +207,7 @@ program
   .description('run every check: format, lint, types, unit, pair and browser tests')
   .option(...configOption)
   .action(async (options: Options) => {
-    const failed = await runTests(configFrom(options), root, stopping.signal);
+    const failed = await runTests(configFrom(options), root, stopSignal);
     process.exitCode = failed > 0 ? 1 : 0;
   });
 const cache = program.command('cache').description('list or prune the artifacts that set-up made');
@@ -248,9 +221,8 @@ cache
   .description('remove all that neither this checkout nor a session uses')
   .option(...configOption)
   .action(cachePrune);
-program
-  .command('bench')
-  .description('measure on this machine')
+const bench = program.command('bench').description('measure on this machine');
+bench
   .command('pairs')
   .description('time from click to prompts, and memory, of pairs')
   .option('--rounds <number>', 'samples of each time', '20')
@@ -263,31 +235,21 @@ program
       sustainMs: Number(options.sustain) * 1000,
     });
   });
-program
-  .command('lessons')
-  .description('work on lessons')
-  .command('check')
-  .description('validate every lesson file')
-  .action(lessonsCheck);
+bench
+  .command('terminal')
+  .description(
+    'keystrokes, throughput, reconnects and memory of terminals, beside the plain attach command and wetty',
+  )
+  .option('--quick', 'a few samples of each, to see that it works')
+  .option('--no-wetty', 'without installing wetty')
+  .action(async (options: { quick?: boolean; wetty: boolean }) => {
+    await benchTerminal({ quick: options.quick ?? false, wetty: options.wetty });
+  });
+bench
+  .command('serve', { hidden: true })
+  .option('--without-pair')
+  .action(async (options: { withoutPair?: boolean }) => {
+    await serveForBench(options.withoutPair ?? false);
+  });
 
-function report(thrown: unknown): number {
-  if (thrown instanceof CommanderError) {
-    // Commander has printed its message already; 0 is --help.
-    return thrown.exitCode === 0 ? 0 : exitCodeFor('bad-config');
-  }
-  if (!(thrown instanceof LabError) || thrown.code === 'internal') {
-    console.error(thrown);
-    return exitCodeOfDefect;
-  }
-  console.error(`\n${thrown.message}`);
-  if (thrown.hint !== undefined) console.error(thrown.hint);
-  return exitCodeFor(thrown.code);
-}
-
-try {
-  await program.parseAsync();
-} catch (thrown) {
-  process.exitCode = report(thrown);
-}
-// The site's framework leaves handles open that would keep a stopped server alive.
-process.exit();
+await runProgram(program);

@@ -1,32 +1,67 @@
 'use client';
 
+import '../zod-without-eval';
 import { useSyncExternalStore } from 'react';
+import { z } from 'zod';
+
+/** Sizes in between can be read and still show a command on a phone. */
+export const fontSizesPx = { least: 9, usual: 14, most: 28 } as const;
 
 /** What a learner chose about the page itself; kept by the browser, never sent. */
-export interface Preferences {
-  theme: 'system' | 'light' | 'dark';
-  screenReaderMode: boolean;
-}
+const preferences = {
+  theme: z.enum(['system', 'light', 'dark']).catch('system'),
+  screenReaderMode: z.boolean().catch(false),
+  /** Of the terminals' text. */
+  fontSizePx: z.number().int().min(fontSizesPx.least).max(fontSizesPx.most).catch(fontSizesPx.usual),
+};
+type Key = keyof typeof preferences;
+type Preference<K extends Key> = z.infer<(typeof preferences)[K]>;
 
-const defaults: Preferences = { theme: 'system', screenReaderMode: false };
-const listeners = new Set<() => void>();
-
-/** The stored preference, or its default when nothing (or nothing readable) is stored. */
-function read<K extends keyof Preferences>(key: K): Preferences[K] {
+/**
+ * What the browser has kept under a name, if it is what the schema says; anything may be there: a page of another version, or whoever
+ * sat at this browser.
+ */
+export function readStored<T>(key: string, schema: z.ZodType<T>): T | undefined {
   try {
-    const stored: unknown = JSON.parse(localStorage.getItem(key) ?? 'null');
-    return typeof stored === typeof defaults[key] ? (stored as Preferences[K]) : defaults[key];
+    return schema.safeParse(JSON.parse(localStorage.getItem(key) ?? 'null')).data;
   } catch {
-    return defaults[key];
+    return undefined;
   }
 }
 
-function write<K extends keyof Preferences>(key: K, value: Preferences[K]): void {
+export function writeStored(key: string, value: unknown): void {
   try {
     localStorage.setItem(key, JSON.stringify(value));
   } catch {
     // A browser that keeps nothing (private mode): the choice is not kept, the page works.
   }
+}
+
+/** The sizes of panels, as react-resizable-panels wants them kept: nothing but a record of numbers ever comes out. */
+export const panelStorage = {
+  getItem: (key: string): string | null => {
+    const sizes = readStored(key, z.record(z.string(), z.number().min(0).max(100)));
+    return sizes === undefined ? null : JSON.stringify(sizes);
+  },
+  setItem: (key: string, value: string): void => {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      // As above.
+    }
+  },
+};
+
+const listeners = new Set<() => void>();
+
+export function readPreference<K extends Key>(key: K): Preference<K> {
+  // The schema's own fallback is for what is stored and wrong; without storage there is nothing to parse.
+  const schema: z.ZodType = preferences[key];
+  return (readStored(key, schema) ?? schema.parse(undefined)) as Preference<K>;
+}
+
+export function writePreference<K extends Key>(key: K, value: Preference<K>): void {
+  writeStored(key, value);
   if (key === 'theme') {
     if (value === 'system') delete document.documentElement.dataset['theme'];
     else document.documentElement.dataset['theme'] = String(value);
@@ -39,18 +74,16 @@ const subscribe = (listener: () => void): (() => void) => {
   return () => listeners.delete(listener);
 };
 
-export function usePreference<K extends keyof Preferences>(
-  key: K,
-): [Preferences[K], (value: Preferences[K]) => void] {
+export function usePreference<K extends Key>(key: K): [Preference<K>, (value: Preference<K>) => void] {
   const value = useSyncExternalStore(
     subscribe,
-    () => read(key),
-    () => defaults[key],
+    () => readPreference(key),
+    () => preferences[key].parse(undefined) as Preference<K>,
   );
   return [
     value,
     (next) => {
-      write(key, next);
+      writePreference(key, next);
     },
   ];
 }

@@ -28,3 +28,14 @@ export function spellEstimate(ms: number): string {
 /** Hours and minutes as this computer writes them. */
 export const timeOfDay = (unixMs: number): string =>
   new Date(unixMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+
+/** How long a command ran: `40 ms`, `2.3 s`, `1 min 5 s`; exact where it is short. */
+export function spellRuntime(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 9_950) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

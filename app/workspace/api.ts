@@ -1,8 +1,12 @@
 /** The gateway's HTTP interface as the page uses it. */
+import '../zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../../server/protocol/errors';
 import {
   errorReplySchema,
+  grantReplySchema,
+  handoverReplySchema,
+  handoverTakenSchema,
   labInfoSchema,
   protocolName,
   sessionReplySchema,
@@ -15,10 +19,17 @@ import type { Socket, SocketHandlers } from './connection';
 /** Answers that a restarting gateway or a proxy before it gives: worth another attempt. */
 const passingStatuses = [502, 503, 504];
 
+const noAnswer = (cause: unknown): LabError =>
+  new LabError('lost', 'The lab’s server does not answer.', {
+    hint: 'Check that it is running and that this computer is online.',
+    cause,
+  });
+
 /**
+ * @returns an answer that is none of a failure
  * @throws LabError as the server sent it; `lost` when no server answered
  */
-async function request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+async function ask(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, {
@@ -29,15 +40,10 @@ async function request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: u
         : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     });
   } catch (cause) {
-    throw new LabError('lost', 'The lab’s server does not answer.', {
-      hint: 'Check that it is running and that this computer is online.',
-      cause,
-    });
+    throw noAnswer(cause);
   }
-  if (response.status === 204) return undefined;
-  const reply: unknown = await response.json().catch(() => undefined);
-  if (response.ok) return reply;
-  const known = errorReplySchema.safeParse(reply);
+  if (response.ok) return response;
+  const known = errorReplySchema.safeParse(await response.json().catch(() => undefined));
   if (known.success) {
     const { code, message, hint } = known.data.error;
     throw new LabError(code, message, hint === undefined ? {} : { hint });
@@ -47,6 +53,13 @@ async function request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: u
     `The lab’s server answered ${response.status} to ${method} ${path}.`,
     { hint: 'Reload the page. If it stays like this, the server’s log says why.' },
   );
+}
+
+/** The body of an answer, undefined when it has none. @throws LabError as {@link ask} */
+async function request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+  const response = await ask(method, path, body);
+  if (response.status === 204) return undefined;
+  return response.json().catch(() => undefined);
 }
 
 function read<T>(schema: z.ZodType<T>, reply: unknown, path: string): T {
@@ -97,9 +110,52 @@ export async function deleteSession(): Promise<void> {
   }
 }
 
+/** A grant to look at this session's terminals; the same one until it is taken back. */
+export async function grantView(): Promise<string> {
+  const path = '/api/session/grant';
+  return read(grantReplySchema, await request('POST', path), path).grant;
+}
+
+export async function revokeView(): Promise<void> {
+  await request('DELETE', '/api/session/grant');
+}
+
+/** A key by which this session can be gone on with in another browser, once and soon. */
+export async function offerHandover(): Promise<string> {
+  const path = '/api/session/handover';
+  return read(handoverReplySchema, await request('POST', path), path).handover;
+}
+
+/**
+ * Makes the session that a key was made for this browser's. @returns the lesson that it is of
+ * @throws LabError `forbidden` when the key is good no more; `session-exists` when this browser has a session of its own
+ */
+export async function takeHandover(key: string): Promise<string> {
+  const path = `/api/handover/${encodeURIComponent(key)}`;
+  return read(handoverTakenSchema, await request('POST', path), path).lessonId;
+}
+
+/** What is kept of a terminal's output, as a file to be saved. @throws LabError as the server sent it; `lost` */
+export async function getCast(terminal: string): Promise<{ name: string; content: Blob }> {
+  const response = await ask('GET', `/api/session/cast?${new URLSearchParams({ terminal }).toString()}`);
+  const disposition = response.headers.get('content-disposition') ?? '';
+  const name = /filename="([^"]+)"/.exec(disposition)?.[1] ?? `${terminal}.cast`;
+  try {
+    return { name, content: await response.blob() };
+  } catch (cause) {
+    throw noAnswer(cause);
+  }
+}
+
 /** @throws LabError `lost` when it is worth trying again */
-export async function openSocket(handlers: SocketHandlers): Promise<Socket> {
-  const path = '/api/session/ticket';
+export const openSocket = (handlers: SocketHandlers): Promise<Socket> =>
+  openSocketWith('/api/session/ticket', handlers);
+
+/** The line of somebody who was given a grant. As {@link openSocket}. */
+export const openWatchSocket = (grant: string, handlers: SocketHandlers): Promise<Socket> =>
+  openSocketWith(`/api/watch/${encodeURIComponent(grant)}/ticket`, handlers);
+
+async function openSocketWith(path: string, handlers: SocketHandlers): Promise<Socket> {
   const { ticket } = read(ticketReplySchema, await request('POST', path), path);
   const url = new URL('/api/session/socket', window.location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';

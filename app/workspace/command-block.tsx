@@ -1,45 +1,64 @@
 'use client';
 
-import { useEffect, useState, type ReactElement } from 'react';
+import type { ReactElement } from 'react';
 import { fillValues, splitAtValues } from '../../server/lessons/fill';
 import type { HostName } from '../../server/protocol/hosts';
 import { HostName as Host } from '../ui/host';
 import { Words } from '../ui/words';
+import { spellRuntime } from '../ui/time';
+import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
-import { blockKey } from './session';
+import { CopyButton } from './copy-button';
+import { blockKey, type RunState } from './session';
 
-/** How long "Copied" stands, in milliseconds. */
-const copiedMs = 2_000;
+/** The shell's for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
+const exitCodeOfInterrupt = 130;
 
-function CopyButton({ text, what }: { text: string; what: string }): ReactElement {
-  const [said, setSaid] = useState<'Copied' | 'Not allowed' | null>(null);
-  useEffect(() => {
-    if (said === null) return;
-    const timer = setTimeout(() => {
-      setSaid(null);
-    }, copiedMs);
-    return () => {
-      clearTimeout(timer);
-    };
-  }, [said]);
-  const copy = async (): Promise<void> => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setSaid('Copied');
-    } catch {
-      // Browsers refuse it on pages without TLS that are not localhost.
-      setSaid('Not allowed');
-    }
-  };
+function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
+  const nowMs = useNow(1_000);
+  return <span aria-hidden="true">, {Math.max(0, Math.floor((nowMs - sinceMs) / 1_000))} s</span>;
+}
+
+/** What came of a command that was typed, as its shell says. */
+function Outcome(props: {
+  host: HostName;
+  run: Extract<RunState, { state: 'typed' }>;
+  /** Whether this is an end that the lesson speaks of. */
+  isMeant: (exitCode: number | null) => boolean;
+}): ReactElement {
+  const { host, run, isMeant } = props;
+  const name = useSessionState((state) => {
+    const own = state.terminals.filter((one) => one.host === host);
+    return own.length > 1 ? own.find(({ id }) => id === run.terminal)?.name : undefined;
+  });
+  const where = name === undefined ? host : `${host}, ${name}`;
+  const { command } = run;
+  if (command === undefined || command === null) return <p className="command-typed">Typed in {where}.</p>;
+  if (command.state === 'running') {
+    return (
+      <p className="command-running">
+        <span className="command-spinner" aria-hidden="true" />
+        Runs in {where}
+        {command.sinceMs !== null && <Seconds sinceMs={command.sinceMs} />}.
+      </p>
+    );
+  }
+  const time = command.durationMs === null ? '' : ` after ${spellRuntime(command.durationMs)}`;
+  if (isMeant(command.exitCode)) {
+    return (
+      <p className="command-typed">
+        {command.exitCode === 0 ? 'Done' : `Ended with exit code ${command.exitCode ?? 0}, as it should,`} in{' '}
+        {where}
+        {time}.
+      </p>
+    );
+  }
   return (
-    <button
-      type="button"
-      className="button button-quiet"
-      aria-label={`Copy: ${what}`}
-      onClick={() => void copy()}
-    >
-      <span aria-live="polite">{said ?? 'Copy'}</span>
-    </button>
+    <p className="command-failed">
+      <strong>{command.exitCode === null ? 'Ended' : `Ended with exit code ${command.exitCode}`}</strong> in{' '}
+      {where}
+      {time}.
+    </p>
   );
 }
 
@@ -60,9 +79,24 @@ export function CommandBlock(props: {
   const valueNames = session.lesson.values.map(({ name }) => name);
   const filled = fillValues(text, valueNames, values);
   const shown = 'text' in filled ? filled.text : text;
+  const command = run?.state === 'typed' ? run.command : undefined;
+  const definition = session.lesson.steps.find(({ id }) => id === stepId)?.runs[block];
+  const isMeant = (exitCode: number | null): boolean =>
+    exitCode === (definition?.exit ?? 0) ||
+    definition?.background === true ||
+    (definition?.interrupt !== undefined && exitCode === exitCodeOfInterrupt);
+  let outcome: 'running' | 'ok' | 'failed' | undefined;
+  if (command?.state === 'running') outcome = 'running';
+  else if (command?.state === 'done') outcome = isMeant(command.exitCode) ? 'ok' : 'failed';
 
   return (
-    <div className="command" data-host={host} data-block={key} data-run={run?.state ?? 'never'}>
+    <div
+      className="command"
+      data-host={host}
+      data-block={key}
+      data-run={run?.state ?? 'never'}
+      data-outcome={outcome}
+    >
       <div className="command-head">
         <Host host={host} />
         <CopyButton text={shown} what={shown} />
@@ -108,7 +142,7 @@ export function CommandBlock(props: {
       </pre>
       <div className="command-result" role="status">
         {run?.state === 'sent' && <p>{offline ? 'Waits for the connection.' : 'Sending.'}</p>}
-        {run?.state === 'typed' && <p className="command-typed">Typed in {host}.</p>}
+        {run?.state === 'typed' && <Outcome host={host} run={run} isMeant={isMeant} />}
         {run?.state === 'refused' && (
           <p className="command-refused">
             <strong>Not typed.</strong> {run.error.message} {run.error.hint}

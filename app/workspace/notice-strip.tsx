@@ -6,7 +6,7 @@ import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
 
 const minuteMs = 60_000;
-/** From here on the end of the session is said aloud. */
+/** From here on the end of the session is said aloud, if the server has not set another time. */
 export const endWarningMs = 5 * minuteMs;
 
 /** The hosts' end for want of input, if it comes first, or for want of time, if that is near. */
@@ -46,7 +46,13 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
         </button>
       )}
       {!idle && extensionsLeft > 0 && (
-        <button type="button" className="button" disabled={extending} onClick={() => void session.extend()}>
+        // Not `disabled`, which would lose the focus.
+        <button
+          type="button"
+          className="button"
+          aria-disabled={extending}
+          onClick={() => void session.extend()}
+        >
           More time ({extensionsLeft} left)
         </button>
       )}
@@ -82,6 +88,6 @@ export function NoticeStrip(): ReactElement | null {
   if (idleEndsAtMs !== null && idleEndsAtMs <= endsAtMs) {
     return <EndWarning endsAtMs={idleEndsAtMs} idle nowMs={nowMs} />;
   }
-  if (endsAtMs - nowMs > endWarningMs) return null;
+  if (endsAtMs - nowMs > (deadline.warningMs ?? endWarningMs)) return null;
   return <EndWarning endsAtMs={endsAtMs} idle={false} nowMs={nowMs} />;
 }

@@ -1,10 +1,24 @@
 'use client';
 
-import { useId, useRef, type ReactElement } from 'react';
+import { useId, useRef, type ReactElement, type ReactNode } from 'react';
 import { ConfirmDialog } from '../ui/confirm-dialog';
 import { timeOfDay } from '../ui/time';
 import { useLabSession, useSessionState } from './context';
 import { hasPair } from './session';
+import { HandoverDialog } from './handover-dialog';
+import { ShareDialog } from './share-dialog';
+
+/** One thing that can be done, and what it does. */
+function MenuEntry(props: { label: string; onChoose: () => void; children: ReactNode }): ReactElement {
+  return (
+    <div>
+      <button type="button" className="button" onClick={props.onChoose}>
+        {props.label}
+      </button>
+      <p className="muted">{props.children}</p>
+    </div>
+  );
+}
 
 /** What can be done with the session as a whole; each asks before it deletes anything. */
 export function SessionMenu(): ReactElement | null {
@@ -16,6 +30,8 @@ export function SessionMenu(): ReactElement | null {
   const menu = useRef<HTMLDivElement>(null);
   const reset = useRef<HTMLDialogElement>(null);
   const end = useRef<HTMLDialogElement>(null);
+  const handover = useRef<HTMLDialogElement>(null);
+  const share = useRef<HTMLDialogElement>(null);
   // The menu closes first: the focus goes back to its button, and from the dialog to there again.
   const ask = (dialog: HTMLDialogElement | null): void => {
     menu.current?.hidePopover();
@@ -29,36 +45,48 @@ export function SessionMenu(): ReactElement | null {
       </button>
       <div id={menuId} ref={menu} popover="auto" className="popover session-menu">
         {canReset && (
-          <div>
-            <button
-              type="button"
-              className="button"
-              onClick={() => {
-                ask(reset.current);
-              }}
-            >
-              Fresh hosts
-            </button>
-            <p className="muted">Give these two up for a new pair, and begin the lesson anew.</p>
-          </div>
-        )}
-        <div>
-          <button
-            type="button"
-            className="button"
-            onClick={() => {
-              ask(end.current);
+          <MenuEntry
+            label="Share view"
+            onChoose={() => {
+              ask(share.current);
             }}
           >
-            End session
-          </button>
-          <p className="muted">
-            {endsAtMs === undefined
-              ? 'Delete both hosts now.'
-              : `Delete both hosts now. At ${timeOfDay(endsAtMs)} they end by themselves.`}
-          </p>
-        </div>
+            A link by which others see your terminals and can change nothing.
+          </MenuEntry>
+        )}
+        {canReset && (
+          <MenuEntry
+            label="Go on elsewhere"
+            onChoose={() => {
+              ask(handover.current);
+            }}
+          >
+            A link by which you have this session in another browser as well.
+          </MenuEntry>
+        )}
+        {canReset && (
+          <MenuEntry
+            label="Fresh hosts"
+            onChoose={() => {
+              ask(reset.current);
+            }}
+          >
+            Give these two up for a new pair, and begin the lesson anew.
+          </MenuEntry>
+        )}
+        <MenuEntry
+          label="End session"
+          onChoose={() => {
+            ask(end.current);
+          }}
+        >
+          {endsAtMs === undefined
+            ? 'Delete both hosts now.'
+            : `Delete both hosts now. At ${timeOfDay(endsAtMs)} they end by themselves.`}
+        </MenuEntry>
       </div>
+      <ShareDialog ref={share} />
+      <HandoverDialog ref={handover} />
       <ConfirmDialog
         ref={reset}
         heading="Give both hosts up for fresh ones?"

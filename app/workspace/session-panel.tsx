@@ -1,9 +1,11 @@
 'use client';
 
 import Link from 'next/link';
-import type { ReactElement, ReactNode } from 'react';
+import { useState, type ReactElement, type ReactNode } from 'react';
 import type { WireError } from '../../server/protocol/errors';
 import type { EndReason, PairPhase } from '../../server/protocol/messages';
+import { useCasts } from '../player/casts';
+import { RecordingPlayer } from '../player/recording-player';
 import { HostName } from '../ui/host';
 import { Problem } from '../ui/problem';
 import { spellEstimate } from '../ui/time';
@@ -230,13 +232,39 @@ function Body(): ReactElement | null {
 
 /** What stands before the terminals while there is nothing to type into. */
 export function SessionPanel(): ReactElement | null {
+  const { lesson } = useLabSession();
   const hidden = useSessionState(hasPair);
+  const casts = useCasts(lesson.id);
+  const [watching, setWatching] = useState(false);
   if (hidden) return null;
   return (
     <div className="session-veil">
-      <section className="session-panel" aria-label="Your hosts">
-        <Body />
-      </section>
+      {watching ? (
+        <RecordingPlayer
+          lessonId={lesson.id}
+          casts={casts}
+          onClose={() => {
+            setWatching(false);
+          }}
+        />
+      ) : (
+        <section className="session-panel" aria-label="Your hosts">
+          <Body />
+          {casts.length > 0 && (
+            <p>
+              <button
+                type="button"
+                className="button button-quiet"
+                onClick={() => {
+                  setWatching(true);
+                }}
+              >
+                Watch a recording of the lesson
+              </button>
+            </p>
+          )}
+        </section>
+      )}
     </div>
   );
 }

@@ -9,15 +9,19 @@ import {
   type ServerMessage,
   type SessionInfo,
   type SessionReply,
+  type ShellMark,
+  type TerminalInfo,
 } from '../../server/protocol/messages';
 import type { SocketHandlers } from './connection';
+import type { Layout } from './arrangement';
 import { LabSession, queuePollMs, type Api } from './session';
 
+const run = { host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false } as const;
 const step = (id: string, title: string): Lesson['steps'][number] => ({
   id,
   title,
   line: 1,
-  runs: [],
+  runs: [run],
   checks: [],
   solves: [],
 });
@@ -26,10 +30,17 @@ const lesson: Lesson = {
   title: 'Demo',
   summary: '',
   minutes: 1,
+  part: 1,
   order: 1,
+  outcomes: [],
+  'builds-on': [],
+  sources: [],
+  slides: {},
+  cpus: {},
   steps: [step('start', 'Start it'), step('move', 'Move it')],
   values: [],
   setups: [],
+  files: [],
 };
 const lab: LabInfo = { accelerator: 'kvm', acceleratorReason: '', versions: {} };
 const info = (id: string, lessonId = 'demo'): SessionInfo => ({
@@ -49,12 +60,19 @@ const nothing: SessionReply = { session: null, queue: null };
 const passed = { state: 'passed' as const, message: 'It runs.', checkedAtMs: 1 };
 const open = { state: 'open' as const, message: '', checkedAtMs: null };
 
+const terminalInfo = (id: string): TerminalInfo => ({
+  id,
+  host: id.startsWith('source') ? 'source' : 'destination',
+  channel: id.length,
+  name: id,
+});
 type Hello = Extract<ServerMessage, { type: 'hello' }>;
 const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
   type: 'hello',
   session: info(id),
+  role: 'owner',
   pair: { phase: 'ready', elapsedMs: 0 },
-  terminals: [{ id: 'source', host: 'source', channel: 0 }],
+  terminals: [terminalInfo('source'), terminalInfo('destination')],
   steps: {},
   values: {},
   ran: [],
@@ -81,6 +99,13 @@ class FakeServer implements Api {
     this.asked.push('DELETE');
     return Promise.resolve();
   };
+  offerHandover = (): Promise<string> => Promise.resolve('a-key');
+  grantView = (): Promise<string> => Promise.resolve('a-grant');
+  revokeView = (): Promise<void> => Promise.resolve();
+  getCast = (terminal: string): Promise<{ name: string; content: Blob }> =>
+    terminal === 'gone'
+      ? Promise.reject(new LabError('bad-message', 'There is no terminal gone.'))
+      : Promise.resolve({ name: `x-${terminal}.cast`, content: new Blob(['{}']) });
   openSocket: Api['openSocket'] = (handlers) => {
     const socket = { handlers, sent: [] as ClientMessage[], closed: false };
     this.sockets.push(socket);
@@ -111,6 +136,14 @@ class FakeServer implements Api {
 
 let server: FakeServer;
 let session: LabSession;
+/** What the browser keeps of the layout. */
+let keptLayout: Layout | undefined;
+const layouts = {
+  load: () => keptLayout,
+  save: (layout: Layout) => {
+    keptLayout = layout;
+  },
+};
 let phases: string[];
 let announced: string[];
 
@@ -125,15 +158,24 @@ async function ready(more: Partial<Hello> = {}): Promise<void> {
   server.say(hello('s1', more));
 }
 
+const sessionOf = (of: Lesson): LabSession =>
+  new LabSession(
+    of,
+    server,
+    (ms, callback) => {
+      const timer = setInterval(callback, ms);
+      return () => {
+        clearInterval(timer);
+      };
+    },
+    layouts,
+  );
+
 beforeEach(() => {
   vi.useFakeTimers();
+  keptLayout = undefined;
   server = new FakeServer();
-  session = new LabSession(lesson, server, (ms, callback) => {
-    const timer = setInterval(callback, ms);
-    return () => {
-      clearInterval(timer);
-    };
-  });
+  session = sessionOf(lesson);
   phases = [];
   announced = [];
   session.subscribe(() => {
@@ -236,6 +278,24 @@ describe('the queue', () => {
       phase: 'none',
       problem: { code, message: 'No.', hint: 'Later.' },
     });
+  });
+});
+
+describe('a recording', () => {
+  it('is saved under its name, and said', async () => {
+    await ready();
+    const saved: string[] = [];
+    await session.takeRecording('source', (name) => saved.push(name));
+    expect(saved).toEqual(['x-source.cast']);
+    expect(session.getState().announcement).toContain('x-source.cast');
+  });
+
+  it('that cannot be had is an error that is told, and nothing is saved', async () => {
+    await ready();
+    await session.takeRecording('gone', () => {
+      throw new Error('saved');
+    });
+    expect(session.getState()).toMatchObject({ phase: 'ready', problem: { code: 'bad-message' } });
   });
 });
 
@@ -429,4 +489,207 @@ it('a pair that was lost makes room for a new one', async () => {
   server.say(hello('s2'));
   expect(server.asked).toEqual(['GET', 'DELETE', 'POST']);
   expect(session.getState()).toMatchObject({ phase: 'ready', steps: {}, session: { id: 's2' } });
+});
+
+describe('a command', () => {
+  const mark = (kind: ShellMark, terminal = 'source'): void => {
+    server.say({ type: 'mark', terminal, offset: 0, mark: kind });
+  };
+  const lastRun = (): Extract<ClientMessage, { type: 'run' }> => {
+    const run = server.sent.findLast((message) => message.type === 'run');
+    if (run === undefined) throw new Error('no run was sent');
+    return run;
+  };
+  const answer = (more: Partial<Extract<ServerMessage, { type: 'run' }>>): void => {
+    const { runId, stepId, block, terminal } = lastRun();
+    server.say({ type: 'run', runId, stepId, block, terminal, result: 'typed', ...more });
+  };
+  const error = { code: 'not-ready' as const, message: 'The terminal is busy.' };
+
+  it('goes to the terminal in use, and is followed to its end', async () => {
+    await ready({ terminals: [terminalInfo('source'), terminalInfo('source-2')] });
+    session.showTerminal('source-2');
+    session.run('start', 0);
+    expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
+    answer({});
+    expect(session.getState().runs['start/0']).toEqual({
+      state: 'typed',
+      terminal: 'source-2',
+      command: null,
+    });
+    mark({ kind: 'start', command: 4, atMs: 0 }, 'source-2');
+    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'running' } });
+    mark({ kind: 'end', command: 4, exitCode: 1, durationMs: 70 }, 'source-2');
+    const done = { state: 'done', exitCode: 1, durationMs: 70 };
+    expect(session.getState().runs['start/0']).toMatchObject({ command: done });
+    expect(session.getState().lastCommand['source-2']).toEqual(done);
+    // The next command is the learner's own, and marks that come twice change nothing.
+    mark({ kind: 'start', command: 5, atMs: 0 }, 'source-2');
+    mark({ kind: 'end', command: 4, exitCode: 0, durationMs: 1 }, 'source-2');
+    expect(session.getState().runs['start/0']).toMatchObject({ command: done });
+    expect(session.getState().lastCommand['source-2']?.state).toBe('running');
+  });
+
+  it('whose end was missed is found on the repainted screen', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({});
+    mark({ kind: 'start', command: 1, atMs: 0 });
+    const shown = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 9 };
+    const size = { columns: 80, rows: 24 };
+    const screen = { type: 'screen' as const, terminal: 'source', offset: 9, ...size, bytes: 0 };
+    server.say({ ...screen, commands: [shown] });
+    expect(session.getState().runs['start/0']).toMatchObject({
+      command: { state: 'done', exitCode: 0, durationMs: 9 },
+    });
+    server.say(hello('s1', { ran: ['start/0'] }));
+    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'done' } });
+  });
+
+  it('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
+    await ready();
+    session.run('start', 0);
+    const first = lastRun().runId;
+    answer({ result: 'refused', busy: 'program', error });
+    expect(session.getState().question).toEqual({
+      stepId: 'start',
+      block: 0,
+      terminal: 'source',
+      busy: 'program',
+    });
+    session.answer('interrupt');
+    expect(session.getState().question).toBeNull();
+    expect(lastRun()).toMatchObject({ terminal: 'source', whenBusy: 'interrupt' });
+    expect(lastRun().runId).not.toBe(first);
+  });
+
+  it('that was asked for on another page is not asked about on this one', async () => {
+    await ready();
+    const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
+    const refused = { type: 'run' as const, runId, stepId: 'start', block: 0, terminal: 'source' };
+    server.say({ ...refused, result: 'refused', busy: 'program', error });
+    expect(session.getState()).toMatchObject({ question: null, runs: {} });
+  });
+
+  it('is run in a new terminal as soon as that has a prompt', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'full-screen', error });
+    session.answer('new-terminal');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    expect(session.activeTerminal('source')).toBe('source-2');
+    expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(1);
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(2);
+  });
+
+  it('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
+    session = sessionOf({
+      ...lesson,
+      steps: [{ ...step('start', 'Start it'), runs: [run, { ...run, terminal: 2 }] }],
+    });
+    session.run('start', 1);
+    expect(session.getState().runs['start/1']).toMatchObject({
+      state: 'refused',
+      error: { code: 'not-ready' },
+    });
+    await ready();
+    session.run('start', 1);
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(lastRun()).toMatchObject({ block: 1, terminal: 'source-2' });
+    // What follows in the first goes there, though the second one is in use.
+    session.run('start', 0);
+    expect(lastRun()).toMatchObject({ block: 0, terminal: 'source' });
+    expect(session.activeTerminal('source')).toBe('source');
+    answer({ result: 'refused', error });
+    session.run('start', 1);
+    expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
+  });
+
+  it('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'program', error });
+    session.answer('new-terminal');
+    server.sockets[0]?.handlers.onClose(1006);
+    expect(session.getState().runs['start/0']).toMatchObject({ state: 'refused' });
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'program', error });
+    session.answer('new-terminal');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    for (let ping = 0; ping < 15; ping += 1) {
+      await vi.advanceTimersByTimeAsync(4_000);
+      server.say({ type: 'pong' });
+    }
+    expect(session.getState().runs['start/0']).toMatchObject({ state: 'refused' });
+  });
+});
+
+describe('the layout', () => {
+  it('is kept, and found again with what is left of it', async () => {
+    await ready();
+    session.arrangeHosts('beside');
+    session.splitHost('source', 'stacked');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const two = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals: two, requestId: asked.requestId });
+    expect(session.getState().layout.views.source.shown).toEqual(['source', 'source-2']);
+    expect(keptLayout).toEqual(session.getState().layout);
+    server.say({ type: 'terminals', terminals: two.slice(0, 2) });
+    expect(session.getState().layout).toMatchObject({
+      hosts: 'beside',
+      views: { source: { shown: ['source'] } },
+    });
+  });
+
+  it('of a viewer is not kept', async () => {
+    await ready({ role: 'viewer' });
+    session.arrangeHosts('beside');
+    expect(session.getState().layout.hosts).toBe('beside');
+    expect(keptLayout).toBeUndefined();
+  });
+});
+
+describe('a viewer', () => {
+  it('sees what there is without asking for a session, until the link is taken back', async () => {
+    session.watch();
+    await vi.advanceTimersByTimeAsync(0);
+    server.say(hello('s1', { role: 'viewer' }));
+    expect(session.getState()).toMatchObject({ phase: 'ready', role: 'viewer' });
+    expect(server.asked).toEqual([]);
+    server.sockets[0]?.handlers.onClose(4403);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(session.getState()).toMatchObject({ phase: 'ended', terminals: [] });
+  });
+
+  it('has a link until it is taken back', async () => {
+    await ready();
+    await session.share();
+    expect(session.getState().grant).toBe('a-grant');
+    await session.stopSharing();
+    expect(session.getState().grant).toBeNull();
+  });
+});
+
+it('says what was typed and did not arrive, until it is dismissed', async () => {
+  await ready();
+  session.setTrouble('source', { kind: 'lost', keys: 3 });
+  expect(session.getState().trouble).toEqual({ source: { kind: 'lost', keys: 3 } });
+  session.setTrouble('source', null);
+  expect(session.getState().trouble).toEqual({});
 });

@@ -2,26 +2,36 @@
  * Everything that the lesson page knows about the learner's session, as one immutable state that views read, and the
  * few things that a learner can do with it. Knows no framework.
  */
+import '../zod-without-eval';
 import type { Lesson } from '../../server/lessons/lesson';
 import { LabError, type WireError } from '../../server/protocol/errors';
 import type { HostName } from '../../server/protocol/hosts';
 import type {
+  Busy,
+  ClientMessage,
   Deadline,
   EndReason,
   LabInfo,
   PairPhase,
   PairStatus,
   QueuePlace,
+  Role,
   SavedState,
   ServerMessage,
   SessionInfo,
   SessionReply,
+  ShownCommand,
+  ShellMark,
   StepState,
+  TerminalInfo,
 } from '../../server/protocol/messages';
+import { readStored, writeStored } from '../ui/preferences';
+import { timeOfDay } from '../ui/time';
 import * as httpApi from './api';
 import { Connection, type ConnectionState } from './connection';
 import { everyInBackground } from './every';
-import { timeOfDay } from '../ui/time';
+import * as layouts from './arrangement';
+import type { Direction, Layout } from './arrangement';
 
 /** How often a queued page asks for its place. */
 export const queuePollMs = 2_000;
@@ -29,8 +39,31 @@ export const queuePollMs = 2_000;
 /** What a session asks of the server; tests hand in their own. */
 export type Api = Pick<
   typeof httpApi,
-  'getLab' | 'getSession' | 'postSession' | 'deleteSession' | 'resetSession' | 'extendSession' | 'openSocket'
+  | 'getLab'
+  | 'getSession'
+  | 'postSession'
+  | 'deleteSession'
+  | 'resetSession'
+  | 'extendSession'
+  | 'getCast'
+  | 'openSocket'
+  | 'grantView'
+  | 'offerHandover'
+  | 'revokeView'
 >;
+
+/** Where the layout is kept; tests hand in their own. */
+export interface LayoutStore {
+  load(): Layout | undefined;
+  save(layout: Layout): void;
+}
+
+const browserLayouts: LayoutStore = {
+  load: () => readStored('layout', layouts.layoutSchema),
+  save: (layout) => {
+    writeStored('layout', layout);
+  },
+};
 
 /** Calls back again and again until the returned function is called. */
 export type Every = (ms: number, callback: () => void) => () => void;
@@ -38,8 +71,37 @@ export type Every = (ms: number, callback: () => void) => () => void;
 /** A pair's phase, or where the page is before there is a pair. */
 export type Phase = 'loading' | 'none' | 'requesting' | 'queued' | PairPhase;
 
+/** How long a new terminal's shell may take to its first prompt before a command for it is given up: half a minute on a slow machine. */
+const newShellMs = 60_000;
+
+/** What a command does, by its shell's marks. */
+export type CommandState =
+  | { state: 'running'; sinceMs: number | null }
+  | { state: 'done'; exitCode: number | null; durationMs: number | null };
+
 /** What became of a click on Run. */
-export type RunState = { state: 'sent' | 'typed' } | { state: 'refused'; error: WireError };
+export type RunState =
+  | { state: 'sent' }
+  /** In which terminal, and what its command does; null until the shell says that it has begun, undefined when that is not known. */
+  | { state: 'typed'; terminal?: string; command?: CommandState | null }
+  | { state: 'refused'; error: WireError };
+
+/** A command that was not typed because something stands in the way of it, until the learner says how to go on. */
+export interface BusyQuestion {
+  stepId: string;
+  block: number;
+  terminal: string;
+  busy: Busy;
+}
+
+/** Something about one terminal that the learner should see once. */
+export type InputTrouble =
+  /** This many keys were typed before a break and never arrived. */
+  | { kind: 'lost'; keys: number }
+  /** A paste is longer than what may wait. */
+  | { kind: 'too-much' };
+
+type WhenBusy = Extract<ClientMessage, { type: 'run' }>['whenBusy'];
 
 /** A way back to the start of a step: asked for, under way, or refused. */
 export type RewindState =
@@ -56,6 +118,13 @@ export interface SessionState {
   /** The pair came by itself, out of the queue, and the learner may not have seen it yet. */
   called: boolean;
   connection: ConnectionState;
+  /** Since when there is no line, in Unix milliseconds; null while there is one. */
+  brokenSinceMs: number | null;
+  /** Since when nothing was heard of a line that seems open, in Unix milliseconds; null while it answers. */
+  silentSinceMs: number | null;
+  role: Role;
+  terminals: readonly TerminalInfo[];
+  layout: Layout;
   pair: PairStatus | null;
   /** When `pair` was said, in Unix milliseconds of this computer. */
   pairAtMs: number;
@@ -72,8 +141,15 @@ export interface SessionState {
   values: Readonly<Record<string, string>>;
   /** By `stepId/block`. */
   runs: Readonly<Record<string, RunState>>;
-  /** Whether the host's shell is at its prompt; absent until it says so. */
-  atPrompt: Readonly<Partial<Record<HostName, boolean>>>;
+  /** By terminal: whether its shell is at its prompt; absent until it says so. */
+  atPrompt: Readonly<Record<string, boolean>>;
+  /** By terminal: its last command, as far as this page saw it. */
+  lastCommand: Readonly<Record<string, CommandState>>;
+  question: BusyQuestion | null;
+  /** By terminal. */
+  trouble: Readonly<Record<string, InputTrouble>>;
+  /** The grant by which others may look on; null when nobody may, undefined while that is not known. */
+  grant: string | null | undefined;
   /** The last failure that is nobody else's to show. */
   problem: WireError | null;
   /** For screen readers: the last thing that happened by itself. */
@@ -81,7 +157,8 @@ export interface SessionState {
 }
 
 /** The pair is there, if not always at its prompts. */
-export const hasPair = ({ phase }: SessionState): boolean => phase === 'ready' || phase === 'rewinding';
+export const hasPair = ({ phase }: Pick<SessionState, 'phase'>): boolean =>
+  phase === 'ready' || phase === 'rewinding';
 
 export const blockKey = (stepId: string, block: number): string => `${stepId}/${block}`;
 
@@ -93,6 +170,11 @@ const initial: SessionState = {
   queue: null,
   called: false,
   connection: 'closed',
+  brokenSinceMs: null,
+  silentSinceMs: null,
+  role: 'owner',
+  terminals: [],
+  layout: layouts.firstLayout,
   pair: null,
   pairAtMs: 0,
   endReason: null,
@@ -105,6 +187,10 @@ const initial: SessionState = {
   values: {},
   runs: {},
   atPrompt: {},
+  lastCommand: {},
+  question: null,
+  trouble: {},
+  grant: undefined,
   problem: null,
   announcement: '',
 };
@@ -118,6 +204,15 @@ function randomId(): string {
 
 const typed = (ran: readonly string[]): Record<string, RunState> =>
   Object.fromEntries(ran.map((key) => [key, { state: 'typed' }]));
+
+/** What is shown of a session's terminals, all of which another session replaces. */
+const noTerminals = {
+  terminals: [],
+  atPrompt: {},
+  lastCommand: {},
+  question: null,
+  trouble: {},
+} satisfies Partial<SessionState>;
 
 /**
  * What is still true of a rewind after a break: a refusal by the server. Whether one that was sent has happened is in
@@ -157,31 +252,56 @@ export class LabSession {
   readonly connection: Connection;
   #stopPolling: (() => void) | undefined;
   #asking = false;
+  /** Runs that this page asked for: only it asks the learner what to do when one is refused. */
+  readonly #ownRuns = new Set<string>();
+  /** By terminal: the run whose command its shell begins next. */
+  readonly #beginsNext = new Map<string, string>();
+  /** By terminal: the run whose command runs, and the highest number of a command that was heard of. */
+  readonly #runningRun = new Map<string, { key: string; command: number }>();
+  readonly #lastNumber = new Map<string, number>();
+  /** By request: the terminals that this page asked for, and what is to be done in them. */
+  readonly #opening = new Map<string, (terminal: TerminalInfo | undefined) => void>();
+  /** By terminal: what waits for its shell's first prompt. */
+  readonly #atFirstPrompt = new Map<string, { begin: () => void; timer: unknown }>();
 
   constructor(
     readonly lesson: Lesson,
     private readonly api: Api = httpApi,
     private readonly every: Every = everyInBackground,
+    private readonly layoutStore: LayoutStore = browserLayouts,
   ) {
     this.connection = new Connection({
       openSocket: api.openSocket,
       onState: (connection) => {
-        this.#set({ connection });
+        const brokenSinceMs = connection === 'open' ? null : (this.#state.brokenSinceMs ?? Date.now());
+        this.#set({ connection, brokenSinceMs });
+        if (connection !== 'open') this.#giveUpOpening();
+      },
+      onSilence: (silentSinceMs) => {
+        this.#set({ silentSinceMs });
       },
       onMessage: (message) => {
         this.#onMessage(message);
       },
       onError: (error) => {
         if (error.code === 'no-session' || error.code === 'session-ended') this.#ended(null);
+        // Of a link that never showed anything the server says more.
+        else if (error.code === 'forbidden' && this.#state.role === 'viewer' && this.#state.session !== null)
+          this.#ended(null);
         else this.#set({ problem: error.toWire() });
+      },
+      onInputLost: (terminal, keys) => {
+        this.setTrouble(terminal, { kind: 'lost', keys });
       },
       clock: {
         setTimeout: (callback, ms) => setTimeout(callback, ms),
         clearTimeout: (timer) => {
           clearTimeout(timer as number | undefined);
         },
+        now: Date.now,
         random: Math.random,
       },
+      writer: randomId(),
     });
   }
 
@@ -193,8 +313,16 @@ export class LabSession {
   readonly getState = (): SessionState => this.#state;
   readonly getInitialState = (): SessionState => initial;
 
+  /** Looks at somebody else's terminals: there is nothing to be found out first. */
+  watch(): void {
+    this.#set({ phase: 'cloning', role: 'viewer', pairAtMs: Date.now() });
+    this.connection.open();
+  }
+
   /** Finds out what this browser has already, and goes on with it. */
   async load(): Promise<void> {
+    const layout = this.layoutStore.load();
+    if (layout !== undefined) this.#set({ layout });
     const lab = this.api.getLab().then(
       (found) => {
         this.#set({ lab: found });
@@ -280,10 +408,27 @@ export class LabSession {
     this.#set({ rewind: { stepId, state: 'refused', error } });
   }
 
-  /** Types a run block into its host's terminal, once. */
+  /** Types a run block into the terminal that it is for, once. */
   run(stepId: string, block: number): void {
+    const run = this.lesson.steps.find(({ id }) => id === stepId)?.runs[block];
+    if (run === undefined || this.#state.runs[blockKey(stepId, block)]?.state === 'sent') return;
+    const { host } = run;
+    const [first, second] = this.#state.terminals.filter((one) => one.host === host);
+    if (run.terminal === 2 && second === undefined && this.#state.phase === 'ready') {
+      this.#runInNew(stepId, block, host);
+      return;
+    }
+    // A lesson that keeps two terminals apart means the one that it says; else it is the one that is in use.
+    const keepsApart = this.lesson.steps.some(({ runs }) =>
+      runs.some((one) => one.host === host && one.terminal === 2),
+    );
+    const meant = (run.terminal === 2 ? second : keepsApart ? first : undefined)?.id;
+    if (meant !== undefined) this.showTerminal(meant);
+    this.#run(stepId, block, meant ?? this.activeTerminal(host), 'refuse');
+  }
+
+  #run(stepId: string, block: number, terminal: string, whenBusy: WhenBusy): void {
     const key = blockKey(stepId, block);
-    if (this.#state.runs[key]?.state === 'sent') return;
     if (this.#state.phase !== 'ready') {
       this.#setRun(key, {
         state: 'refused',
@@ -292,7 +437,161 @@ export class LabSession {
       return;
     }
     this.#setRun(key, { state: 'sent' });
-    this.connection.run({ runId: randomId(), stepId, block });
+    const runId = randomId();
+    this.#ownRuns.add(runId);
+    this.connection.run({ runId, stepId, block, terminal, whenBusy });
+  }
+
+  /** The learner's answer to {@link SessionState.question}; null leaves things as they are. */
+  answer(how: 'interrupt' | 'cut-line' | 'new-terminal' | null): void {
+    const { question } = this.#state;
+    this.#set({ question: null });
+    if (question === null || how === null) return;
+    const { stepId, block, terminal } = question;
+    if (how !== 'new-terminal') {
+      this.#run(stepId, block, terminal, how);
+      return;
+    }
+    const host = this.#hostOf(terminal);
+    if (host !== undefined) this.#runInNew(stepId, block, host);
+  }
+
+  /** Opens a terminal and runs a block in it as soon as its shell waits. */
+  #runInNew(stepId: string, block: number, host: HostName): void {
+    const key = blockKey(stepId, block);
+    this.#setRun(key, { state: 'sent' });
+    const refuse = (message: string): void => {
+      this.#setRun(key, {
+        state: 'refused',
+        error: { code: 'not-ready', message, hint: 'Run the command again when there is a prompt.' },
+      });
+    };
+    const asked = this.openTerminal(host, (opened) => {
+      if (opened === undefined) {
+        refuse('The new terminal did not open.');
+        return;
+      }
+      const timer = setTimeout(() => {
+        this.#atFirstPrompt.delete(opened.id);
+        refuse('The new terminal’s shell has not come to its prompt.');
+      }, newShellMs);
+      const begin = (): void => {
+        clearTimeout(timer);
+        this.#run(stepId, block, opened.id, 'refuse');
+      };
+      this.#atFirstPrompt.set(opened.id, { begin, timer });
+      if (this.#state.atPrompt[opened.id] === true) this.#firstPrompt(opened.id);
+    });
+    if (!asked) refuse('There is no connection, so no terminal was opened.');
+  }
+
+  /** The terminal of a host that is in use on this page. */
+  activeTerminal(host: HostName): string {
+    return layouts.activeTerminal(this.#state.layout.views[host]);
+  }
+
+  /**
+   * Asks for one more terminal, which is shown then.
+   * @param opened what to do with it; undefined when it did not open
+   * @returns false when nothing was asked, because there is no connection
+   */
+  openTerminal(host: HostName, opened?: (terminal: TerminalInfo | undefined) => void): boolean {
+    const requestId = randomId();
+    if (!this.connection.openTerminal(host, requestId)) return false;
+    this.#opening.set(requestId, (terminal) => {
+      if (terminal !== undefined) this.showTerminal(terminal.id);
+      opened?.(terminal);
+    });
+    return true;
+  }
+
+  closeTerminal(id: string): void {
+    this.connection.closeTerminal(id);
+  }
+
+  renameTerminal(id: string, name: string): void {
+    this.connection.renameTerminal(id, name);
+  }
+
+  /** Puts a terminal on view, in use from now on. */
+  showTerminal(id: string): void {
+    const host = this.#hostOf(id);
+    if (host !== undefined) this.#setView(host, layouts.show(this.#state.layout.views[host], id));
+  }
+
+  /**
+   * Shows two terminals of a host at once; one that is not on view or, when there is none, a new one.
+   * @param added told which one that is
+   */
+  splitHost(host: HostName, direction: Direction, added: (id: string) => void = () => undefined): void {
+    const view = this.#state.layout.views[host];
+    if (view.shown.length > 1) {
+      this.#setView(host, { ...view, split: direction });
+      return;
+    }
+    const add = (id: string): void => {
+      const order = this.#state.terminals.map((one) => one.id);
+      this.#setView(host, layouts.split(view, direction, id, order));
+      added(id);
+    };
+    const other = this.#state.terminals.find((one) => one.host === host && !view.shown.includes(one.id));
+    if (other !== undefined) {
+      add(other.id);
+      return;
+    }
+    this.openTerminal(host, (terminal) => {
+      if (terminal !== undefined) add(terminal.id);
+    });
+  }
+
+  unsplitHost(host: HostName): void {
+    this.#setView(host, layouts.unsplit(this.#state.layout.views[host]));
+  }
+
+  /** Source and destination side by side, or one above the other. */
+  arrangeHosts(hosts: Direction): void {
+    this.#setLayout({ ...this.#state.layout, hosts });
+  }
+
+  setTrouble(terminal: string, trouble: InputTrouble | null): void {
+    const others = Object.entries(this.#state.trouble).filter(([id]) => id !== terminal);
+    const all = trouble === null ? others : [...others, [terminal, trouble] as const];
+    this.#set({ trouble: Object.fromEntries(all) });
+  }
+
+  /** A link by which others may look on; the same one until it is taken back. */
+  async share(): Promise<void> {
+    await this.#try('Sharing the view', async () => {
+      this.#set({ grant: await this.api.grantView() });
+    });
+  }
+
+  async stopSharing(): Promise<void> {
+    await this.#try('Taking the link back', async () => {
+      await this.api.revokeView();
+      this.#set({ grant: null });
+    });
+  }
+
+  /** A key by which the learner goes on in another browser; undefined when there is none, and the state says why. */
+  async offerHandover(): Promise<string | undefined> {
+    let key: string | undefined;
+    await this.#try('Making a link', async () => {
+      key = await this.api.offerHandover();
+    });
+    return key;
+  }
+
+  /**
+   * Gives the learner what is kept of a terminal's output.
+   * @param save puts a file where the learner keeps files
+   */
+  async takeRecording(terminal: string, save: (name: string, content: Blob) => void): Promise<void> {
+    await this.#try('Downloading the recording', async () => {
+      const { name, content } = await this.api.getCast(terminal);
+      save(name, content);
+      this.announce(`The recording is saved as ${name}.`);
+    });
   }
 
   check(stepId: string): void {
@@ -313,8 +612,13 @@ export class LabSession {
 
   /** The network is back, or the page is looked at again: no use in waiting any longer. */
   wake(): void {
-    this.connection.retryNow();
+    this.connection.wake();
     if (this.#state.phase === 'queued') void this.#poll();
+  }
+
+  /** The page is not looked at. */
+  rest(): void {
+    this.connection.rest();
   }
 
   /** The page goes away; the session stays. */
@@ -330,6 +634,90 @@ export class LabSession {
   #set(change: Partial<SessionState>): void {
     this.#state = { ...this.#state, ...change };
     for (const listener of this.#listeners) listener();
+  }
+
+  #hostOf(terminal: string): HostName | undefined {
+    return this.#state.terminals.find(({ id }) => id === terminal)?.host;
+  }
+
+  #setLayout(layout: Layout): void {
+    if (layout === this.#state.layout) return;
+    this.#set({ layout });
+    if (this.#state.role === 'owner') this.layoutStore.save(layout);
+  }
+
+  #setView(host: HostName, view: layouts.HostView): void {
+    const { layout } = this.#state;
+    if (view !== layout.views[host]) this.#setLayout({ ...layout, views: { ...layout.views, [host]: view } });
+  }
+
+  /** Terminals that were asked for on a line that is gone may have been opened or not: nothing more is done in them. */
+  #giveUpOpening(): void {
+    const waiting = [...this.#opening.values()];
+    this.#opening.clear();
+    for (const opened of waiting) opened(undefined);
+  }
+
+  #onTerminals(terminals: readonly TerminalInfo[]): void {
+    const kept = <T>(all: Readonly<Record<string, T>>): Record<string, T> =>
+      Object.fromEntries(Object.entries(all).filter(([id]) => terminals.some((one) => one.id === id)));
+    const { atPrompt, lastCommand, trouble, layout } = this.#state;
+    this.#set({
+      terminals,
+      atPrompt: kept(atPrompt),
+      lastCommand: kept(lastCommand),
+      trouble: kept(trouble),
+      layout: layouts.settleLayout(layout, terminals),
+    });
+  }
+
+  #firstPrompt(terminal: string): void {
+    const waiting = this.#atFirstPrompt.get(terminal);
+    this.#atFirstPrompt.delete(terminal);
+    waiting?.begin();
+  }
+
+  #onMark(terminal: string, mark: ShellMark): void {
+    if (mark.kind === 'prompt') {
+      this.#firstPrompt(terminal);
+      return;
+    }
+    // After a break marks may come that came before it already.
+    const last = this.#lastNumber.get(terminal) ?? 0;
+    if (mark.kind === 'start') {
+      if (mark.command <= last) return;
+      this.#onCommand(terminal, mark.command, { state: 'running', sinceMs: Date.now() });
+    } else if (mark.command >= last) {
+      const { exitCode, durationMs } = mark;
+      this.#onCommand(terminal, mark.command, { state: 'done', exitCode, durationMs });
+    }
+  }
+
+  /** The commands of a repainted screen: among them may be the end of one whose mark was not seen. */
+  #onShownCommands(terminal: string, commands: readonly ShownCommand[]): void {
+    const last = this.#lastNumber.get(terminal) ?? 0;
+    for (const { command, outputLine, endLine, exitCode, durationMs } of commands) {
+      if (command < last || outputLine === null) continue;
+      this.#onCommand(
+        terminal,
+        command,
+        endLine === null ? { state: 'running', sinceMs: null } : { state: 'done', exitCode, durationMs },
+      );
+    }
+  }
+
+  #onCommand(terminal: string, number: number, command: CommandState): void {
+    if (number > (this.#lastNumber.get(terminal) ?? 0)) {
+      this.#lastNumber.set(terminal, number);
+      this.#runningRun.delete(terminal);
+      const next = this.#beginsNext.get(terminal);
+      this.#beginsNext.delete(terminal);
+      if (next !== undefined) this.#runningRun.set(terminal, { key: next, command: number });
+    }
+    this.#set({ lastCommand: { ...this.#state.lastCommand, [terminal]: command } });
+    const run = this.#runningRun.get(terminal);
+    if (run?.command !== number || this.#state.runs[run.key]?.state !== 'typed') return;
+    this.#setRun(run.key, { state: 'typed', terminal, command });
   }
 
   #setRun(key: string, run: RunState): void {
@@ -358,8 +746,22 @@ export class LabSession {
   /** Forgets the session and what it left on the page, but not what stands in the way of the next one. */
   #startOver(): void {
     this.close();
-    const { lab, otherSession } = this.#state;
-    this.#set({ ...initial, lab, otherSession, phase: 'requesting', pairAtMs: Date.now() });
+    const { lab, otherSession, layout } = this.#state;
+    this.#forgetTerminals();
+    this.#set({ ...initial, lab, otherSession, layout, phase: 'requesting', pairAtMs: Date.now() });
+  }
+
+  #forgetTerminals(): void {
+    this.#ownRuns.clear();
+    for (const { timer } of this.#atFirstPrompt.values()) clearTimeout(timer as number | undefined);
+    for (const map of [
+      this.#atFirstPrompt,
+      this.#beginsNext,
+      this.#runningRun,
+      this.#lastNumber,
+      this.#opening,
+    ])
+      map.clear();
   }
 
   async #find(): Promise<void> {
@@ -450,7 +852,8 @@ export class LabSession {
       deadline: null,
       saves: [],
       rewind: null,
-      atPrompt: {},
+      ...noTerminals,
+      grant: undefined,
       announcement: 'The session has ended.',
     });
   }
@@ -464,13 +867,25 @@ export class LabSession {
   #onMessage(message: ServerMessage): void {
     switch (message.type) {
       case 'hello': {
-        const unanswered = Object.entries(this.#state.runs).filter(([, { state }]) => state !== 'typed');
+        if (this.#state.session !== null && this.#state.session.id !== message.session.id) {
+          this.#forgetTerminals();
+          this.#set(noTerminals);
+        }
+        this.#onTerminals(message.terminals);
+        // Of a command that is known to have been typed more may be known than the server says here.
+        const known = Object.entries(this.#state.runs).filter(
+          ([key, { state }]) => state !== 'typed' || message.ran.includes(key),
+        );
         this.#set({
           session: message.session,
+          role: message.role,
           steps: message.steps,
           checking: [],
           values: message.values,
-          runs: { ...Object.fromEntries(unanswered), ...typed(message.ran) },
+          runs: {
+            ...Object.fromEntries(known),
+            ...typed(message.ran.filter((key) => this.#state.runs[key]?.state !== 'typed')),
+          },
           deadline: message.deadline,
           saves: message.saves,
           rewind: stillRefused(this.#state.rewind),
@@ -489,22 +904,40 @@ export class LabSession {
         break;
       case 'run': {
         const key = blockKey(message.stepId, message.block);
+        const isOwn = this.#ownRuns.delete(message.runId);
         if (message.result === 'typed') {
-          this.#setRun(key, { state: 'typed' });
+          this.#beginsNext.set(message.terminal, key);
+          this.#setRun(key, { state: 'typed', terminal: message.terminal, command: null });
         } else {
+          if (!isOwn) break;
           const error = message.error ?? {
             code: 'internal',
             message: 'It was refused, and no reason was given.',
           };
           this.#setRun(key, { state: 'refused', error });
+          const { stepId, block, terminal, busy } = message;
+          if (busy !== undefined) this.#set({ question: { stepId, block, terminal, busy } });
         }
         break;
       }
-      case 'prompt': {
-        const host = this.connection.hostOf(message.terminal);
-        if (host !== undefined) this.#set({ atPrompt: { ...this.#state.atPrompt, [host]: message.idle } });
+      case 'terminals': {
+        const before = this.#state.terminals;
+        this.#onTerminals(message.terminals);
+        const opened = this.#opening.get(message.requestId ?? '');
+        this.#opening.delete(message.requestId ?? '');
+        opened?.(message.terminals.find(({ id }) => !before.some((one) => one.id === id)));
         break;
       }
+      case 'prompt':
+        this.#set({ atPrompt: { ...this.#state.atPrompt, [message.terminal]: message.idle } });
+        if (message.idle) this.#firstPrompt(message.terminal);
+        break;
+      case 'mark':
+        this.#onMark(message.terminal, message.mark);
+        break;
+      case 'screen':
+        this.#onShownCommands(message.terminal, message.commands);
+        break;
       case 'deadline':
         this.#onDeadline(message.deadline);
         break;
@@ -512,12 +945,15 @@ export class LabSession {
         this.#set({ saves: message.saves });
         break;
       case 'rewound':
+        this.#forgetTerminals();
         this.#set({
           steps: message.steps,
           checking: [],
           values: message.values,
           runs: typed(message.ran),
           rewind: null,
+          lastCommand: {},
+          question: null,
           announcement: `Both hosts are as they were at the start of ${this.#stepName(message.stepId)}.`,
         });
         break;
@@ -528,7 +964,11 @@ export class LabSession {
       case 'error':
         this.#onError(message.error);
         break;
-      case 'gap':
+      // What of the terminals themselves the connection sees to.
+      case 'attached':
+      case 'size':
+      case 'input-ack':
+      case 'pong':
         break;
     }
   }

@@ -4,14 +4,16 @@ import { useEffect, useState, type ReactElement } from 'react';
 import { useLabSession, useSessionState } from './context';
 import { StepMark } from './step-section';
 
-/** The step that crosses the upper third of the window: the one that is being read. */
+/** The step that crosses the upper third of the window: the one that is being read. None above the first. */
 function useCurrentStep(ids: readonly string[]): string | undefined {
   const [current, setCurrent] = useState<string>();
   useEffect(() => {
     const observer = new IntersectionObserver(
       (entries) => {
         for (const entry of entries) {
-          if (entry.isIntersecting) setCurrent((entry.target as HTMLElement).dataset['step']);
+          const id = (entry.target as HTMLElement).dataset['step'];
+          if (entry.isIntersecting) setCurrent(id);
+          else if (entry.boundingClientRect.top > 0) setCurrent((now) => (now === id ? undefined : now));
         }
       },
       { rootMargin: '-25% 0px -70% 0px' },

@@ -1,25 +1,30 @@
 'use client';
 
-import { useId, type ReactElement } from 'react';
+import { useId, useSyncExternalStore, type ReactElement } from 'react';
 import { ThemeChoice } from '../ui/theme-choice';
-import { usePreference } from '../ui/preferences';
+import { Glyph } from '../ui/glyph';
+import { fontSizesPx, usePreference } from '../ui/preferences';
 import { Wordmark } from '../ui/wordmark';
 import { spellDuration } from '../ui/time';
 import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './context';
+import { changeFontSize } from './host-pane';
 import { endWarningMs } from './notice-strip';
 import { SessionMenu } from './session-menu';
-import { paneKey } from './panes';
+import { ConnectionMark } from './connection-mark';
+import { ShortcutList } from './shortcut-list';
+import { paneKey } from './shortcuts';
 
 function TimeLeft(): ReactElement | null {
   const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);
+  const warningMs = useSessionState((state) => state.deadline?.warningMs ?? endWarningMs);
   const nowMs = useNow(10_000);
   if (endsAtMs === undefined) return null;
   const leftMs = endsAtMs - nowMs;
   return (
     <span
       className="bar-item time-left"
-      data-short={leftMs <= endWarningMs}
+      data-short={leftMs <= warningMs}
       title="When it is over, the hosts are gone"
     >
       {spellDuration(leftMs)} left
@@ -83,22 +88,57 @@ function AcceleratorBadge(): ReactElement | null {
   );
 }
 
-function ConnectionState(): ReactElement | null {
-  const connection = useSessionState((state) => state.connection);
-  const active = useSessionState((state) => state.session !== null && state.phase !== 'ended');
-  if (!active) return null;
-  const words = { open: 'Connected', connecting: 'Reconnecting', closed: 'Not connected' }[connection];
+/** How much of the computer's screen the page has, and how the hosts share it. */
+function Arrange(): ReactElement {
+  const session = useLabSession();
+  const hosts = useSessionState((state) => state.layout.hosts);
+  const full = useSyncExternalStore(
+    (changed) => {
+      document.addEventListener('fullscreenchange', changed);
+      return () => {
+        document.removeEventListener('fullscreenchange', changed);
+      };
+    },
+    () => document.fullscreenElement !== null,
+    () => false,
+  );
+  const beside = hosts === 'beside';
   return (
-    <span className="bar-item connection" data-state={connection} role="status" title={words}>
-      <span className="connection-mark" aria-hidden="true" />
-      <span className="connection-words">{words}</span>
-    </span>
+    <>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Hosts side by side"
+        aria-pressed={beside}
+        title={beside ? 'Hosts one above the other' : 'Hosts side by side'}
+        onClick={() => {
+          session.arrangeHosts(beside ? 'stacked' : 'beside');
+        }}
+      >
+        <Glyph name={beside ? 'stack' : 'split'} />
+      </button>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Full screen"
+        aria-pressed={full}
+        title={full ? 'End full screen' : 'Full screen'}
+        onClick={() => {
+          // A browser may refuse it; then nothing happens, and F11 is still there.
+          if (full) void document.exitFullscreen();
+          else document.documentElement.requestFullscreen().catch(() => undefined);
+        }}
+      >
+        <Glyph name={full ? 'shrink' : 'zoom'} />
+      </button>
+    </>
   );
 }
 
-function Settings(): ReactElement {
+export function Settings(): ReactElement {
   const id = useId();
   const [screenReaderMode, setScreenReaderMode] = usePreference('screenReaderMode');
+  const [fontSizePx] = usePreference('fontSizePx');
   return (
     <>
       <button type="button" className="button button-quiet" popoverTarget={id}>
@@ -119,6 +159,34 @@ function Settings(): ReactElement {
             }}
           />
         </label>
+        <div className="setting">
+          <span>Text in the terminals</span>
+          <span className="stepper">
+            <button
+              type="button"
+              className="button button-small"
+              aria-label="Smaller text"
+              disabled={fontSizePx <= fontSizesPx.least}
+              onClick={() => {
+                changeFontSize('smaller');
+              }}
+            >
+              A−
+            </button>
+            <span>{fontSizePx}</span>
+            <button
+              type="button"
+              className="button button-small"
+              aria-label="Larger text"
+              disabled={fontSizePx >= fontSizesPx.most}
+              onClick={() => {
+                changeFontSize('larger');
+              }}
+            >
+              A+
+            </button>
+          </span>
+        </div>
         <p className="muted">
           <kbd>{paneKey}</kbd> goes from the lesson to the source, the destination and back, <kbd>Shift</kbd>{' '}
           <kbd>{paneKey}</kbd> the other way round. Splitters move with the arrow keys.
@@ -128,7 +196,8 @@ function Settings(): ReactElement {
   );
 }
 
-export function TopBar(): ReactElement {
+/** @param canArrange whether there is room for more than one thing at a time */
+export function TopBar({ canArrange }: { canArrange: boolean }): ReactElement {
   const { lesson } = useLabSession();
   return (
     <header className="top-bar">
@@ -138,7 +207,9 @@ export function TopBar(): ReactElement {
       <span className="bar-space" />
       <AcceleratorBadge />
       <TimeLeft />
-      <ConnectionState />
+      <ConnectionMark />
+      {canArrange && <Arrange />}
+      <ShortcutList />
       <Settings />
       <SessionMenu />
     </header>

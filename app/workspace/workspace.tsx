@@ -13,32 +13,25 @@ import { Group, Panel, Separator, useDefaultLayout } from 'react-resizable-panel
 import type { Lesson } from '../../server/lessons/lesson';
 import { hostNames, type HostName as Host } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
+import { panelStorage, usePreference } from '../ui/preferences';
 import { Problem } from '../ui/problem';
-import { usePreference } from '../ui/preferences';
+import { BusyDialog } from './busy-dialog';
 import { SessionContext, useLabSession, useSessionState } from './context';
-import { HostPane } from './host-pane';
+import { HostPane, type Refusals } from './host-pane';
 import { NoticeStrip } from './notice-strip';
+import { paneNames, type PaneName } from './panes';
 import { hasPair, LabSession } from './session';
 import { SessionPanel } from './session-panel';
+import { shortcutOf } from './shortcuts';
 import { StepRail } from './step-rail';
-import { paneKey, paneNames, type PaneName } from './panes';
-import type { HostTerminal } from './terminal';
+import { TerminalSet } from './terminal-set';
 import { TopBar } from './top-bar';
-
-declare global {
-  interface Window {
-    /** For tests and debugging: the xterm terminals of this page, once they are open. */
-    labTerminals?: Record<Host, HostTerminal['terminal']>;
-  }
-}
-
-type Terminals = Record<Host, HostTerminal>;
 
 /** Below this there is no room for a column of prose beside 80 columns of terminal; the stylesheets have the same number. */
 const narrowQuery = '(max-width: 859px)';
 
 /** Undefined on the server and for the first paint: neither the window's width nor the remembered layout is known yet. */
-function useLayout(): 'columns' | 'tabs' | undefined {
+export function useLayout(): 'columns' | 'tabs' | undefined {
   return useSyncExternalStore(
     (changed) => {
       const query = window.matchMedia(narrowQuery);
@@ -52,14 +45,20 @@ function useLayout(): 'columns' | 'tabs' | undefined {
   );
 }
 
-/** The terminals, made when the pair is first ready and kept for as long as the page. */
-function useTerminals(onRefused: (host: Host) => void): Terminals | null {
+const noRefusals: Refusals = { count: 0, why: 'offline', brokenSinceMs: null };
+
+/** The terminals, made when the pair is first ready and kept for as long as the page; and what was typed in vain. */
+export function useTerminals(): { terminals: TerminalSet | null; refusals: Record<Host, Refusals> } {
   const session = useLabSession();
   const ready = useSessionState(hasPair);
-  const starting = useSessionState((state) => state.session !== null);
-  const [terminals, setTerminals] = useState<Terminals | null>(null);
+  const starting = useSessionState((state) => state.phase !== 'loading' && state.phase !== 'none');
+  const infos = useSessionState((state) => state.terminals);
+  const [terminals, setTerminals] = useState<TerminalSet | null>(null);
+  const [refusals, setRefusals] = useState({ source: noRefusals, destination: noRefusals });
   const [screenReaderMode] = usePreference('screenReaderMode');
-  const made = useRef<Promise<Terminals> | null>(null);
+  const [fontSizePx] = usePreference('fontSizePx');
+  const firstFontSize = useRef(fontSizePx);
+  const made = useRef<Promise<TerminalSet> | null>(null);
 
   useEffect(() => {
     // Loaded while the hosts start, so that it costs no time when they are there.
@@ -68,38 +67,59 @@ function useTerminals(onRefused: (host: Host) => void): Terminals | null {
 
   useEffect(() => {
     if (!ready || made.current !== null) return;
-    made.current = import('./terminal').then(async ({ HostTerminal: Made }) => {
-      const create = (host: Host): Promise<HostTerminal> =>
-        Made.create(host, session.connection, () => {
-          onRefused(host);
-        });
-      const [source, destination] = await Promise.all([create('source'), create('destination')]);
-      window.labTerminals = { source: source.terminal, destination: destination.terminal };
-      setTerminals({ source, destination });
-      return { source, destination };
-    });
-  }, [ready, session, onRefused]);
+    const create = async (): Promise<TerminalSet> => {
+      const { HostTerminal } = await import('./terminal');
+      await HostTerminal.loadFonts();
+      const handlers = (id: string) => ({
+        onFocus: () => {
+          session.showTerminal(id);
+        },
+        onRefused: (why: 'offline' | 'watching' | 'too-much') => {
+          if (why === 'too-much') {
+            session.setTrouble(id, { kind: 'too-much' });
+            return;
+          }
+          const { terminals: known, brokenSinceMs } = session.getState();
+          const host = known.find((one) => one.id === id)?.host;
+          if (host === undefined) return;
+          setRefusals((before) => ({
+            ...before,
+            [host]: { count: before[host].count + 1, why, brokenSinceMs },
+          }));
+        },
+      });
+      return new TerminalSet(HostTerminal, session.connection, handlers, firstFontSize.current);
+    };
+    made.current = create();
+    void made.current.then(setTerminals);
+  }, [ready, session]);
 
   useEffect(() => {
-    if (terminals === null) return;
-    for (const host of hostNames) terminals[host].setScreenReaderMode(screenReaderMode);
+    terminals?.setScreenReaderMode(screenReaderMode);
   }, [terminals, screenReaderMode]);
+  useEffect(() => {
+    terminals?.setFontSize(fontSizePx);
+  }, [terminals, fontSizePx]);
+  useEffect(() => {
+    // While a session begins anew, nothing is known of its terminals; the first ones have the same names.
+    if (infos.length > 0) terminals?.keepOnly(infos.map(({ id }) => id));
+  }, [terminals, infos]);
 
   useEffect(
     () => () => {
       void made.current?.then((all) => {
-        for (const host of hostNames) all[host].dispose();
+        all.dispose();
       });
       made.current = null;
-      delete window.labTerminals;
     },
     [],
   );
-  return terminals;
+  return { terminals, refusals };
 }
 
 /** Moves the focus from pane to pane with one key, out of the terminals as well. */
-function usePaneKey(terminals: Terminals | null, show: (pane: PaneName) => void): void {
+export function usePaneKey(terminals: TerminalSet | null, show: (pane: PaneName) => void): void {
+  const session = useLabSession();
   const lastInLesson = useRef<HTMLElement | null>(null);
   useEffect(() => {
     const paneOf = (element: Element | null): PaneName =>
@@ -111,19 +131,26 @@ function usePaneKey(terminals: Terminals | null, show: (pane: PaneName) => void)
         lastInLesson.current = target;
     };
     const onKey = (event: KeyboardEvent): void => {
-      if (event.key !== paneKey || event.ctrlKey || event.altKey || event.metaKey) return;
+      const shortcut = shortcutOf(event);
+      if (shortcut !== 'next-pane' && shortcut !== 'previous-pane') return;
       event.preventDefault();
-      const step = event.shiftKey ? paneNames.length - 1 : 1;
-      const next = paneNames[(paneNames.indexOf(paneOf(document.activeElement)) + step) % paneNames.length];
+      // A viewer has no lesson.
+      const panes = paneNames.filter((name) => document.querySelector(`[data-pane="${name}"]`) !== null);
+      const step = shortcut === 'previous-pane' ? panes.length - 1 : 1;
+      const at = panes.indexOf(paneOf(document.activeElement));
+      const next = panes[(at + step + panes.length) % panes.length];
       if (next === undefined) return;
       show(next);
       if (next !== 'lesson') {
-        if (terminals !== null) terminals[next].focus();
+        if (session.getState().terminals.length > 0) terminals?.get(session.activeTerminal(next)).focus();
         return;
       }
       const last = lastInLesson.current;
       const lesson = document.querySelector<HTMLElement>('[data-pane="lesson"]');
-      (last?.isConnected ? last : lesson)?.focus();
+      // What is out of sight, such as a lesson below a host that fills the page, comes into it first.
+      requestAnimationFrame(() => {
+        (last?.isConnected ? last : lesson)?.focus();
+      });
     };
     document.addEventListener('focusin', onFocus);
     document.addEventListener('keydown', onKey);
@@ -131,7 +158,34 @@ function usePaneKey(terminals: Terminals | null, show: (pane: PaneName) => void)
       document.removeEventListener('focusin', onFocus);
       document.removeEventListener('keydown', onKey);
     };
-  }, [terminals, show]);
+  }, [terminals, show, session]);
+}
+
+/** When what had the focus has gone (a dialog's menu, a button that did its work), the lesson has it, and not the page's very start. */
+function useKeptFocus(): void {
+  const phase = useSessionState((state) => state.phase);
+  const deadline = useSessionState((state) => state.deadline);
+  const extending = useSessionState((state) => state.extending);
+  const last = useRef<Element | null>(null);
+  useEffect(() => {
+    const onFocus = (event: FocusEvent): void => {
+      last.current = event.target instanceof Element ? event.target : null;
+    };
+    document.addEventListener('focusin', onFocus);
+    return () => {
+      document.removeEventListener('focusin', onFocus);
+    };
+  }, []);
+  useEffect(() => {
+    const look = requestAnimationFrame(() => {
+      const isGone = last.current !== null && !last.current.isConnected;
+      if (isGone && document.activeElement === document.body)
+        document.querySelector<HTMLElement>('[data-pane="lesson"]')?.focus({ preventScroll: true });
+    });
+    return () => {
+      cancelAnimationFrame(look);
+    };
+  }, [phase, deadline, extending]);
 }
 
 function Prose({ children }: { children: ReactNode }): ReactElement {
@@ -221,26 +275,49 @@ function PaneTabs(props: { shown: PaneName; show: (pane: PaneName) => void }): R
   );
 }
 
-/** Prose on the left, the source above the destination on the right; all sizes remembered. */
-function Columns(props: { lesson: ReactElement; pane: (host: Host) => ReactElement }): ReactElement {
-  const columns = useDefaultLayout({ id: 'lesson-columns', onlySaveAfterUserInteractions: true });
-  const rows = useDefaultLayout({ id: 'lesson-rows', onlySaveAfterUserInteractions: true });
+/** Both hosts, one above the other or side by side. */
+export function Hosts({ pane }: { pane: (host: Host) => ReactElement }): ReactElement {
+  const direction = useSessionState((state) => state.layout.hosts);
+  const id = direction === 'stacked' ? 'lesson-rows' : 'lesson-hosts';
+  const sizes = useDefaultLayout({ id, storage: panelStorage, onlySaveAfterUserInteractions: true });
+  const beside = direction === 'beside';
+  return (
+    <Group key={id} id={id} orientation={beside ? 'horizontal' : 'vertical'} {...sizes}>
+      <Panel id="source" minSize={beside ? '240px' : '110px'}>
+        {pane('source')}
+      </Panel>
+      <Separator
+        className="splitter"
+        aria-label={`${beside ? 'Width' : 'Height'} of source and destination`}
+      />
+      <Panel id="destination" minSize={beside ? '240px' : '110px'}>
+        {pane('destination')}
+      </Panel>
+    </Group>
+  );
+}
+
+/** Prose on the left, the hosts on the right; all sizes remembered. */
+function Columns(props: {
+  lesson: ReactElement;
+  pane: (host: Host) => ReactElement;
+  zoomed: Host | null;
+}): ReactElement {
+  const columns = useDefaultLayout({
+    id: 'lesson-columns',
+    storage: panelStorage,
+    onlySaveAfterUserInteractions: true,
+  });
   return (
     <Group id="lesson-columns" className="columns" {...columns}>
       <Panel id="prose" defaultSize="45%" minSize="340px">
-        {props.lesson}
+        <div className="column" inert={props.zoomed !== null}>
+          {props.lesson}
+        </div>
       </Panel>
       <Separator className="splitter" aria-label="Width of lesson and terminals" />
       <Panel id="hosts" minSize="360px" className="hosts">
-        <Group id="lesson-rows" orientation="vertical" {...rows}>
-          <Panel id="source" minSize="110px">
-            {props.pane('source')}
-          </Panel>
-          <Separator className="splitter" aria-label="Height of source and destination" />
-          <Panel id="destination" minSize="110px">
-            {props.pane('destination')}
-          </Panel>
-        </Group>
+        <Hosts pane={props.pane} />
         <SessionPanel />
       </Panel>
     </Group>
@@ -253,28 +330,43 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
   const connection = useSessionState((state) => state.connection);
   const announcement = useSessionState((state) => state.announcement);
   const [shown, setShown] = useState<PaneName>('lesson');
-  const [refusals, setRefusals] = useState<Record<Host, number>>({ source: 0, destination: 0 });
-  const onRefused = useCallback((host: Host) => {
-    setRefusals((before) => ({ ...before, [host]: before[host] + 1 }));
+  const [zoomed, setZoomed] = useState<Host | null>(null);
+  const { terminals, refusals } = useTerminals();
+  const show = useCallback((pane: PaneName) => {
+    setShown(pane);
+    setZoomed((before) => (before === null || pane === 'lesson' ? null : pane));
   }, []);
-  const terminals = useTerminals(onRefused);
-  usePaneKey(terminals, setShown);
+  usePaneKey(terminals, show);
+  useKeptFocus();
   usePageTitle();
+  const fills = layout === 'columns' && hasPair({ phase }) ? zoomed : null;
 
   const pane = (host: Host): ReactElement => (
-    <HostPane
-      host={host}
-      terminal={terminals?.[host]}
-      refusals={connection === 'open' ? 0 : refusals[host]}
-    />
+    <div className="host-place" data-zoomed={fills === host} inert={fills !== null && fills !== host}>
+      <HostPane
+        host={host}
+        terminals={terminals}
+        refusals={refusals[host]}
+        zoomed={layout === 'columns' ? fills === host : undefined}
+        setZoomed={(on) => {
+          setZoomed(on ? host : null);
+        }}
+      />
+    </div>
   );
 
   return (
-    <div className="workspace" data-phase={phase} data-connection={connection} data-shown={shown}>
+    <div
+      className="workspace"
+      data-phase={phase}
+      data-connection={connection}
+      data-shown={shown}
+      data-zoomed={fills !== null}
+    >
       <a className="skip-link" href="#content">
         Skip to the lesson
       </a>
-      <TopBar />
+      <TopBar canArrange={layout === 'columns'} />
       <NoticeStrip />
       {layout === undefined && (
         <div className="first-paint">
@@ -295,7 +387,8 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
           <PaneTabs shown={shown} show={setShown} />
         </>
       )}
-      {layout === 'columns' && <Columns lesson={<Prose>{children}</Prose>} pane={pane} />}
+      {layout === 'columns' && <Columns lesson={<Prose>{children}</Prose>} pane={pane} zoomed={fills} />}
+      <BusyDialog />
       <Toast />
       <p className="visually-hidden" aria-live="polite">
         {announcement}
@@ -304,22 +397,38 @@ function Layout({ children }: { children: ReactNode }): ReactElement {
   );
 }
 
-/** The lesson page: prose, two hosts, and the session that joins them. */
-export function Workspace({ lesson, children }: { lesson: Lesson; children: ReactNode }): ReactElement {
-  const [session] = useState(() => new LabSession(lesson));
+/** A page that is looked at again so soon goes on without having to catch up. */
+const restAfterMs = 20_000;
+
+/** Wakes the session's line when the network comes back or the page is looked at again; ends it with the page. */
+export function usePageLife(session: LabSession, begin: () => void): void {
+  const first = useRef(begin);
   useEffect(() => {
-    void session.load();
-    const wake = (): void => {
-      session.wake();
+    first.current();
+    let resting: ReturnType<typeof setTimeout> | undefined;
+    const look = (): void => {
+      clearTimeout(resting);
+      if (document.visibilityState === 'visible') session.wake();
+      else
+        resting = setTimeout(() => {
+          session.rest();
+        }, restAfterMs);
     };
-    window.addEventListener('online', wake);
-    document.addEventListener('visibilitychange', wake);
+    window.addEventListener('online', look);
+    document.addEventListener('visibilitychange', look);
     return () => {
-      window.removeEventListener('online', wake);
-      document.removeEventListener('visibilitychange', wake);
+      clearTimeout(resting);
+      window.removeEventListener('online', look);
+      document.removeEventListener('visibilitychange', look);
       session.close();
     };
   }, [session]);
+}
+
+/** The lesson page: prose, two hosts, and the session that joins them. */
+export function Workspace({ lesson, children }: { lesson: Lesson; children: ReactNode }): ReactElement {
+  const [session] = useState(() => new LabSession(lesson));
+  usePageLife(session, () => void session.load());
   return (
     <SessionContext value={session}>
       <Layout>{children}</Layout>

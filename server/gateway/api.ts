@@ -1,17 +1,46 @@
 /** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
 import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { getConnInfo } from '@hono/node-server/conninfo';
-import { Hono, type Context } from 'hono';
+import { Hono, type Context, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { getCookie, setCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
+import type { z } from 'zod';
+import { castType, maxCastLength } from '../lessons/cast';
 import { LabError, type ErrorCode } from '../protocol/errors';
-import { parseMessage, sessionRequestSchema, type LabInfo, type SessionReply } from '../protocol/messages';
+import {
+  castQuerySchema,
+  parseMessage,
+  sessionRequestSchema,
+  type grantReplySchema,
+  type handoverReplySchema,
+  type handoverTakenSchema,
+  type LabInfo,
+  type SessionReply,
+  type ticketReplySchema,
+} from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
+import type { SandboxProvider } from '../providers/provider';
+import type { Handovers } from './handovers';
+import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rate-limits';
+import { openCast } from './runner-client';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
+import type { Viewers } from './viewers';
 
-export const cookieName = 'live-migration-lab';
+type GrantReply = z.infer<typeof grantReplySchema>;
+type HandoverReply = z.infer<typeof handoverReplySchema>;
+type HandoverTaken = z.infer<typeof handoverTakenSchema>;
+type TicketReply = z.infer<typeof ticketReplySchema>;
+
+/**
+ * The cookie that says which learner is asking. Over HTTPS its name has the prefix that keeps other hosts of the same domain
+ * from setting it, and so from putting somebody into a session of theirs (RFC 6265bis, 4.1.3.2).
+ */
+export const cookieNameFor = (isHttps: boolean): string =>
+  isHttps ? '__Host-live-migration-lab' : 'live-migration-lab';
 /** The cookie names a learner, and their session may be long over when they come back. */
 const cookieLifeS = 30 * 24 * 3600;
 const maxBodyBytes = 4096;
@@ -26,30 +55,64 @@ const statusOf: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   lost: 503,
   'cannot-run': 503,
   'too-many-sessions': 429,
+  'too-many-requests': 429,
+  overloaded: 429,
 };
 
 /** What is stored and compared of a learner's cookie, so that session files give nobody's cookie away. */
 export const hashOwner = (cookie: string): string => createHash('sha256').update(cookie).digest('hex');
 
 export interface ApiOptions {
-  sessions: Sessions;
+  sessions: Pick<
+    Sessions,
+    | 'ask'
+    | 'cannotRun'
+    | 'extend'
+    | 'find'
+    | 'findGranted'
+    | 'grant'
+    | 'lastEnd'
+    | 'leave'
+    | 'obtain'
+    | 'reset'
+    | 'revokeGrant'
+  >;
   tickets: Tickets;
+  handovers: Handovers;
+  viewers: Viewers;
+  provider: Pick<SandboxProvider, 'connect'>;
+  /** Output that runners keep of a terminal. */
+  scrollbackBytes: number;
+  limits: RateLimits;
   lab: LabInfo;
   lessonIds: ReadonlySet<string>;
   /** Exact origins whose pages may change anything. */
   origins: ReadonlySet<string>;
+  /** Whether browsers reach this server over HTTPS, be it through a proxy. Without it they do so on the same machine only. */
+  isHttps: boolean;
   /** Proxies before this server, each of which adds the address it was asked from to `X-Forwarded-For`. */
   trustedProxies: number;
   log: Logger;
 }
 
 export function createApi(options: ApiOptions) {
-  const { sessions, tickets, lab, lessonIds, origins, trustedProxies, log } = options;
+  const { sessions, tickets, handovers, viewers, provider, scrollbackBytes, limits, lab } = options;
+  const { lessonIds, origins, isHttps, trustedProxies, log } = options;
+  const cookieName = cookieNameFor(isHttps);
   const api = new Hono().basePath('/api');
 
   const owner = (context: Context): string | undefined => {
     const cookie = getCookie(context, cookieName);
     return cookie === undefined ? undefined : hashOwner(cookie);
+  };
+  const giveCookie = (context: Context, cookie: string): void => {
+    setCookie(context, cookieName, cookie, {
+      httpOnly: true,
+      sameSite: 'Strict',
+      secure: isHttps,
+      path: '/',
+      maxAge: cookieLifeS,
+    });
   };
   const requireOwner = (context: Context): string => {
     const mine = owner(context);
@@ -65,8 +128,14 @@ export function createApi(options: ApiOptions) {
   const addressOf = (context: Context): string => {
     const forwarded = context.req.header('x-forwarded-for')?.split(',') ?? [];
     const told = trustedProxies > 0 ? forwarded.at(-trustedProxies)?.trim() : undefined;
-    return told ?? getConnInfo(context).remote.address ?? 'unknown';
+    return networkOf(told ?? getConnInfo(context).remote.address ?? 'unknown');
   };
+  const limited =
+    (kind: RequestKind): MiddlewareHandler =>
+    async (context, next) => {
+      await limits.count(kind, addressOf(context), owner(context));
+      await next();
+    };
 
   api.use(async (context, next) => {
     context.header('cache-control', 'no-store');
@@ -78,12 +147,17 @@ export function createApi(options: ApiOptions) {
           hint: `Open the site at ${[...origins].join(' or ')}, or set publicOrigin.`,
         });
       }
-      if (Number(context.req.header('content-length') ?? 0) > maxBodyBytes) {
-        throw new LabError('bad-message', `The body is longer than ${maxBodyBytes} bytes.`);
-      }
     }
     await next();
   });
+  api.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new LabError('bad-message', `The body is longer than ${maxBodyBytes} bytes.`);
+      },
+    }),
+  );
 
   api.get('/health', (context) => context.json({ ok: true }));
   api.get('/lab', (context) => {
@@ -98,43 +172,108 @@ export function createApi(options: ApiOptions) {
     return context.json(reply);
   });
 
-  api.post('/session', async (context) => {
+  api.post('/session', limited('pair'), async (context) => {
     const { lessonId } = parseMessage(sessionRequestSchema, await context.req.text());
     if (!lessonIds.has(lessonId)) throw new LabError('bad-lesson', `There is no lesson ${lessonId}.`);
     let cookie = getCookie(context, cookieName);
     if (cookie === undefined) {
       cookie = randomBytes(32).toString('base64url');
-      setCookie(context, cookieName, cookie, {
-        httpOnly: true,
-        sameSite: 'Strict',
-        secure: context.req.header('origin')?.startsWith('https:') ?? false,
-        path: '/',
-        maxAge: cookieLifeS,
-      });
+      giveCookie(context, cookie);
     }
     const reply = await sessions.obtain(hashOwner(cookie), addressOf(context), lessonId);
     return context.json(reply, reply.session ? 200 : 202);
   });
 
-  api.post('/session/reset', async (context) => {
+  api.post('/session/reset', limited('pair'), async (context) => {
     const lease = await sessions.reset((await mySession(context)).ownerHash);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.post('/session/extend', async (context) => {
+  api.post('/session/extend', limited('other'), async (context) => {
     const lease = await sessions.extend((await mySession(context)).ownerHash);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.delete('/session', async (context) => {
+  api.delete('/session', limited('other'), async (context) => {
     const mine = requireOwner(context);
     if (!(await sessions.leave(mine))) throw noSession(sessions.lastEnd(mine));
     return context.body(null, 204);
   });
 
-  api.post('/session/ticket', async (context) => {
-    const spec = await mySession(context);
-    return context.json({ ticket: tickets.issue({ sessionId: spec.id, ownerHash: spec.ownerHash }) });
+  api.post('/session/ticket', limited('other'), async (context) => {
+    const { id: sessionId, ownerHash } = await mySession(context);
+    const ticket = tickets.issue({ role: 'owner', sessionId, ownerHash });
+    return context.json({ ticket } satisfies TicketReply);
+  });
+
+  api.get('/session/cast', limited('other'), async (context) => {
+    // To HEAD the same would be answered, and nobody would read what the runner sends.
+    if (context.req.method !== 'GET') throw new LabError('bad-message', 'A recording is asked for with GET.');
+    const query = castQuerySchema.safeParse({ terminal: context.req.query('terminal') });
+    if (!query.success) throw new LabError('bad-message', 'The request names no terminal.');
+    const { terminal } = query.data;
+    const { id, lessonId } = await mySession(context);
+    const cast = await openCast(provider, id, terminal, maxCastLength(scrollbackBytes));
+    context.header('content-type', castType);
+    context.header('content-disposition', `attachment; filename="${lessonId}-${terminal}.cast"`);
+    return context.body(Readable.toWeb(cast) as ReadableStream<Uint8Array>);
+  });
+
+  api.post('/session/grant', limited('other'), async (context) => {
+    const grant = await sessions.grant((await mySession(context)).ownerHash);
+    return context.json({ grant } satisfies GrantReply);
+  });
+
+  api.delete('/session/grant', limited('other'), async (context) => {
+    const lease = await sessions.revokeGrant((await mySession(context)).ownerHash);
+    viewers.cutAll(lease.id);
+    return context.body(null, 204);
+  });
+
+  api.post('/session/handover', limited('other'), async (context) => {
+    const { id: sessionId } = await mySession(context);
+    const cookie = getCookie(context, cookieName) ?? '';
+    return context.json({ handover: handovers.offer({ sessionId, cookie }) } satisfies HandoverReply);
+  });
+
+  api.post('/handover/:key', limited('other'), async (context) => {
+    const key = context.req.param('key');
+    const handover = handovers.find(key);
+    const lease = handover && (await sessions.find(hashOwner(handover.cookie)));
+    if (!lease || lease.id !== handover.sessionId) {
+      throw new LabError(
+        'forbidden',
+        'This link is used up, older than ten minutes, or its session has ended.',
+        {
+          hint: 'Make another one in the browser that has the session.',
+        },
+      );
+    }
+    const mine = owner(context);
+    if (mine !== undefined && mine !== lease.ownerHash && (await sessions.find(mine)) !== undefined) {
+      throw new LabError('session-exists', 'This browser has a session of its own.', {
+        hint: 'End that one first, on its lesson’s page. The link stays good for its ten minutes.',
+      });
+    }
+    handovers.take(key);
+    giveCookie(context, handover.cookie);
+    return context.json({ lessonId: lease.lessonId } satisfies HandoverTaken);
+  });
+
+  api.post('/watch/:grant/ticket', limited('other'), async (context) => {
+    const grant = context.req.param('grant');
+    const lease = await sessions.findGranted(grant);
+    if (!lease) {
+      throw new LabError(
+        'forbidden',
+        'This link shows nothing: its session has ended, or it was taken back.',
+        {
+          hint: 'Ask the one who gave it to you for another.',
+        },
+      );
+    }
+    const ticket = tickets.issue({ role: 'viewer', sessionId: lease.id, grant });
+    return context.json({ ticket } satisfies TicketReply);
   });
 
   api.notFound((context) =>
@@ -143,6 +282,8 @@ export function createApi(options: ApiOptions) {
   api.onError((thrown, context) => {
     const error = LabError.from(thrown, 'The request failed');
     const status = statusOf[error.code] ?? 500;
+    const seconds = retryAfterS(error.cause);
+    if (seconds !== undefined) context.header('retry-after', String(seconds));
     if (status >= 500) log.error({ err: error }, 'request failed');
     return context.json({ error: error.toWire() }, status);
   });

@@ -76,7 +76,14 @@ describe('a session', () => {
 
   test('runs a click once, however often it arrives', async () => {
     const runId = randomUUID();
-    const run = { type: 'run', runId, stepId: 'carry-it-over', block: 0 } as const;
+    const run = {
+      type: 'run',
+      runId,
+      stepId: 'carry-it-over',
+      block: 0,
+      terminal: 'source',
+      whenBusy: 'refuse',
+    } as const;
     await learner.untilPrompt('source', true, commandTimeoutMs);
     for (let sent = 0; sent < 3; sent++) learner.send(run);
     const results = () =>
@@ -104,9 +111,16 @@ describe('a session', () => {
       'answer of cat',
     );
     const runId = randomUUID();
-    learner.send({ type: 'run', runId, stepId: 'carry-it-over', block: 0 });
+    learner.send({
+      type: 'run',
+      runId,
+      stepId: 'carry-it-over',
+      block: 0,
+      terminal: 'source',
+      whenBusy: 'refuse',
+    });
     const refused = await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs);
-    expect(refused).toMatchObject({ result: 'refused', error: { code: 'not-at-prompt' } });
+    expect(refused).toMatchObject({ result: 'refused', busy: 'program', error: { code: 'not-at-prompt' } });
     learner.type('source', '\x03');
     await learner.untilPrompt('source', true, commandTimeoutMs);
   });
@@ -148,10 +162,10 @@ describe('a session', () => {
     test.each([
       ['text that is not JSON', '{'],
       ['an unknown message', '{"type":"sudo"}'],
-      ['an impossible size', '{"type":"resize","terminal":"source","columns":1e9,"rows":1}'],
+      ['an impossible size', '{"type":"viewport","terminal":"source","columns":1e9,"rows":1}'],
       [
         'a terminal that is not there',
-        '{"type":"attach","terminal":"host","offset":0,"columns":80,"rows":24}',
+        `{"type":"attach","terminal":"host","from":0,"columns":80,"rows":24,"writer":"${randomUUID()}"}`,
       ],
       ['a frame without header', Uint8Array.of(2)],
       ['an output frame', encodeFrame({ kind: 'output', channel: 0, offset: 0, bytes: Uint8Array.of(65) })],
@@ -195,6 +209,7 @@ describe('a session', () => {
   });
 
   test('tells the page when a host is gone, and gives a new pair', async () => {
+    learner.attach('destination');
     learner.type('destination', 'poweroff -ff\r');
     const { pair } = await learner.waitFor(
       'pair',

@@ -14,9 +14,13 @@ import { LocalProvider } from '../providers/local';
 import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
 import { startOperations } from './operations';
+import { RateLimits } from './rate-limits';
+import { SecurityHeaders } from './security-headers';
 import { Sessions } from './sessions';
 import { proxySocket, socketPath } from './socket-proxy';
+import { Handovers } from './handovers';
 import { Tickets } from './tickets';
+import { Viewers } from './viewers';
 
 export interface GatewayOptions {
   config: Config;
@@ -58,7 +62,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const sessions = new Sessions(config, sources, provider, log);
   const tickets = new Tickets();
+  const handovers = new Handovers();
+  const viewers = new Viewers();
   const origins = new Set<string>();
+  const isHttps = config.publicOrigin?.startsWith('https:') ?? false;
+  const headers = await SecurityHeaders.read(options.siteDir);
 
   const server = createServer();
   const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
@@ -68,23 +76,35 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     createApi({
       sessions,
       tickets,
+      handovers,
+      viewers,
+      provider,
+      scrollbackBytes: config.scrollbackBytes,
+      limits: new RateLimits(config.maxSessionsPerAddress),
       lab: labInfoSchema.parse(lab),
       lessonIds,
       origins,
+      isHttps,
       trustedProxies: config.trustedProxies,
       log,
     }).fetch,
   );
   const page = site?.getRequestHandler();
   server.on('request', (request, response) => {
-    if (request.url?.startsWith('/api/')) void api(request, response);
-    else if (page) void page(request, response);
-    else response.writeHead(404).end();
+    if (request.url?.startsWith('/api/')) {
+      headers.forData(response);
+      void api(request, response);
+    } else if (page) {
+      headers.forPage(request, response);
+      void page(request, response);
+    } else {
+      response.writeHead(404).end();
+    }
   });
   server.on('upgrade', (request, socket, head) => {
-    const path = new URL(request.url ?? '/', 'http://gateway').pathname;
-    if (path === socketPath) {
-      void proxySocket(request, socket, head, { sessions, tickets, provider, origins, log });
+    if (request.url?.startsWith(`${socketPath}?`)) {
+      const options = { sessions, tickets, viewers, provider, origins, isHttps, log };
+      void proxySocket(request, socket, head, options);
     } else {
       socket.destroy();
     }

@@ -1,8 +1,9 @@
 /** A learner without a browser, for the lesson test and other tests: the same requests, tickets, frames and bytes as the page's. */
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { LabError } from '../protocol/errors';
-import { decodeFrame, encodeFrame } from '../protocol/frames';
+import { decodeFrame, encodeFrame, maxInputBytes } from '../protocol/frames';
 import {
   errorReplySchema,
   protocolName,
@@ -17,14 +18,36 @@ import {
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
+/** What a page knows of a terminal, whatever connections it has meanwhile. */
+interface Shown {
+  /** All output before this has been shown; null before anything was. */
+  offset: number | null;
+  /** Of the screen that is being received: what is still to come, and where it stands in the output. */
+  screen: { bytesLeft: number; offset: number } | undefined;
+  /** What was typed and not acknowledged. */
+  typed: Buffer;
+  /** Bytes typed before `typed`. */
+  typedOffset: number;
+  /** Bytes of `typed` that this connection has sent; nothing is sent before the terminal is attached. */
+  sent: number | undefined;
+}
+
 export class Learner {
-  /** All messages received, oldest first. */
+  /** All messages received over this connection, oldest first. */
   readonly messages: ServerMessage[] = [];
-  /** Everything each terminal has shown, by terminal id. */
+  /** Everything each terminal has shown, by terminal id; a repainted screen takes the place of what was before it. */
   readonly screens = new Map<string, Buffer>();
+  /** Told of all that a terminal shows, as it comes. */
+  onOutput: ((terminal: string, bytes: Uint8Array) => void) | undefined;
   /** Code with which the runner or the network closed the socket; undefined while it is open. */
   closeCode: number | undefined;
-  private terminals: TerminalInfo[] = [];
+  /** The session's terminals, in the order in which they were opened. */
+  terminals: readonly TerminalInfo[] = [];
+  private sessionId = '';
+  private readonly shown = new Map<string, Shown>();
+  /** What `screens` are the beginnings of. */
+  private readonly rooms = new Map<string, Buffer>();
+  private readonly writer = randomUUID();
   private cookie = '';
   private socket: WebSocket | undefined;
   private readonly wakeups = new Set<() => void>();
@@ -81,14 +104,15 @@ export class Learner {
     socket.once('open', () => {
       this.closeCode = undefined;
       this.messages.length = 0;
-      this.screens.clear();
+      for (const shown of this.shown.values()) {
+        shown.sent = undefined;
+        shown.screen = undefined;
+      }
       this.socket = socket;
     });
     // Rejects with the socket's error when the handshake is refused.
     await once(socket, 'open');
-    const hello = await this.waitFor('hello', () => true, 30_000);
-    this.terminals = hello.terminals;
-    return hello;
+    return this.waitFor('hello', () => true, 30_000);
   }
 
   send(message: ClientMessage): void {
@@ -100,14 +124,22 @@ export class Learner {
     this.socket?.send(data);
   }
 
+  /** Shows a terminal; again, from where it was left on. */
   attach(terminal: string, columns = 120, rows = 40): void {
-    this.send({ type: 'attach', terminal, offset: 0, columns, rows });
+    const { offset } = this.of(terminal);
+    this.send({ type: 'attach', terminal, from: offset, columns, rows, writer: this.writer });
   }
 
-  /** Types as a keyboard would. */
+  /** Types as a keyboard would; while the terminal is not attached, as soon as it is. */
   type(terminal: string, text: string): void {
-    const channel = this.terminals.find(({ id }) => id === terminal)?.channel ?? 0;
-    this.sendRaw(encodeFrame({ kind: 'input', channel, offset: 0, bytes: Buffer.from(text) }));
+    const shown = this.of(terminal);
+    shown.typed = Buffer.concat([shown.typed, Buffer.from(text)]);
+    this.sendTyped(terminal);
+  }
+
+  /** Offset of the output that was shown, null before anything was. */
+  offset(terminal: string): number | null {
+    return this.of(terminal).offset;
   }
 
   /** Waits until the terminal's shell is at its prompt, or a program runs in it. */
@@ -164,6 +196,11 @@ export class Learner {
     while (!condition()) {
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms.`);
+      const ended = this.latest('ended');
+      if (ended && this.closeCode !== undefined) {
+        const lost = this.latest('pair', ({ pair }) => pair.error !== undefined)?.pair.error;
+        throw new Error(`No ${what}: the session has ended (${ended.reason}). ${lost?.message ?? ''}`);
+      }
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.wakeups.add(resolve);
@@ -179,17 +216,115 @@ export class Learner {
     this.socket?.terminate();
   }
 
+  private of(terminal: string): Shown {
+    const known = this.shown.get(terminal);
+    if (known) return known;
+    const made = { offset: null, screen: undefined, typed: Buffer.alloc(0), typedOffset: 0, sent: undefined };
+    this.shown.set(terminal, made);
+    return made;
+  }
+
+  private sendTyped(terminal: string): void {
+    const shown = this.of(terminal);
+    const channel = this.terminals.find(({ id }) => id === terminal)?.channel;
+    if (shown.sent === undefined || channel === undefined) return;
+    // No more may be on the way than one longest frame.
+    const bytes = shown.typed.subarray(shown.sent, maxInputBytes);
+    if (bytes.length === 0) return;
+    const offset = shown.typedOffset + shown.sent;
+    shown.sent += bytes.length;
+    this.sendRaw(encodeFrame({ kind: 'input', channel, offset, bytes }));
+  }
+
+  /** The terminal has the input before `offset`. */
+  private forgetTyped(shown: Shown, offset: number): void {
+    const count = offset - shown.typedOffset;
+    shown.typed = shown.typed.subarray(count);
+    shown.typedOffset = offset;
+    if (shown.sent !== undefined) shown.sent -= count;
+  }
+
   private receive(data: Buffer, isBinary: boolean): void {
     if (isBinary) {
-      const frame = decodeFrame(data);
-      const terminal = this.terminals.find(({ channel }) => channel === frame.channel)?.id ?? '';
-      const screen = Buffer.concat([this.screens.get(terminal) ?? Buffer.alloc(0), frame.bytes]);
-      this.screens.set(terminal, screen);
-      this.send({ type: 'ack', terminal, offset: frame.offset + frame.bytes.length });
+      this.receiveFrame(data);
     } else {
-      this.messages.push(serverMessageSchema.parse(JSON.parse(data.toString())));
+      const message = serverMessageSchema.parse(JSON.parse(data.toString()));
+      this.messages.push(message);
+      this.note(message);
     }
     this.wake();
+  }
+
+  private note(message: ServerMessage): void {
+    switch (message.type) {
+      case 'hello':
+        this.terminals = message.terminals;
+        if (message.session.id !== this.sessionId) {
+          this.sessionId = message.session.id;
+          this.shown.clear();
+          this.screens.clear();
+        }
+        break;
+      case 'terminals':
+        this.terminals = message.terminals;
+        break;
+      case 'attached': {
+        const shown = this.of(message.terminal);
+        shown.sent = undefined;
+        this.forgetTyped(shown, message.inputOffset);
+        shown.sent = 0;
+        this.sendTyped(message.terminal);
+        break;
+      }
+      case 'screen':
+        this.screens.set(message.terminal, Buffer.alloc(0));
+        this.of(message.terminal).screen = { bytesLeft: message.bytes, offset: message.offset };
+        this.endScreen(message.terminal);
+        break;
+      case 'input-ack':
+        this.forgetTyped(this.of(message.terminal), message.offset);
+        this.sendTyped(message.terminal);
+        break;
+    }
+  }
+
+  private receiveFrame(data: Buffer): void {
+    const frame = decodeFrame(data);
+    const terminal = this.terminals.find(({ channel }) => channel === frame.channel)?.id ?? '';
+    const shown = this.of(terminal);
+    this.show(terminal, frame.bytes);
+    if (frame.kind === 'screen') {
+      if (!shown.screen) throw new LabError('bad-message', 'A screen frame came without a screen.');
+      shown.screen.bytesLeft -= frame.bytes.length;
+      this.endScreen(terminal);
+      return;
+    }
+    if (shown.offset !== null && frame.offset !== shown.offset) {
+      throw new LabError('bad-message', `Output goes on at ${frame.offset} and not at ${shown.offset}.`);
+    }
+    shown.offset = frame.offset + frame.bytes.length;
+    this.send({ type: 'ack', terminal, offset: shown.offset });
+  }
+
+  /** Appends in place, in a buffer that doubles: tests let terminals flood. */
+  private show(terminal: string, bytes: Uint8Array): void {
+    const { length } = this.screens.get(terminal) ?? Buffer.alloc(0);
+    let room = this.rooms.get(terminal) ?? Buffer.alloc(0);
+    if (room.length < length + bytes.length) {
+      room = Buffer.concat([room.subarray(0, length)], 2 * (length + bytes.length));
+      this.rooms.set(terminal, room);
+    }
+    room.set(bytes, length);
+    this.onOutput?.(terminal, bytes);
+    this.screens.set(terminal, room.subarray(0, length + bytes.length));
+  }
+
+  private endScreen(terminal: string): void {
+    const shown = this.of(terminal);
+    if (!shown.screen || shown.screen.bytesLeft > 0) return;
+    shown.offset = shown.screen.offset;
+    shown.screen = undefined;
+    this.send({ type: 'ack', terminal, offset: shown.offset });
   }
 
   private wake(): void {

@@ -1,9 +1,10 @@
 /** Requests to a runner, over whatever stream its provider gives. */
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
+import { pipeline, Transform, type Readable } from 'node:stream';
 import { LabError } from '../protocol/errors';
 import { errorReplySchema, parseMessage } from '../protocol/messages';
-import { runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
+import { castPath, runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
 import type { SandboxProvider } from '../providers/provider';
 
 /** A runner answers in milliseconds; on a machine that starts many pairs at once it has taken seconds. */
@@ -36,6 +37,46 @@ async function bounded(response: IncomingMessage): Promise<string> {
   return reply;
 }
 
+/**
+ * What is kept of a terminal's output, as a cast that comes as fast as it is read. Whoever does not read it to its end destroys it.
+ * @param maxBytes what is longer is no runner's, and ends with an error
+ * @throws LabError `lost`, `overloaded`, or `bad-message` when there is no such terminal
+ */
+export async function openCast(
+  provider: Pick<SandboxProvider, 'connect'>,
+  sandboxId: string,
+  terminal: string,
+  maxBytes: number,
+): Promise<Readable> {
+  const stream = await provider.connect(sandboxId);
+  // Until it begins; then it takes as long as the learner's network does.
+  const timer = setTimeout(() => stream.destroy(), timeoutMs);
+  let response: IncomingMessage;
+  try {
+    const sent = request({ createConnection: () => stream, path: castPath(terminal) });
+    sent.end();
+    [response] = (await once(sent, 'response')) as [IncomingMessage];
+    // What fails from here on fails the response as well.
+    sent.on('error', () => undefined);
+    if (response.statusCode !== 200) refuse(await bounded(response));
+  } catch (thrown) {
+    stream.destroy();
+    throw thrown instanceof LabError ? thrown : lost(thrown);
+  } finally {
+    clearTimeout(timer);
+  }
+  let bytes = 0;
+  const cast = new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      bytes += chunk.length;
+      if (bytes > maxBytes) done(new Error(`The cast is over ${maxBytes} bytes.`));
+      else done(null, chunk);
+    },
+  });
+  pipeline(response, cast, () => stream.destroy());
+  return cast;
+}
+
 async function send(
   provider: SandboxProvider,
   sandboxId: string,
@@ -58,11 +99,19 @@ async function send(
     status = response.statusCode;
     reply = await bounded(response);
   } catch (cause) {
-    throw new LabError('lost', 'The pair’s runner does not answer.', { hint: 'Start a new pair.', cause });
+    throw lost(cause);
   } finally {
     stream.destroy();
   }
   if (status === 200) return reply;
+  refuse(reply);
+}
+
+const lost = (cause: unknown): LabError =>
+  new LabError('lost', 'The pair’s runner does not answer.', { hint: 'Start a new pair.', cause });
+
+/** @throws LabError what a runner has answered */
+function refuse(reply: string): never {
   const { code, message, hint } = parseMessage(errorReplySchema, reply).error;
   throw new LabError(code, message, hint === undefined ? {} : { hint });
 }

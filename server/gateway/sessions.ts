@@ -2,6 +2,7 @@
  * Who has which pair. A session is a lease on a sandbox: given to one learner for one lesson, renewed while this server wants it,
  * and over at its end. Which sandboxes exist is the provider's word; whose they are is in the leases on disk.
  */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
@@ -83,6 +84,7 @@ export class Sessions {
           endWarningMs: config.endWarningMs,
           leaseMs: config.leaseMs,
           scrollbackBytes: config.scrollbackBytes,
+          maxTerminals: config.maxTerminals,
           savedStatesMiB: config.savedStatesMiB,
         }),
         baseTemplateDir: sources.baseTemplateDir,
@@ -118,7 +120,8 @@ export class Sessions {
     if (!mine) return undefined;
     try {
       (await this.provider.connect(mine.id)).destroy();
-      return mine;
+      // Not `mine`: it may have been changed meanwhile.
+      return this.leases.get(mine.id);
     } catch {
       await this.reconcile();
       return this.leases.get(mine.id);
@@ -200,16 +203,48 @@ export class Sessions {
         hint: 'What you want to keep, copy out of the terminals; then start a new pair.',
       });
     }
-    const longer = {
-      ...mine,
+    const later = {
       endsAtMs: mine.endsAtMs + this.config.extensionMs,
       extensionsLeft: mine.extensionsLeft - 1,
     };
-    await assign(this.provider, sessionInfo(longer));
-    await writeLease(this.config.stateDir, longer);
-    this.leases.set(longer.id, longer);
+    await assign(this.provider, sessionInfo({ ...mine, ...later }));
+    const longer = await this.amend(mine.id, later);
     this.log.info({ session: longer.id, left: longer.extensionsLeft }, 'session made longer');
     return longer;
+  }
+
+  /**
+   * What lets whoever has it watch the owner's terminals, until the session ends or {@link revokeGrant}; the same one each time.
+   * It goes on when the pair is replaced by a fresh one.
+   * @throws LabError `no-session`
+   */
+  async grant(ownerHash: string): Promise<string> {
+    const mine = await this.settled(ownerHash);
+    if (mine.grant !== null) return mine.grant;
+    const grant = randomBytes(32).toString('base64url');
+    await this.amend(mine.id, { grant });
+    this.log.info({ session: mine.id }, 'grant to watch made');
+    return grant;
+  }
+
+  /** Takes it back: it is of no use any more, nor are tickets that were issued for it. @throws LabError `no-session` */
+  async revokeGrant(ownerHash: string): Promise<Lease> {
+    const mine = await this.settled(ownerHash);
+    const amended = await this.amend(mine.id, { grant: null });
+    this.log.info({ session: mine.id }, 'grant to watch taken back');
+    return amended;
+  }
+
+  /** The session that this grant lets watch. */
+  async findGranted(grant: string): Promise<Lease | undefined> {
+    // While a pair is replaced by a fresh one, its session may have no lease for some seconds.
+    if (!this.grantedLease(grant)) await Promise.allSettled(this.creating.values());
+    return this.grantedLease(grant);
+  }
+
+  /** Whether, at this instant, the grant lets watch this session. */
+  isGranted(sessionId: string, grant: string): boolean {
+    return this.grantedLease(grant)?.id === sessionId;
   }
 
   /** Gives up the owner's session or place in the queue. @returns whether there was one */
@@ -323,6 +358,7 @@ export class Sessions {
       createdAtMs: now,
       endsAtMs: now + this.config.totalTimeoutMs,
       extensionsLeft: this.config.extensions,
+      grant: null,
     };
     const created = this.acquire(lease, this.templateOf(lessonId)).finally(() => {
       this.creating.delete(ownerHash);
@@ -338,6 +374,9 @@ export class Sessions {
     if (!isSpare) await this.end(old.id, 'reset');
     const lease = await this.acquire(old, templateDir);
     if (isSpare) {
+      const { grant } = this.leases.get(old.id) ?? old;
+      // It was made or taken back while the fresh pair was on its way.
+      if (grant !== lease.grant) await this.amend(lease.id, { grant });
       this.end(old.id, 'reset').catch((error: unknown) => {
         this.log.error({ err: error, session: old.id }, 'the pair that was replaced did not end');
       });
@@ -373,6 +412,35 @@ export class Sessions {
       }
       throw failure;
     }
+  }
+
+  /** The owner's session when none of theirs is being made or replaced. @throws LabError `no-session` */
+  private async settled(ownerHash: string): Promise<Lease> {
+    const found = await this.find(ownerHash);
+    const mine = (await this.creating.get(ownerHash)) ?? found;
+    if (!mine) throw new LabError('no-session', 'You have no running session.');
+    return mine;
+  }
+
+  /**
+   * Changes a lease, here before on disk: of two changes at the same time none is lost, and what is taken back is gone at once.
+   * @throws LabError `no-session` when it has ended
+   */
+  private async amend(id: string, change: Partial<Omit<Lease, 'id'>>): Promise<Lease> {
+    const lease = this.leases.get(id);
+    if (!lease) throw new LabError('no-session', 'Your session has ended.');
+    const amended = { ...lease, ...change };
+    this.leases.set(id, amended);
+    await writeLease(this.config.stateDir, amended);
+    return amended;
+  }
+
+  private grantedLease(grant: string): Lease | undefined {
+    const asked = sha256(grant);
+    return [...this.leases.values()].findLast(
+      // By their hashes, so that the time which a comparison takes says nothing of the grant.
+      (lease) => lease.grant !== null && timingSafeEqual(sha256(lease.grant), asked),
+    );
   }
 
   /** While a pair is replaced by a fresh one, its owner has two. */
@@ -536,6 +604,8 @@ export class Sessions {
     return spec.templateDir === this.sources.baseTemplateDir && spec.lessonsDir === this.sources.lessonsDir;
   }
 }
+
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /** What a learner whose session is gone is told. */
 const endSentences: Record<EndReason | 'crashed', string> = {

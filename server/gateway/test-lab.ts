@@ -24,8 +24,18 @@ export interface TestLab {
   stop(): Promise<void>;
 }
 
+export interface TestLabParts {
+  /** Directory of the site; undefined for a lab without pages. */
+  siteDir?: string;
+  /** What runs in the runner's place. */
+  runnerProgram?: string;
+}
+
 /** @param overrides configuration that the test is about */
-export async function startTestLab(overrides: Partial<Config> = {}): Promise<TestLab> {
+export async function startTestLab(
+  overrides: Partial<Config> = {},
+  parts: TestLabParts = {},
+): Promise<TestLab> {
   // Short, because of the length of Unix sockets' paths.
   const stateDir = overrides.stateDir ?? (await mkdtemp(join(tmpdir(), 'lab-')));
   // Without a pool, a test knows what runs: the pairs that it asked for.
@@ -36,8 +46,8 @@ export async function startTestLab(overrides: Partial<Config> = {}): Promise<Tes
       config: { ...config, port },
       lab,
       lessonsDir: join(root, 'lessons'),
-      siteDir: undefined,
-      runnerProgram: join(root, 'dist', 'runner.js'),
+      siteDir: parts.siteDir,
+      runnerProgram: parts.runnerProgram ?? join(root, 'dist', 'runner.js'),
       log: pino({ level: 'error' }),
     });
   let gateway = await open(0);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { ticketLifeMs, Tickets } from './tickets';
+import { ticketLifeMs, Tickets, type TicketHolder } from './tickets';
 
-const holder = { sessionId: 'a', ownerHash: 'b' };
+const holder: TicketHolder = { role: 'owner', sessionId: 'a', ownerHash: 'b' };
 
 test('a ticket opens one socket only', () => {
   const tickets = new Tickets();
@@ -26,4 +26,13 @@ test('a guessed ticket opens none', () => {
   tickets.issue(holder);
   expect(tickets.redeem('')).toBeUndefined();
   expect(tickets.redeem('a'.repeat(32))).toBeUndefined();
+});
+
+test('who asks without end throws out their own tickets first', () => {
+  const tickets = new Tickets();
+  const first = tickets.issue(holder);
+  const second = tickets.issue(holder);
+  for (let asked = 0; asked < 9_999; asked++) tickets.issue(holder);
+  expect(tickets.redeem(first)).toBeUndefined();
+  expect(tickets.redeem(second)).toEqual(holder);
 });

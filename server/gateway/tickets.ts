@@ -5,14 +5,15 @@ export const ticketLifeMs = 30_000;
 /** Tickets that may wait at once; the oldest go first, so that asking without end costs only the asker. */
 const maxTickets = 10_000;
 
-export interface TicketHolder {
-  sessionId: string;
-  ownerHash: string;
-}
+/** Whom a ticket is for, for which session, and what they may do there. It is all checked again when the ticket is used. */
+export type TicketHolder =
+  | { role: 'owner'; sessionId: string; ownerHash: string }
+  /** Whoever has the grant. */
+  | { role: 'viewer'; sessionId: string; grant: string };
 
 /** Single-use keys that open one WebSocket each, because a browser cannot put headers on one. */
 export class Tickets {
-  private readonly waiting = new Map<string, TicketHolder & { expiresAtMs: number }>();
+  private readonly waiting = new Map<string, { holder: TicketHolder; expiresAtMs: number }>();
 
   constructor(private readonly now: () => number = Date.now) {}
 
@@ -20,7 +21,7 @@ export class Tickets {
     const [oldest] = this.waiting.keys();
     if (this.waiting.size >= maxTickets && oldest !== undefined) this.waiting.delete(oldest);
     const ticket = randomBytes(24).toString('base64url');
-    this.waiting.set(ticket, { ...holder, expiresAtMs: this.now() + ticketLifeMs });
+    this.waiting.set(ticket, { holder, expiresAtMs: this.now() + ticketLifeMs });
     return ticket;
   }
 
@@ -28,7 +29,6 @@ export class Tickets {
   redeem(ticket: string): TicketHolder | undefined {
     const found = this.waiting.get(ticket);
     this.waiting.delete(ticket);
-    if (!found || found.expiresAtMs < this.now()) return undefined;
-    return { sessionId: found.sessionId, ownerHash: found.ownerHash };
+    return found && found.expiresAtMs >= this.now() ? found.holder : undefined;
   }
 }

@@ -80,6 +80,20 @@ export class ControlChannel {
   }
 
   /**
+   * Ends the shell of a terminal on the host, as closing its window would: the shell and what runs in it are hung up on.
+   * @throws LabError as {@link run} does
+   */
+  async endShell(terminal: string, timeoutMs: number): Promise<void> {
+    // dtach's own process holds the shell's terminal. The pattern's blank ends the name: others may begin like it.
+    await this.run(
+      `pkill -f '^dtach -[An] ${terminalSocket(terminal)} '; rm -f ${terminalSocket(terminal)}`,
+      {
+        timeoutMs,
+      },
+    );
+  }
+
+  /**
    * Runs a shell script on the host as root, outside of any terminal.
    * @throws LabError `host-unreachable` when ssh itself failed or the time was up, `cancelled` when the signal fired
    */

@@ -7,6 +7,7 @@ const plan: MachinePlan = {
   memoryMiB: 1024,
   kernel: '/image/vmlinuz',
   initrd: '/image/initrd.img',
+  cpus: {},
   directory: '/session',
   disk: '/session/source.qcow2',
   ram: { mode: 'clone', file: '/template/source.ram' },
@@ -38,4 +39,17 @@ test('the only network device is one end of the pair’s private link', () => {
     'dgram,id=link,local.type=unix,local.path=/session/source.net,remote.type=unix,remote.path=/session/destination.net',
   ]);
   expect(words.filter((word) => word.startsWith('virtio-net'))).toHaveLength(1);
+});
+
+test('a host has the accelerator’s own CPU, or the model that it shall have', () => {
+  const cpu = (changes: Partial<MachinePlan>) => {
+    const words = qemuArguments({ ...plan, ...changes });
+    return words[words.indexOf('-cpu') + 1];
+  };
+  expect(cpu({})).toBe('max');
+  expect(cpu({ accelerator: 'kvm' })).toBe('host');
+  const cpus = { destination: 'Nehalem' } as const;
+  expect(cpu({ cpus })).toBe('max');
+  expect(cpu({ cpus, host: 'destination' })).toBe('Nehalem');
+  expect(cpu({ cpus, host: 'destination', accelerator: 'kvm' })).toBe('Nehalem');
 });

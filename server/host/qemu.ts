@@ -1,6 +1,6 @@
 /** The one place that builds a QEMU command line, for the template and for its clones. */
 import { join } from 'node:path';
-import type { HostName } from '../protocol/hosts';
+import type { CpuModels, HostName } from '../protocol/hosts';
 import type { Accelerator } from '../protocol/messages';
 
 /** Sockets and files of one host's virtual machine inside of its directory. Names are short: a Unix socket's path holds 107 bytes (unix(7)). */
@@ -28,6 +28,8 @@ export interface MachineShape {
   /** Guest kernel and initrd, from the host image. */
   kernel: string;
   initrd: string;
+  /** Hosts that have another CPU than the accelerator's own. */
+  cpus: CpuModels;
 }
 
 export interface MachinePlan extends MachineShape {
@@ -88,8 +90,8 @@ export function qemuArguments(plan: MachinePlan): string[] {
       'q35,memory-backend=ram,graphics=off,vmport=off,smbus=off,sata=off,hpet=off,suppress-vmdesc=on',
     ],
     ...(plan.accelerator === 'kvm'
-      ? ['-accel', 'kvm', '-cpu', 'host']
-      : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max']),
+      ? ['-accel', 'kvm', '-cpu', plan.cpus[plan.host] ?? 'host']
+      : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', plan.cpus[plan.host] ?? 'max']),
     // Saved states are QEMU's stream of devices alone (see Machine.saveState), which has no configuration section.
     ...['-global', 'migration.send-configuration=off'],
     ...['-smp', '1', '-m', `${plan.memoryMiB}M`],

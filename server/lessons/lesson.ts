@@ -1,28 +1,244 @@
 /**
- * The contract of a lesson: what its MDX file means to the page, the runner and the lesson test.
+ * The contract of a lesson: what its MDX file may hold, and what that means to the page, the runner and the lesson test.
  *
- * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. Its front matter is {@link frontMatterSchema}. Each heading of
- * level 2 starts a section; a section with fenced blocks of the kinds below is a step, and its id is the heading's slug.
- * The words after the language of a fence say what the block is:
+ * From the schemas of this file come the errors of the parser, the editor's JSON schema (`lessons/schema.json`) and the
+ * author's reference (`docs/lesson-reference.md`): a field is described here and nowhere else.
  *
- *     ```bash run host=source        the learner runs it in the host's terminal; the lesson test does as well
- *     ```bash check host=source      run out of sight; exit 0 means that the step is done; its last line is shown
- *     ```bash solve host=source      what the lesson test types for an exercise, after the run blocks
- *     ```bash setup host=source      run once, before the host is given to a learner; anywhere in the file, not shown
- *     ```bash value=address host=source   prints a value that run blocks may use as `<address>`
+ * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. It begins with front matter. Each heading of level 2 starts a
+ * section; a section with blocks that are run is a step, and its id is the heading's slug. Blocks are fences; the words
+ * after a fence's language say what kind of block it is and how it is run.
  */
 import { z } from 'zod';
-import type { HostName } from '../protocol/hosts';
+import { cpuModels, hostNames, type HostName } from '../protocol/hosts';
+
+/** Parts of the course, from 1 on. */
+export const partTitles = [
+  'Orientation',
+  'Checkpoint',
+  'Restore',
+  'SELinux',
+  'Integrations',
+  'The demo',
+  'Beyond the talk',
+  'Clinic',
+] as const;
+
+const words = z.string().trim().min(1);
+const oneLine = words.regex(/^.*$/, 'it must be one line');
+/** What a folder of a lesson, a step or a value may be called: letters that need no escape in a URL or a shell. */
+const slugSchema = z
+  .string({ error: 'it must be a name' })
+  .regex(/^[a-z][a-z0-9-]*$/, 'write small letters, digits and dashes, a letter first');
+
+// Front matter
+
+export const sourceSchema = z
+  .strictObject({
+    name: oneLine.describe('Whose word it is: a program with its version, an article, a talk'),
+    url: z
+      .url({ protocol: /^https?$/, error: 'it must be an http or https address' })
+      .optional()
+      .describe('Where it can be read'),
+    file: oneLine.optional().describe('File, or file and function, within the source tree that `name` names'),
+    what: oneLine.describe('What of this lesson it is the source of'),
+  })
+  .refine(({ url, file }) => url !== undefined || file !== undefined, {
+    error: 'it needs a `url` or a `file`',
+  })
+  .describe('A source of what the lesson claims');
+export type Source = z.infer<typeof sourceSchema>;
 
 export const frontMatterSchema = z
   .strictObject({
-    title: z.string().min(1).describe('Title of the lesson'),
-    summary: z.string().min(1).describe('One or two sentences for the list of lessons'),
-    minutes: z.number().int().positive().describe('Minutes that a learner needs'),
-    order: z.number().int().nonnegative().describe('Place in the course, counted from 1'),
+    title: oneLine.describe('Title of the lesson'),
+    summary: words.describe('One or two sentences for the list of lessons'),
+    minutes: z.number().int().positive().max(240).describe('Minutes that a learner needs'),
+    part: z
+      .number()
+      .int()
+      .min(1)
+      .max(partTitles.length)
+      .describe(
+        `Part of the course: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}`,
+      ),
+    order: z.number().int().positive().describe('Place in its part, counted from 1'),
+    outcomes: z
+      .array(oneLine)
+      .min(1)
+      .max(6)
+      .describe('What a learner will be able to do, each beginning with a verb'),
+    'builds-on': z
+      .array(slugSchema)
+      .default([])
+      .describe('Ids of the lessons that it takes for known; they come before it in the course'),
+    sources: z.array(sourceSchema).min(1).describe('Where what the lesson claims comes from'),
+    slides: z
+      .record(
+        z.string().regex(/^\d+$/, 'the key must be the number of a slide'),
+        z.union([slugSchema, z.array(slugSchema).min(1)], {
+          error: 'it must be the id of a step, or a list of such ids',
+        }),
+      )
+      .default({})
+      .describe(
+        'Which slides of the talk are done by hand here: number (see lessons/talk.yml) and id of the step',
+      ),
+    cpus: z
+      .strictObject({
+        source: z.enum(cpuModels).optional().describe('CPU of source'),
+        destination: z.enum(cpuModels).optional().describe('CPU of destination'),
+      })
+      .default({})
+      .describe(
+        `Hosts that have another CPU than the others, such as \`{ destination: Nehalem }\`; from old to new ${cpuModels.join(', ')}. Such hosts are booted for the lesson, which takes a minute once, and 600 MB of disk`,
+      ),
   })
   .describe('Front matter of lesson.mdx');
 export type FrontMatter = z.infer<typeof frontMatterSchema>;
+
+// Blocks
+
+const host = z.enum(hostNames).describe('Host that it is run on');
+const hosts = z.enum([...hostNames, 'both']).describe('Host that it is for, or both');
+const terminal = z
+  .union([z.literal(1), z.literal(2)], { error: 'a host has terminal 1 and terminal 2' })
+  .default(1)
+  .describe('Terminal of the host');
+const flag = z.literal(true, { error: 'it takes no value' });
+
+/** What may follow a fence's language, by kind of block. A word `key=value` is a field, a word alone is a field that is true. */
+export const blockSchemas = {
+  run: z
+    .strictObject({
+      host,
+      terminal,
+      exit: z
+        .number()
+        .int()
+        .min(0)
+        .max(255)
+        .default(0)
+        .describe('Exit code that the command must end with, when it is meant to fail'),
+      background: flag
+        .optional()
+        .describe(
+          'The command goes on while what follows is done, in later steps too, and ends by itself or not at all',
+        ),
+      interrupt: z
+        .union([flag, z.number().int().positive().max(600)], {
+          error: 'write interrupt, or interrupt=<seconds> up to 600',
+        })
+        .optional()
+        .describe(
+          'The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well',
+        ),
+    })
+    .refine((run) => [run.background, run.interrupt, run.exit || undefined].filter(Boolean).length < 2, {
+      error:
+        'background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect',
+    })
+    .describe(
+      'One command for the learner, with a run button. May hold `<name>` of a declared value. A command of several lines has a backslash at the end of all but the last.',
+    ),
+  check: z
+    .strictObject({ host })
+    .describe(
+      'A script that looks at the state of the hosts: exit code 0 means that the step is done. The last line that it prints is shown, so it tells what is missing. It changes nothing.',
+    ),
+  solve: z
+    .strictObject({ host, terminal })
+    .describe(
+      'The solution of an exercise, in `<details><summary>Solution</summary>`. The lesson test types it after the run blocks; a learner gets no run button.',
+    ),
+  setup: z
+    .strictObject({ host: hosts })
+    .describe(
+      'A script that is run once, as root, when the lesson’s hosts are made. What it leaves behind, processes too, is what every learner begins with. Not shown.',
+    ),
+  value: z
+    .strictObject({
+      value: slugSchema.describe('Name that run blocks use as `<name>`'),
+      host,
+    })
+    .describe('A script that prints one word, such as an IP address, for run blocks. Not shown.'),
+  file: z
+    .strictObject({
+      file: z
+        .string({ error: 'it must be a path' })
+        .regex(/^\/[\w.+/-]*[\w.+-]$/, 'write an absolute path without spaces')
+        .describe('Absolute path of the file'),
+      host: hosts,
+      executable: flag.optional().describe('The file may be executed'),
+    })
+    .describe(
+      'A file that is on the host when the lesson begins; the block’s text is its content. It is made where it stands among the setup blocks; a lesson with files and no setup block needs no template of its own. Shown with its name. The fence has the language of the file.',
+    ),
+  output: z
+    .strictObject({})
+    .describe(
+      'What the run block before it prints. Each line must be found in the real output, in this order, blanks aside; `…` stands for anything, and a line `…` for any lines. The fence’s language is `text`.',
+    ),
+} as const;
+export const blockKinds = ['run', 'check', 'solve', 'setup', 'value', 'file', 'output'] as const;
+export type BlockKind = (typeof blockKinds)[number];
+
+/** What the words after a fence's language say. */
+export type BlockMeta = {
+  [Kind in BlockKind]: { kind: Kind } & z.infer<(typeof blockSchemas)[Kind]>;
+}[BlockKind];
+
+// Questions
+
+const markdown = words.describe('Markdown');
+
+export const quizSchema = z
+  .strictObject({
+    question: markdown.describe('The question, in Markdown'),
+    options: z
+      .array(
+        z
+          .strictObject({
+            text: markdown.describe('The answer, in Markdown'),
+            correct: z.boolean().default(false).describe('Whether it is right; several may be'),
+            explanation: markdown.describe('Why it is right or wrong, in Markdown'),
+          })
+          .describe('An answer to choose'),
+      )
+      .min(2)
+      .max(6)
+      .optional()
+      .describe('Answers to choose from, two to six'),
+    answer: markdown
+      .optional()
+      .describe(
+        'For a question without options, answered in the learner’s own words: a good answer, in Markdown',
+      ),
+    accept: z
+      .array(oneLine)
+      .min(1)
+      .optional()
+      .describe('With `answer`: short answers that are surely right; case and blanks make no difference'),
+    explanation: markdown.optional().describe('With `answer`: why it is so, in Markdown'),
+  })
+  .superRefine((quiz, context) => {
+    const wrong = (message: string, path: string[] = []): void => {
+      context.addIssue({ code: 'custom', message, path });
+    };
+    if ((quiz.options === undefined) === (quiz.answer === undefined)) {
+      wrong('it needs either `options` or an `answer`');
+    } else if (quiz.options) {
+      if (quiz.accept) wrong('it goes with `answer`, not with `options`', ['accept']);
+      if (quiz.explanation) wrong('with `options`, each option has its own', ['explanation']);
+      if (!quiz.options.some(({ correct }) => correct)) wrong('none of them is `correct: true`', ['options']);
+      if (quiz.options.every(({ correct }) => correct)) wrong('all of them are correct', ['options']);
+    } else if (quiz.explanation === undefined) {
+      wrong('it needs an `explanation`');
+    }
+  })
+  .describe('A question about the lesson: a fence of language `quiz`, in YAML');
+export type Quiz = z.infer<typeof quizSchema>;
+
+// A lesson as the programs see it
 
 /** A fenced block that is run on a host. */
 export interface Block {
@@ -31,6 +247,21 @@ export interface Block {
   text: string;
   /** 1-based line of the opening fence in lesson.mdx. */
   line: number;
+}
+
+/** A command of the learner's, see {@link blockSchemas}. */
+export interface Run extends Block {
+  terminal: 1 | 2;
+  exit: number;
+  background: boolean;
+  /** Seconds, or `true` for when the step is done; absent when the command is not ended with Ctrl-C. */
+  interrupt?: number | true;
+  /** What its output must hold. */
+  output?: { text: string; line: number };
+}
+
+export interface Solve extends Block {
+  terminal: 1 | 2;
 }
 
 export interface Value extends Block {
@@ -43,9 +274,9 @@ export interface Step {
   id: string;
   title: string;
   line: number;
-  runs: Block[];
+  runs: Run[];
   checks: Block[];
-  solves: Block[];
+  solves: Solve[];
 }
 
 export interface Lesson extends FrontMatter {
@@ -53,6 +284,15 @@ export interface Lesson extends FrontMatter {
   id: string;
   steps: Step[];
   values: Value[];
-  /** What made the lesson's hosts what they are, in the file's order. */
+  /**
+   * What makes the lesson's hosts what they are, in the file's order, files among them as scripts that write them. It takes a
+   * template of the lesson's own.
+   */
   setups: Block[];
+  /** Scripts that write the files of a lesson without set-up. That is quick, so they are run when a pair is given to a learner. */
+  files: Block[];
 }
+
+/** Lessons in the course's order. */
+export const inCourseOrder = (one: Lesson, other: Lesson): number =>
+  one.part - other.part || one.order - other.order || one.id.localeCompare(other.id);

@@ -17,7 +17,7 @@ async function write(id: string, order: number, host = 'source'): Promise<void> 
   const fences = ['run', 'check'].map((kind) => `\`\`\`bash ${kind} host=${host}\ntrue\n\`\`\`\n`).join('');
   await writeFile(
     join(directory, id, 'lesson.mdx'),
-    `---\ntitle: ${id}\nsummary: S\nminutes: 1\norder: ${order}\n---\n\n## One\n${fences}`,
+    `---\ntitle: ${id}\nsummary: S\nminutes: 1\npart: 1\norder: ${order}\noutcomes: [Do it]\nsources: [{ name: A, url: 'https://example.org/', what: all }]\n---\n\n## One\n${fences}`,
   );
 }
 
@@ -35,7 +35,7 @@ it('gives the good lessons and an error for each bad one', async () => {
   expect(lessons.map((lesson) => lesson.id)).toEqual(['good']);
   const messages = errors.map((error) => error.message).sort();
   expect(messages).toEqual([
-    expect.stringMatching(/bad\/lesson\.mdx:9: There is no host `nowhere`.*\n.*bad\/lesson\.mdx:12: /s),
+    expect.stringMatching(/bad\/lesson\.mdx:12: There is no host `nowhere`.*\n.*bad\/lesson\.mdx:15: /s),
     expect.stringMatching(/empty\/lesson\.mdx:1: Cannot be read: .*ENOENT/),
   ]);
   await expect(listLessons(directory)).rejects.toMatchObject({

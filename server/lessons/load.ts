@@ -2,16 +2,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { LabError } from '../protocol/errors';
-import type { Lesson } from './lesson';
+import { inCourseOrder, type Lesson } from './lesson';
 import { parseLesson } from './parse';
+import { manifestName, recordingSchema, recordingsFolder, type Recording } from './recording';
 
 /** Path of a lesson's file. */
 export const lessonFile = (lessonsDir: string, id: string): string => join(lessonsDir, id, 'lesson.mdx');
 
-async function lessonIds(lessonsDir: string): Promise<string[]> {
+/** Names of the folders that hold lessons, sorted. */
+export async function lessonIds(lessonsDir: string): Promise<string[]> {
   try {
     const entries = await readdir(lessonsDir, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
   } catch (cause) {
     throw new LabError('bad-lesson', `Cannot read the lessons in ${lessonsDir}: ${String(cause)}`, {
       hint: 'Start the server in the checkout, where the folder lessons/ is.',
@@ -57,7 +59,7 @@ export async function checkLessons(lessonsDir: string): Promise<{ lessons: Lesso
       errors.push(LabError.from(thrown, `Reading the lesson ${id}`));
     }
   }
-  lessons.sort((one, other) => one.order - other.order || one.id.localeCompare(other.id));
+  lessons.sort(inCourseOrder);
   return { lessons, errors };
 }
 
@@ -73,4 +75,26 @@ export async function listLessons(lessonsDir: string): Promise<Lesson[]> {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
     cause: first,
   });
+}
+
+/**
+ * What the lesson test saw of a lesson; undefined when it was never recorded.
+ * @throws LabError `bad-lesson` when the recording cannot be read
+ */
+export async function loadRecording(lessonsDir: string, id: string): Promise<Recording | undefined> {
+  const path = join(lessonsDir, id, recordingsFolder, manifestName);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  try {
+    return recordingSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is no recording.`, {
+      hint: `Make it anew: npm run lessons -- record ${id}`,
+      cause,
+    });
+  }
 }

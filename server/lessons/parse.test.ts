@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { LabError } from '../protocol/errors';
 import { parseLesson } from './parse';
 
-const frontMatter = ['---', 'title: A title', 'summary: A summary.', 'minutes: 10', 'order: 1', '---'];
+/** In as few lines as may be: what follows begins in line 7. */
+const frontMatter = [
+  '---',
+  '{ title: A title, summary: A summary., part: 2, order: 1,',
+  'minutes: 10,',
+  'outcomes: [Do it],',
+  'sources: [{ name: A talk, url: "https://example.org/", what: all of it }] }',
+  '---',
+];
 const fence = (words: string, text = 'true'): string[] => [`\`\`\`${words}`, ...text.split('\n'), '```'];
 const step = (heading: string): string[] => [
   `## ${heading}`,
@@ -48,7 +56,14 @@ describe('a good lesson', () => {
   );
 
   it('gives its front matter and its steps in order', () => {
-    expect(lesson).toMatchObject({ id: 'x', title: 'A title', summary: 'A summary.', minutes: 10, order: 1 });
+    expect(lesson).toMatchObject({
+      id: 'x',
+      title: 'A title',
+      summary: 'A summary.',
+      minutes: 10,
+      part: 2,
+      order: 1,
+    });
     expect(lesson.steps.map(({ id, title, line }) => ({ id, title, line }))).toEqual([
       { id: 'ask-podman-twice', title: 'Ask podman, twice', line: 14 },
       { id: 'an-exercise', title: 'An exercise', line: 35 },
@@ -57,19 +72,51 @@ describe('a good lesson', () => {
 
   it('gives each block its host, text and line', () => {
     const [first, second] = lesson.steps;
+    const plain = { terminal: 1, exit: 0, background: false };
     expect(first?.runs).toEqual([
-      { host: 'source', text: 'podman ps \\\n  --all', line: 16 },
-      { host: 'destination', text: 'curl <address>:8080/ <file >copy', line: 24 },
+      { ...plain, host: 'source', text: 'podman ps \\\n  --all', line: 16 },
+      { ...plain, host: 'destination', text: 'curl <address>:8080/ <file >copy', line: 24 },
     ]);
     expect(first?.checks).toEqual([{ host: 'destination', text: 'first\nsecond', line: 30 }]);
     expect(first?.solves).toEqual([]);
-    expect(second?.solves).toEqual([{ host: 'source', text: 'a\nb', line: 36 }]);
+    expect(second?.solves).toEqual([{ host: 'source', text: 'a\nb', line: 36, terminal: 1 }]);
     expect(lesson.values).toEqual([{ name: 'address', host: 'source', text: 'hostname -I\ntrue', line: 20 }]);
   });
 });
 
+it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
+  const withCpus = (cpus: string): string[] => [
+    ...frontMatter.slice(0, -2),
+    `sources: [{ name: A talk, url: "https://example.org/", what: all of it }],`,
+    `cpus: ${cpus} }`,
+    '---',
+    ...step('One'),
+  ];
+  const parse = (lines: readonly string[]) => parseLesson(lines.join('\n'), 'f', 'x').cpus;
+  expect(parse([...frontMatter, ...step('One')])).toEqual({});
+  expect(parse(withCpus('{ destination: Nehalem }'))).toEqual({ destination: 'Nehalem' });
+  const [model] = defectsOf(withCpus('{ destination: max }'));
+  expect(model).toMatch(
+    /^6: The front matter’s `cpus.destination` \(CPU of destination\) is wrong: .*Nehalem/,
+  );
+  const [host] = defectsOf(withCpus('{ rhel08: Nehalem }'));
+  expect(host).toMatch(/^6: The front matter’s `cpus` has no field `rhel08`\./);
+});
+
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
+
+it('has files alone made when a pair is given away, and not in a template', () => {
+  const lesson = parseLesson(
+    [...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')].join('\n'),
+    'f',
+    'x',
+  );
+  expect(lesson.setups).toEqual([]);
+  expect(lesson.files).toEqual([
+    { host: 'source', text: "mkdir -p '/root'\n: >'/root/a'\nchmod 644 '/root/a'", line: 7 },
+  ]);
+});
 
 it('collects setup blocks from anywhere, and makes no step of them', () => {
   const lesson = parseLesson(
@@ -92,8 +139,57 @@ it('collects setup blocks from anywhere, and makes no step of them', () => {
   ]);
 });
 
+it('reads all that a block may say', () => {
+  const lesson = parseLesson(
+    [
+      ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
+      '## One',
+      ...fence('bash run host=source terminal=2 background'),
+      ...fence('bash run host=source exit=1'),
+      ...fence('text output', 'a\n…\nb'),
+      ...fence('bash run interrupt=5 host=destination'),
+      ...fence('bash run host=destination interrupt'),
+      '<details>\n<summary>Solution</summary>\n',
+      ...fence('bash solve host=source terminal=2'),
+      '\n</details>\n',
+      ...fence('bash check host=source'),
+      ...fence('c file=/root/a/parasite.c host=source', 'int main;\n'),
+      ...fence('text file=/usr/local/bin/x host=both executable', 'END_OF_FILE'),
+      ...fence('bash setup host=both', 'first'),
+      ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
+    ].join('\n'),
+    'f',
+    'x',
+  );
+  expect(lesson).toMatchObject({ 'builds-on': ['other'], slides: { 3: 'one', 4: ['one', 'one'] } });
+  expect(lesson.steps[0]?.runs).toEqual([
+    { host: 'source', text: 'true', line: 8, terminal: 2, exit: 0, background: true },
+    {
+      ...{ host: 'source', text: 'true', line: 11, terminal: 1, exit: 1, background: false },
+      output: { text: 'a\n…\nb', line: 14 },
+    },
+    { host: 'destination', text: 'true', line: 19, terminal: 1, exit: 0, background: false, interrupt: 5 },
+    { host: 'destination', text: 'true', line: 22, terminal: 1, exit: 0, background: false, interrupt: true },
+  ]);
+  expect(lesson.steps[0]?.solves).toEqual([{ host: 'source', text: 'true', line: 28, terminal: 2 }]);
+  const script = ["mkdir -p '/usr/local/bin'", "cat >'/usr/local/bin/x' <<'END_OF_FILE_'", 'END_OF_FILE'];
+  const file = [...script, 'END_OF_FILE_', "chmod 755 '/usr/local/bin/x'"].join('\n');
+  expect(lesson.setups).toEqual([
+    {
+      host: 'source',
+      text: "mkdir -p '/root/a'\ncat >'/root/a/parasite.c' <<'END_OF_FILE'\nint main;\n\nEND_OF_FILE\nchmod 644 '/root/a/parasite.c'",
+      line: 37,
+    },
+    { host: 'source', text: file, line: 41 },
+    { host: 'destination', text: file, line: 41 },
+    { host: 'source', text: 'first', line: 44 },
+    { host: 'destination', text: 'first', line: 44 },
+  ]);
+});
+
 describe('each defect is told with its line and the way out', () => {
   // `withStep` has 13 lines, so what a case adds starts in line 14.
+  const kinds = 'run or check or solve or setup or output or value=<name> or file=<path>';
   const cases: [name: string, lines: string[], told: string[]][] = [
     [
       'unknown host',
@@ -108,12 +204,14 @@ describe('each defect is told with its line and the way out', () => {
     ...['run', 'check', 'solve', 'setup', 'value=x'].map((kind): [string, string[], string[]] => [
       `${kind} block without a host`,
       inSection(...fence(`bash ${kind}`)),
-      [`14: A ${kind.split('=')[0] ?? ''} block needs a host. Add host=source or host=destination.`],
+      [
+        `14: A ${kind.split('=')[0] ?? ''} block needs a host. Add host=source or host=destination${kind === 'setup' ? ' or host=both' : ''}.`,
+      ],
     ]),
     [
       'host without a kind',
       inSection(...fence('bash host=source')),
-      ['14: A fence with a host needs a kind as well. Add run, check, solve, setup or value=<name>.'],
+      [`14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`],
     ],
     [
       'two kinds',
@@ -130,14 +228,14 @@ describe('each defect is told with its line and the way out', () => {
       inSection(...fence('bash chek host=source')),
       [
         '14: `chek` says nothing to a fence. Did you mean `check`?',
-        '14: A fence with a host needs a kind as well. Add run, check, solve, setup or value=<name>.',
+        `14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`,
       ],
     ],
     [
       'word that is like no other',
       inSection(...fence('bash run host=source highlight={2}')),
       [
-        '14: `highlight={2}` says nothing to a fence. Known are: run, check, solve, setup, value=<name>, host=<host>.',
+        '14: `highlight={2}` says nothing to a run block. Known are: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
       ],
     ],
     [
@@ -173,7 +271,9 @@ describe('each defect is told with its line and the way out', () => {
       `bad value name: ${word}`,
       inSection(...fence(`bash ${word} host=source`)),
       [
-        `14: \`${word.split('=')[1] ?? ''}\` is no name for a value. Write value=<name> with small letters, digits and dashes, a letter first.`,
+        word === 'value'
+          ? '14: `value` (Name that run blocks use as `<name>`) is wrong: it must be a name.'
+          : `14: \`${word}\` (Name that run blocks use as \`<name>\`) is wrong: write small letters, digits and dashes, a letter first.`,
       ],
     ]),
     [
@@ -211,7 +311,9 @@ describe('each defect is told with its line and the way out', () => {
     [
       'no front matter',
       step('One'),
-      ['1: The front matter is missing. Start with ---, title, summary, minutes, order, ---.'],
+      [
+        '1: The front matter is missing. Start with ---, title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus, ---.',
+      ],
     ],
     [
       'empty front matter',
@@ -220,12 +322,15 @@ describe('each defect is told with its line and the way out', () => {
         '1: The front matter lacks `title` (Title of the lesson). Add it.',
         '1: The front matter lacks `summary` (One or two sentences for the list of lessons). Add it.',
         '1: The front matter lacks `minutes` (Minutes that a learner needs). Add it.',
-        '1: The front matter lacks `order` (Place in the course, counted from 1). Add it.',
+        '1: The front matter lacks `part` (Part of the course: 1 Orientation, 2 Checkpoint, 3 Restore, 4 SELinux, 5 Integrations, 6 The demo, 7 Beyond the talk, 8 Clinic). Add it.',
+        '1: The front matter lacks `order` (Place in its part, counted from 1). Add it.',
+        '1: The front matter lacks `outcomes` (What a learner will be able to do, each beginning with a verb). Add it.',
+        '1: The front matter lacks `sources` (Where what the lesson claims comes from). Add it.',
       ],
     ],
     [
       'extra and missing fields',
-      ['---', 'titel: x', 'summary: x', 'minutes: 1', 'order: 1', '---', ...step('One')],
+      [...frontMatter.with(1, '{ titel: x, summary: x, part: 1, order: 1,'), ...step('One')],
       [
         '1: The front matter lacks `title` (Title of the lesson). Add it.',
         '2: The front matter has no field `titel`. Did you mean `title`?',
@@ -233,15 +338,159 @@ describe('each defect is told with its line and the way out', () => {
     ],
     [
       'field of the wrong type',
-      ['---', 'title: x', 'summary: x', 'order: 1', 'minutes: long', '---', ...step('One')],
+      [...frontMatter.with(2, 'minutes: long,'), ...step('One')],
       [
-        "5: The front matter's `minutes` (Minutes that a learner needs) is wrong: Invalid input: expected number, received string.",
+        '3: The front matter’s `minutes` (Minutes that a learner needs) is wrong: Invalid input: expected number, received string.',
       ],
+    ],
+    [
+      'defects within a list',
+      [
+        ...frontMatter.with(
+          4,
+          'sources: [{ what: x },\n{ name: A, url: no, what: x },\n{ name: A, file: f, what: x, who: me },\n{ name: A, what: x }] }',
+        ),
+        ...step('One'),
+      ],
+      [
+        '5: The front matter’s `sources[0]` lacks `name` (Whose word it is: a program with its version, an article, a talk). Add it.',
+        '6: The front matter’s `sources[1].url` (Where it can be read) is wrong: it must be an http or https address.',
+        '7: The front matter’s `sources[2]` has no field `who`. Did you mean `what`?',
+        '8: The front matter’s `sources[3]` (A source of what the lesson claims) is wrong: it needs a `url` or a `file`.',
+      ],
+    ],
+    [
+      'slides that are done in no step',
+      [
+        ...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow],\nfive: one,\n6: [] },'),
+        ...step('One'),
+      ],
+      [
+        '7: The front matter’s `slides.five` is wrong: the key must be the number of a slide.',
+        '8: The front matter’s `slides.6` is wrong: Too small: expected array to have >=1 items.',
+      ],
+    ],
+    [
+      'slides that are done in steps of other names',
+      [...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow] },'), ...step('One')],
+      ['6: Slide 4 names the step `tow`, which the lesson does not have. Known are: one.'],
     ],
     [
       'front matter that is a list',
       ['---', '- title', '---', ...step('One')],
-      ['1: The front matter must hold the fields title, summary, minutes, order.'],
+      [
+        '1: The front matter must hold the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
+      ],
+    ],
+    [
+      'a word that is of another kind',
+      inSection(...fence('bash check host=source terminal=2')),
+      ['14: `terminal=2` says nothing to a check block. Known are: host.'],
+    ],
+    [
+      'words that exclude one another',
+      inSection(...fence('bash run host=source interrupt background')),
+      [
+        '14: The words of this run block do not go together: background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect.',
+      ],
+    ],
+    [
+      'fields with values that they cannot have',
+      inSection(
+        ...fence('bash run host=source terminal=3'),
+        ...fence('bash run host=source exit=256'),
+        ...fence('bash run host=source interrupt=soon'),
+        ...fence('bash run host=source background=1'),
+        ...fence('bash run host=source exit'),
+        ...fence('bash run host=source exit=1 exit=2'),
+      ),
+      [
+        '14: `terminal=3` (Terminal of the host) is wrong: a host has terminal 1 and terminal 2.',
+        '17: `exit=256` (Exit code that the command must end with, when it is meant to fail) is wrong: Too big: expected number to be <=255.',
+        '20: `interrupt=soon` (The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
+        '23: `background=1` (The command goes on while what follows is done, in later steps too, and ends by itself or not at all) is wrong: it takes no value.',
+        '26: `exit` (Exit code that the command must end with, when it is meant to fail) is wrong: Invalid input: expected number, received boolean.',
+        '29: `exit` is there twice. Leave one of them.',
+      ],
+    ],
+    ...['file', 'file=etc/motd', 'file=/root/', 'file=/a$b'].map((word): [string, string[], string[]] => [
+      `bad path: ${word}`,
+      inSection(...fence(`text ${word} host=source`)),
+      [
+        `14: \`${word}\` (Absolute path of the file) is wrong: ${word === 'file' ? 'it must be a path' : 'write an absolute path without spaces'}.`,
+      ],
+    ]),
+    [
+      'a command in a terminal that is taken',
+      inSection(
+        '## Two',
+        ...fence('bash run host=source interrupt'),
+        ...fence('bash run host=source terminal=2'),
+        ...fence('bash run host=source'),
+        ...fence('bash check host=source'),
+      ),
+      [
+        '21: The command in line 15 goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
+      ],
+    ],
+    [
+      'output of nothing',
+      inSection(
+        '## Two',
+        ...fence('text output'),
+        ...fence('bash run host=source'),
+        ...fence('text output'),
+        ...fence('text output'),
+        ...fence('bash check host=source'),
+        '## Prose',
+        ...fence('text output'),
+      ),
+      [15, 24, 31].map(
+        (line) =>
+          `${line}: An output block belongs to the run block before it, and there is none. Move it there.`,
+      ),
+    ],
+    [
+      'output in another language',
+      inSection(
+        '## Two',
+        ...fence('bash run host=source'),
+        ...fence('bash output'),
+        ...fence('bash check host=source'),
+      ),
+      ['18: The language of an output block is `text`, not `bash`.'],
+    ],
+    [
+      'question that is none',
+      inSection(
+        ...fence('quiz', 'question: Why?'),
+        ...fence(
+          'quiz',
+          'question: Why?\noptions:\n  - text: So\n    explanation: x\n  - text: So\n    correct: yes',
+        ),
+        ...fence('quiz', 'question: Why?\nanswer: So\nanswers: No'),
+        ...fence('quiz', 'question: ['),
+      ),
+      [
+        '14: The question is wrong: it needs either `options` or an `answer`.',
+        '22: The question’s `options[1]` lacks `explanation` (Why it is right or wrong, in Markdown). Add it.',
+        '23: The question’s `options[1].correct` (Whether it is right; several may be) is wrong: Invalid input: expected boolean, received string.',
+        '25: The question is wrong: it needs an `explanation`.',
+        '28: The question has no field `answers`. Did you mean `answer`?',
+        '31: The question is no valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
+      ],
+    ],
+    [
+      'question with options of which none is right',
+      inSection(
+        ...fence(
+          'quiz',
+          'question: Why?\noptions:\n- { text: a, explanation: a }\n- { text: b, explanation: b }',
+        ),
+      ),
+      [
+        '16: The question’s `options` (Answers to choose from, two to six) is wrong: none of them is `correct: true`.',
+      ],
     ],
   ];
   it.each(cases)('%s', (_name, lines, told) => {

@@ -1,84 +1,28 @@
 import type { Root, Yaml } from 'mdast';
-import remarkFrontmatter from 'remark-frontmatter';
-import remarkMdx from 'remark-mdx';
-import remarkParse from 'remark-parse';
-import { unified } from 'unified';
+import { visit } from 'unist-util-visit';
 import { VFileMessage } from 'vfile-message';
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { LabError } from '../protocol/errors';
+import { hostNames } from '../protocol/hosts';
+import { fieldsOf } from './describe';
 import { splitAtValues } from './fill';
+import { writeFileScript } from './files';
 import {
   frontMatterSchema,
+  quizSchema,
   type Block,
   type FrontMatter,
   type Lesson,
+  type Quiz,
+  type Run,
   type Step,
   type Value,
 } from './lesson';
-import { findSections, suggest, type Fence, type Section } from './sections';
+import { findSections, type Fence, type Section } from './sections';
+import { suggest } from './suggest';
+import { parseMdx } from './syntax';
+import { readYaml, type Defect, type Report } from './yaml';
 
-interface Defect {
-  line: number;
-  text: string;
-}
-
-type Report = (line: number, text: string) => void;
-
-const processor = unified().use(remarkParse).use(remarkFrontmatter).use(remarkMdx);
-
-const fieldNames = Object.keys(frontMatterSchema.shape);
-
-const badLesson = (file: string, defects: readonly Defect[], cause?: unknown): LabError =>
-  new LabError(
-    'bad-lesson',
-    defects
-      .toSorted((one, other) => one.line - other.line)
-      .map(({ line, text }) => `${file}:${line}: ${text}`)
-      .join('\n'),
-    { hint: 'Correct the lines named; server/lessons/lesson.ts says what a lesson may hold.', cause },
-  );
-
-function readFrontMatter(node: Yaml, report: Report): FrontMatter | undefined {
-  const lineCounter = new LineCounter();
-  const document = parseDocument(node.value, { lineCounter });
-  const firstLine = node.position?.start.line ?? 1;
-  // The text of a front matter starts in the line after its `---`.
-  const fileLine = (yamlLine: number): number => firstLine + yamlLine;
-  if (document.errors.length > 0) {
-    for (const error of document.errors) {
-      const reason = (error.message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
-      report(fileLine(error.linePos?.[0].line ?? 1), `The front matter is no valid YAML: ${reason}.`);
-    }
-    return undefined;
-  }
-  const parsed = frontMatterSchema.safeParse(document.toJS() ?? {});
-  if (parsed.success) return parsed.data;
-
-  const keyLine = (name: string): number | undefined => {
-    const pairs = isMap(document.contents) ? document.contents.items : [];
-    const key = pairs.map((pair) => pair.key).find((found) => isScalar(found) && found.value === name);
-    return isScalar(key) ? fileLine(lineCounter.linePos(key.range[0]).line) : undefined;
-  };
-  for (const issue of parsed.error.issues) {
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) {
-        report(
-          keyLine(key) ?? firstLine,
-          `The front matter has no field \`${key}\`. ${suggest(key, fieldNames)}`,
-        );
-      }
-      continue;
-    }
-    const name = String(issue.path[0] ?? '');
-    const line = keyLine(name);
-    const field = Object.entries(frontMatterSchema.shape).find(([key]) => key === name)?.[1];
-    const meaning = field?.description === undefined ? '' : ` (${field.description})`;
-    if (name === '') report(firstLine, `The front matter must hold the fields ${fieldNames.join(', ')}.`);
-    else if (line === undefined) report(firstLine, `The front matter lacks \`${name}\`${meaning}. Add it.`);
-    else report(line, `The front matter's \`${name}\`${meaning} is wrong: ${issue.message}.`);
-  }
-  return undefined;
-}
+const fieldNames = fieldsOf(frontMatterSchema);
 
 /** One click types one command: lines that go on, each ended by a backslash, and a last one that does not. */
 function isOneCommand(text: string): boolean {
@@ -86,19 +30,18 @@ function isOneCommand(text: string): boolean {
   return lines.every((line, index) => line.endsWith('\\') === index < lines.length - 1);
 }
 
-function readBlock(fence: Fence, report: Report): Block | undefined {
-  const { node, line, meta, problems } = fence;
-  for (const problem of problems) report(line, problem);
-  if (meta === undefined) return undefined;
+function readText({ node, line, meta }: Fence, report: Report): string {
+  const kind = meta?.kind ?? '';
   const text = node.value.replace(/\s+$/, '');
-  if (text === '') report(line, `A ${meta.kind} block is empty. Fill it or remove it.`);
-  else if (meta.kind === 'run' && !isOneCommand(text)) {
+  // A file may be empty.
+  if (text === '' && kind !== 'file') report(line, `A ${kind} block is empty. Fill it or remove it.`);
+  else if (kind === 'run' && !isOneCommand(text)) {
     report(
       line,
       'A run block is one command, whose lines all end in a backslash but the last. Give each command a block.',
     );
   }
-  return { host: meta.host, text, line };
+  return text;
 }
 
 function readStep(section: Section, report: Report): { step: Step; values: Value[] } {
@@ -106,15 +49,42 @@ function readStep(section: Section, report: Report): { step: Step; values: Value
   const step: Step = { id, title, line, runs: [], checks: [], solves: [] };
   const values: Value[] = [];
   let broken = false;
+  /** The run block that an output block would be of. */
+  let last: Run | undefined;
   for (const fence of section.fences) {
-    if (fence.meta?.kind === 'setup') continue;
-    const block = readBlock(fence, report);
+    const { meta } = fence;
+    for (const problem of fence.problems) report(fence.line, problem);
     if (fence.problems.length > 0) broken = true;
-    if (block === undefined || fence.meta === undefined) continue;
-    if (fence.meta.kind === 'run') step.runs.push(block);
-    else if (fence.meta.kind === 'check') step.checks.push(block);
-    else if (fence.meta.kind === 'solve') step.solves.push(block);
-    else values.push({ ...block, name: fence.meta.valueName ?? '' });
+    if (meta === undefined || meta.kind === 'setup' || meta.kind === 'file') continue;
+    const text = readText(fence, report);
+    if (meta.kind === 'output') {
+      if (last === undefined || last.output !== undefined) {
+        report(
+          fence.line,
+          'An output block belongs to the run block before it, and there is none. Move it there.',
+        );
+      } else last.output = { text, line: fence.line };
+      continue;
+    }
+    last = undefined;
+    const block: Block = { host: meta.host, text, line: fence.line };
+    if (meta.kind === 'run') {
+      const { terminal, exit, background = false, interrupt } = meta;
+      last = { ...block, terminal, exit, background, ...(interrupt === undefined ? {} : { interrupt }) };
+      step.runs.push(last);
+    } else if (meta.kind === 'check') step.checks.push(block);
+    else if (meta.kind === 'solve') step.solves.push({ ...block, terminal: meta.terminal });
+    else values.push({ ...block, name: meta.value });
+  }
+  for (const [index, run] of step.runs.entries()) {
+    const inTheSame = ({ host, terminal }: Run): boolean => host === run.host && terminal === run.terminal;
+    const next = step.runs.slice(index + 1).find(inTheSame);
+    if (run.interrupt === true && next) {
+      report(
+        next.line,
+        `The command in line ${run.line} goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
+      );
+    }
   }
   // A fence that could not be read may be the one that is missed here.
   if (!broken && step.checks.length === 0) {
@@ -132,6 +102,32 @@ function readStep(section: Section, report: Report): { step: Step; values: Value
   return { step, values };
 }
 
+/** Scripts that make the hosts what they are: setup blocks, and files, each for its host or for both. */
+function readSetups(fences: readonly Fence[], report: Report): Pick<Lesson, 'setups' | 'files'> {
+  const scripts = fences.flatMap((fence) => {
+    const { meta, line } = fence;
+    if (meta?.kind !== 'setup' && meta?.kind !== 'file') return [];
+    const text = readText(fence, report);
+    const script =
+      meta.kind === 'file'
+        ? writeFileScript({ path: meta.file, text: fence.node.value, executable: meta.executable ?? false })
+        : text;
+    const hosts = meta.host === 'both' ? hostNames : [meta.host];
+    return hosts.map((host): Block => ({ host, text: script, line }));
+  });
+  // What is set up may need the files.
+  const isSetUp = fences.some(({ meta }) => meta?.kind === 'setup');
+  return isSetUp ? { setups: scripts, files: [] } : { setups: [], files: scripts };
+}
+
+/**
+ * Reads a `quiz` fence.
+ * @param line of its opening fence
+ */
+export function readQuiz(text: string, line: number, report: Report): Quiz | undefined {
+  return readYaml(text, quizSchema, { openingLine: line, whole: 'The question', report })?.value;
+}
+
 function reportDoubles<T extends { line: number }>(
   things: readonly T[],
   key: (thing: T) => string,
@@ -147,45 +143,67 @@ function reportDoubles<T extends { line: number }>(
   }
 }
 
+/** A lesson's file with all that is wrong in it. */
+export interface Reading {
+  /** Undefined when there are defects. */
+  lesson: Lesson | undefined;
+  /** Undefined when the MDX is broken. */
+  tree: Root | undefined;
+  /** In the order of their lines. */
+  defects: Defect[];
+  /** The front matter, if it is right, and the line of each of its fields. */
+  frontMatter: { value: FrontMatter; lineOf: (path: readonly PropertyKey[]) => number } | undefined;
+}
+
 /**
- * Reads one lesson.
+ * Reads one lesson and collects what is wrong.
  * @param source text of its lesson.mdx
- * @param file the file's path as it shall stand in errors
  * @param id name of the lesson's folder
- * @throws LabError `bad-lesson` with all defects, one a line: `file:line: what is wrong and what to do`
  */
-export function parseLesson(source: string, file: string, id: string): Lesson {
+export function readLesson(source: string, id: string): Reading {
   const defects: Defect[] = [];
   const report: Report = (line, text) => defects.push({ line, text });
 
   let tree: Root;
   try {
-    tree = processor.parse(source);
+    tree = parseMdx(source);
   } catch (cause) {
     if (!(cause instanceof VFileMessage)) throw cause;
     const line = cause.line ?? 1;
     const text = `The MDX is broken at column ${cause.column ?? 1}: ${cause.reason}. A \`{\` or \`<\` that is text belongs in a code span.`;
-    throw badLesson(file, [{ line, text }], cause);
+    return { lesson: undefined, tree: undefined, defects: [{ line, text }], frontMatter: undefined };
   }
 
-  const yaml = tree.children.find((node) => node.type === 'yaml');
+  const yaml = tree.children.find((node): node is Yaml => node.type === 'yaml');
   if (yaml === undefined)
     report(1, `The front matter is missing. Start with ---, ${fieldNames.join(', ')}, ---.`);
-  const frontMatter = yaml === undefined ? undefined : readFrontMatter(yaml, report);
+  const frontMatter =
+    yaml &&
+    readYaml(yaml.value, frontMatterSchema, {
+      openingLine: yaml.position?.start.line ?? 1,
+      whole: 'The front matter',
+      report,
+    });
 
   const { before, sections } = findSections(tree);
   for (const fence of before) {
     for (const problem of fence.problems) report(fence.line, problem);
-    if (fence.meta !== undefined && fence.meta.kind !== 'setup') {
+    if (fence.meta !== undefined && fence.meta.kind !== 'setup' && fence.meta.kind !== 'file') {
       report(fence.line, `A ${fence.meta.kind} block stands before the first \`##\`. Put it into a section.`);
     }
   }
-  const stepSections = sections.filter((section) => section.isStep);
-  const read = stepSections.map((section) => readStep(section, report));
-  const setups = [...before, ...sections.flatMap((section) => section.fences)].flatMap((fence) => {
-    if (fence.meta?.kind !== 'setup') return [];
-    return readBlock(fence, report) ?? [];
+  for (const section of sections) {
+    if (section.isStep) continue;
+    for (const { meta, line } of section.fences) {
+      if (meta?.kind === 'output')
+        report(line, 'An output block belongs to the run block before it, and there is none. Move it there.');
+    }
+  }
+  visit(tree, 'code', (node) => {
+    if (node.lang === 'quiz') readQuiz(node.value, node.position?.start.line ?? 1, report);
   });
+  const read = sections.filter((section) => section.isStep).map((section) => readStep(section, report));
+  const made = readSetups([...before, ...sections.flatMap((section) => section.fences)], report);
   const steps = read.map(({ step }) => step);
   const values = read.flatMap((step) => step.values);
 
@@ -209,7 +227,36 @@ export function parseLesson(source: string, file: string, id: string): Lesson {
     const used = runs.some((run) => splitAtValues(run.text, [name]).some((part) => 'valueName' in part));
     if (!used) report(line, `No run block uses \`<${name}>\`. Use the value or remove it.`);
   }
+  for (const [slide, ids] of Object.entries(frontMatter?.value.slides ?? {})) {
+    for (const stepId of [ids].flat()) {
+      if (steps.some((step) => step.id === stepId)) continue;
+      const known = steps.map((step) => step.id);
+      report(
+        frontMatter?.lineOf(['slides', slide]) ?? 1,
+        `Slide ${slide} names the step \`${stepId}\`, which the lesson does not have. ${suggest(stepId, known)}`,
+      );
+    }
+  }
 
-  if (defects.length > 0 || frontMatter === undefined) throw badLesson(file, defects);
-  return { id, ...frontMatter, steps, values, setups };
+  defects.sort((one, other) => one.line - other.line);
+  const lesson =
+    defects.length > 0 || frontMatter === undefined
+      ? undefined
+      : { id, ...frontMatter.value, steps, values, ...made };
+  return { lesson, tree, defects, frontMatter };
+}
+
+/**
+ * Reads one lesson.
+ * @param source text of its lesson.mdx
+ * @param file the file's path as it shall stand in errors
+ * @param id name of the lesson's folder
+ * @throws LabError `bad-lesson` with all defects, one a line: `file:line: what is wrong and what to do`
+ */
+export function parseLesson(source: string, file: string, id: string): Lesson {
+  const { lesson, defects } = readLesson(source, id);
+  if (lesson !== undefined) return lesson;
+  throw new LabError('bad-lesson', defects.map(({ line, text }) => `${file}:${line}: ${text}`).join('\n'), {
+    hint: 'Correct the lines named; docs/lesson-reference.md says what a lesson may hold.',
+  });
 }

@@ -1,3 +1,4 @@
+import type { Root } from 'mdast';
 import { bundleMDX } from 'mdx-bundler';
 import { getMDXComponent } from 'mdx-bundler/client';
 import { createElement } from 'react';
@@ -8,14 +9,17 @@ import remarkParse from 'remark-parse';
 import { unified } from 'unified';
 import { expect, it } from 'vitest';
 import { parseLesson } from './parse';
-import { remarkLesson } from './remark-lesson';
+import { lessonPlugins } from './remark-lesson';
 
 const lines = [
   '---',
   'title: T',
   'summary: S',
   'minutes: 1',
+  'part: 1',
   'order: 1',
+  'outcomes: [Do it]',
+  'sources: [{ name: A, file: f, what: all }]',
   '---',
   'Before.',
   '```bash setup host=source',
@@ -42,11 +46,11 @@ const lines = [
   '```',
 ];
 const source = lines.join('\n');
-const body = lines.slice(6).join('\n');
+const body = lines.slice(9).join('\n');
 
 it('wraps the steps, and only them, in the order and with the ids of the parser', () => {
-  const tree = unified().use(remarkParse).use(remarkMdx).parse(body);
-  remarkLesson()(tree);
+  const processor = unified().use(remarkParse).use(remarkMdx).use(lessonPlugins);
+  const tree = processor.runSync(processor.parse(body)) as Root;
   expect(tree.children.map((node) => node.type)).toEqual([
     'paragraph',
     'code',
@@ -68,7 +72,7 @@ it('wraps the steps, and only them, in the order and with the ids of the parser'
 it('tells the page what each fence is', async () => {
   const { code } = await bundleMDX({
     source,
-    mdxOptions: () => ({ remarkPlugins: [remarkFrontmatter, remarkLesson] }),
+    mdxOptions: () => ({ remarkPlugins: [remarkFrontmatter, ...lessonPlugins] }),
   });
   const html = renderToStaticMarkup(
     createElement(getMDXComponent(code), { components: { Step: 'section' } }),
@@ -81,9 +85,74 @@ it('tells the page what each fence is', async () => {
     '<h2 id="run-it">',
     '<code>',
     '<code class="language-bash" data-kind="run" data-host="source" data-step="run-it" data-block="0">',
-    '<code class="language-bash" data-kind="value" data-host="destination" data-step="run-it" data-name="name">',
+    '<code class="language-bash" data-kind="value" data-host="destination" data-step="run-it">',
     '<code class="language-text">',
     '<code class="language-bash" data-kind="run" data-host="destination" data-step="run-it" data-block="1">',
     '<code class="language-bash" data-kind="check" data-host="source" data-step="run-it">',
   ]);
+}, 30_000);
+
+async function htmlOf(markdown: readonly string[]): Promise<string> {
+  const { code } = await bundleMDX({
+    source: markdown.join('\n'),
+    mdxOptions: () => ({ remarkPlugins: [remarkFrontmatter, ...lessonPlugins] }),
+  });
+  const components = { Step: 'section', Quiz: 'form', QuizPart: 'i' };
+  return renderToStaticMarkup(createElement(getMDXComponent(code), { components }));
+}
+
+it('leaves out details of which nothing is shown', async () => {
+  const details = (summary: string, ...content: string[]): string[] => [
+    '',
+    '<details>',
+    `<summary>${summary}</summary>`,
+    '',
+    ...content,
+    '',
+    '</details>',
+    '',
+  ];
+  const html = await htmlOf([
+    '## One',
+    ...details('Check', '```bash check host=source', 'true', '```'),
+    ...details('Solution', 'So.', '', '```bash solve host=source', 'true', '```'),
+    ...details('Hint', 'There.'),
+  ]);
+  expect(html.match(/<summary>\w+/g)).toEqual(['<summary>Solution', '<summary>Hint']);
+  expect(html).toContain('data-kind="solve"');
+  expect(html).not.toContain('data-kind="check"');
+}, 30_000);
+
+it('makes elements of questions, with their Markdown', async () => {
+  const html = await htmlOf([
+    '```quiz',
+    'question: What does `set_tid` set?',
+    'options:',
+    '  - { text: "The _process ID_", correct: true, explanation: It does. }',
+    '  - { text: A < B, explanation: "No. {really}" }',
+    '```',
+    '',
+    '```quiz',
+    'question: Why?',
+    'answer: |',
+    '  One.',
+    '',
+    '  Two.',
+    'accept: [So]',
+    'explanation: Because.',
+    '```',
+  ]);
+  expect(html.replaceAll('\n', '')).toBe(
+    '<form><i name="question">What does <code>set_tid</code> set?</i>' +
+      '<i name="option" correct="true">The <em>process ID</em></i><i name="explanation">It does.</i>' +
+      '<i name="option">A &lt; B</i><i name="explanation">No. {really}</i></form>' +
+      '<form accept="[&quot;So&quot;]"><i name="question">Why?</i><i name="answer"><p>One.</p><p>Two.</p></i>' +
+      '<i name="explanation">Because.</i></form>',
+  );
+}, 30_000);
+
+it('knows tables and alerts', async () => {
+  const html = await htmlOf(['| A |', '| - |', '| 1 |', '', '> [!NOTE]', '> So.']);
+  expect(html).toContain('<td>1</td>');
+  expect(html).toContain('<div class="markdown-alert markdown-alert-note" dir="auto">');
 }, 30_000);

@@ -3,36 +3,30 @@
  * the page's remark plugin, so that both always mean the same step and the same block.
  */
 import { slug } from 'github-slugger';
-import { closestMatch } from 'leven';
 import type { Code, Heading, Root } from 'mdast';
 import { toString } from 'mdast-util-to-string';
 import { visit } from 'unist-util-visit';
-import { hostNames, type HostName } from '../protocol/hosts';
+import type { z } from 'zod';
+import { hostNames } from '../protocol/hosts';
+import { descriptionOf, fieldsOf } from './describe';
+import { blockKinds, blockSchemas, type BlockKind, type BlockMeta } from './lesson';
+import { suggest } from './suggest';
 
-export const blockKinds = ['run', 'check', 'solve', 'setup', 'value'] as const;
-export type BlockKind = (typeof blockKinds)[number];
+/** Kinds that a fence names by one word; the others are named by a field that they cannot do without. */
+const plainKinds = ['run', 'check', 'solve', 'setup', 'output'] as const;
+const fieldKinds = ['value', 'file'] as const;
 
-/** Kinds that a fence names by one word. */
-const plainKinds = ['run', 'check', 'solve', 'setup'] as const;
-const isPlainKind = (word: string): word is (typeof plainKinds)[number] =>
-  plainKinds.some((kind) => kind === word);
-
-/** All that may follow a fence's language. */
-const fenceWords = ['run', 'check', 'solve', 'setup', 'value=<name>', 'host=<host>'];
-
-/** What the words after a fence's language say. */
-export interface BlockMeta {
-  kind: BlockKind;
-  host: HostName;
-  /** Only of a value block. */
-  valueName?: string;
-}
+const kindWords = [
+  ...plainKinds,
+  ...fieldKinds.map((kind) => `${kind}=<${kind === 'file' ? 'path' : 'name'}>`),
+];
+const allWords = [...new Set([...kindWords, ...blockKinds.flatMap((kind) => fieldsOf(blockSchemas[kind]))])];
 
 /** A fenced code block of a lesson. */
 export interface Fence {
   node: Code;
   line: number;
-  /** Undefined for plain illustration, and when there are problems. */
+  /** Undefined for plain illustration and questions, and when there are problems. */
   meta: BlockMeta | undefined;
   /** What is wrong with the fence's words: whole sentences. */
   problems: string[];
@@ -49,83 +43,131 @@ export interface Section {
   from: number;
   to: number;
   fences: Fence[];
-  /** Whether the section holds blocks of a step, broken ones included; a setup block makes no step. */
+  /** Whether the section holds blocks of a step, broken ones included; set-up makes no step. */
   isStep: boolean;
 }
 
-/** Letters, digits and dashes, so that `<name>` cannot be mistaken for a shell redirection with a path in it. */
-const valueNamePattern = /^[a-z][a-z0-9-]*$/;
-
-/**
- * Says what an author probably meant by an unknown word, or lists what there is.
- * Two edits make a transposition or two slips; words farther away are rarely what was meant.
- */
-export function suggest(word: string, known: readonly string[]): string {
-  const closest = closestMatch(word, known, { maxDistance: 2 });
-  return closest === undefined ? `Known are: ${known.join(', ')}.` : `Did you mean \`${closest}\`?`;
+/** `key=value` is a field, digits are a number; a word alone is a field that is true. */
+function readWord(word: string): [key: string, value: string | number | true] {
+  const equals = word.indexOf('=');
+  if (equals < 0) return [word, true];
+  const value = word.slice(equals + 1);
+  return [word.slice(0, equals), /^\d+$/.test(value) ? Number(value) : value];
 }
+
+function kindOf(key: string, value: string | number | true): BlockKind | undefined {
+  const plain = value === true ? plainKinds.find((kind) => kind === key) : undefined;
+  return plain ?? fieldKinds.find((kind) => kind === key);
+}
+
+/** The words of a fence whose language was left out stand where the language should. */
+const looksLikeWord = (language: string): boolean => {
+  const [key, value] = readWord(language);
+  return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
+};
+
+function languageProblem(language: string, kind: BlockKind | undefined): string | undefined {
+  if (kind === 'file') return undefined;
+  if (kind === 'output') {
+    return language === 'text'
+      ? undefined
+      : `The language of an output block is \`text\`, not \`${language}\`.`;
+  }
+  if (language === 'bash') return undefined;
+  return `A block's language is \`bash\`, not \`${language}\`. An illustration has no words after it.`;
+}
+
+function fieldProblems(kind: BlockKind, fields: Record<string, unknown>): string[] {
+  const schema = blockSchemas[kind];
+  const parsed = schema.safeParse(fields);
+  if (parsed.success) return [];
+  const spell = (key: string): string => `${key}=${String(fields[key])}`;
+  return parsed.error.issues.flatMap((issue): string[] => {
+    const key = String(issue.path[0] ?? '');
+    const field = (schema.shape as Record<string, z.ZodType>)[key];
+    const meaning = (field && descriptionOf(field)) ?? '';
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((unknown) => {
+        const word = fields[unknown] === true ? unknown : spell(unknown);
+        // A word that other kinds know is no slip of the pen.
+        const hint = allWords.includes(unknown)
+          ? `Known are: ${fieldsOf(schema).join(', ') || 'none'}.`
+          : suggest(unknown, [...kindWords, ...fieldsOf(schema)]);
+        return `\`${word}\` says nothing to ${article(kind)} block. ${hint}`;
+      });
+    }
+    if (key === '') return [`The words of this ${kind} block do not go together: ${issue.message}.`];
+    if (key === 'host') {
+      const known = kind === 'setup' || kind === 'file' ? [...hostNames, 'both'] : hostNames;
+      if (typeof fields['host'] === 'string')
+        return [`There is no host \`${fields['host']}\`. ${suggest(fields['host'], known)}`];
+      return [`${capital(article(kind))} block needs a host. Add host=${known.join(' or host=')}.`];
+    }
+    return [`\`${fields[key] === true ? key : spell(key)}\` (${meaning}) is wrong: ${issue.message}.`];
+  });
+}
+
+const article = (kind: BlockKind): string => (kind === 'output' ? `an ${kind}` : `a ${kind}`);
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 function readFence(node: Code): Fence {
   const line = node.position?.start.line ?? 1;
+  const language = node.lang ?? '';
   const words = node.meta?.trim().split(/\s+/).filter(Boolean) ?? [];
   const problems: string[] = [];
-  const kinds: BlockKind[] = [];
-  const hosts: string[] = [];
-  let valueName: string | undefined;
+  const failed = (): Fence => ({ node, line, meta: undefined, problems });
 
-  const language = node.lang ?? '';
-  if (/^(run|check|solve|setup|value=.*|host=.*)$/.test(language)) {
+  if (looksLikeWord(language)) {
     words.unshift(language);
     problems.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
-  } else if (words.length > 0 && language !== 'bash') {
-    problems.push(
-      `A block's language is \`bash\`, not \`${language}\`. An illustration has no words after it.`,
-    );
   }
+  if (words.length === 0) return failed();
+  const fields: Record<string, unknown> = {};
+  const kinds: BlockKind[] = [];
+  const unknown: string[] = [];
   for (const word of words) {
-    const equals = word.indexOf('=');
-    const key = equals < 0 ? word : word.slice(0, equals);
-    const value = equals < 0 ? undefined : word.slice(equals + 1);
-    if (key === 'host' && value !== undefined) {
-      hosts.push(value);
-      if (!hostNames.some((name) => name === value)) {
-        problems.push(`There is no host \`${value}\`. ${suggest(value, hostNames)}`);
-      }
-    } else if (key === 'value') {
-      kinds.push('value');
-      valueName = value ?? '';
-      if (!valueNamePattern.test(valueName)) {
-        problems.push(
-          `\`${valueName}\` is no name for a value. Write value=<name> with small letters, digits and dashes, a letter first.`,
-        );
-      }
-    } else if (isPlainKind(key) && value === undefined) {
-      kinds.push(key);
-    } else {
-      problems.push(`\`${word}\` says nothing to a fence. ${suggest(key, fenceWords)}`);
+    const [key, value] = readWord(word);
+    const kind = kindOf(key, value);
+    if (kind !== undefined) kinds.push(kind);
+    if (plainKinds.some((plain) => plain === kind)) continue;
+    if (Object.hasOwn(fields, key)) {
+      problems.push(
+        key === 'host'
+          ? `A block runs on one host, not on ${String(fields[key])} and ${String(value)}. Split it.`
+          : `\`${key}\` is there twice. Leave one of them.`,
+      );
+      continue;
     }
+    fields[key] = value;
+    if (!allWords.includes(key)) unknown.push(word);
   }
   const [kind, ...moreKinds] = kinds;
-  const [host, ...moreHosts] = hosts;
-  if (moreKinds.length > 0) problems.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
-  if (moreHosts.length > 0)
-    problems.push(`A block runs on one host, not on ${hosts.join(' and ')}. Split it.`);
-  if (kind !== undefined && host === undefined) {
-    problems.push(`A ${kind} block needs a host. Add host=${hostNames.join(' or host=')}.`);
+  if (problems.length === 0) {
+    const problem = languageProblem(language, kind);
+    if (problem !== undefined) problems.push(problem);
   }
-  if (kind === undefined && host !== undefined) {
-    problems.push(`A fence with a host needs a kind as well. Add ${plainKinds.join(', ')} or value=<name>.`);
+  if (moreKinds.length > 0) {
+    problems.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
+    return failed();
   }
-  const knownHost = hostNames.find((name) => name === host);
-  const meta =
-    problems.length > 0 || kind === undefined || knownHost === undefined
-      ? undefined
-      : { kind, host: knownHost, ...(valueName === undefined ? {} : { valueName }) };
+  if (kind === undefined) {
+    for (const word of unknown) {
+      problems.push(`\`${word}\` says nothing to a fence. ${suggest(readWord(word)[0], allWords)}`);
+    }
+    if (unknown.length < words.length)
+      problems.push(
+        `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` needs a kind as well. Add ${kindWords.join(' or ')}.`,
+      );
+    return failed();
+  }
+  problems.push(...fieldProblems(kind, fields));
+  if (problems.length > 0) return failed();
+  const meta = { kind, ...blockSchemas[kind].parse(fields) } as BlockMeta;
   return { node, line, meta, problems };
 }
 
 const belongsToStep = ({ meta, problems }: Fence): boolean =>
-  meta === undefined ? problems.length > 0 : meta.kind !== 'setup';
+  meta === undefined ? problems.length > 0 : !['setup', 'file', 'output'].includes(meta.kind);
 
 function fencesIn(nodes: Root['children']): Fence[] {
   const fences: Fence[] = [];

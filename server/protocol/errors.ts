@@ -25,6 +25,8 @@ export const errorCodes = [
   'cannot-run',
   /** A learner or an address has as many sessions as it may have. */
   'too-many-sessions',
+  /** The same was asked for so often that it is no learner's doing; passes with time. */
+  'too-many-requests',
   'template-missing',
   /** Public mode was asked for on a machine or with settings that are not safe for it. */
   'unsafe',
@@ -35,6 +37,8 @@ export const errorCodes = [
   'not-at-prompt',
   'value-unknown',
   'cancelled',
+  /** More was asked for than any person and page would ask for. */
+  'overloaded',
   'internal',
 ] as const;
 

@@ -3,21 +3,30 @@
  *
  * Layout, big-endian:
  *
- *     byte 0      kind: 1 = output (runner to browser), 2 = input (browser to runner)
- *     byte 1      channel: the terminal's number, given by the `hello` message
- *     bytes 2-9   offset: number of bytes that this terminal had put out before this frame (0 for input)
+ *     byte 0      kind: 1 = output (runner to page), 2 = input (page to runner), 3 = screen (runner to page)
+ *     byte 1      channel: the terminal's number, given by the `hello` and `terminals` messages
+ *     bytes 2-9   offset, see below
  *     bytes 10-   the terminal's bytes, never decoded on the way
+ *
+ * The offset of output is the number of bytes that this terminal had put out before this frame. That of input is the number of
+ * bytes that this page (its `writer`, see `attach`) had typed into this terminal before this frame: bytes that come twice are
+ * cut, bytes that are missing close the socket. That of a screen frame is the number of bytes of this screen before this frame.
  */
 import { LabError } from './errors';
 
 export const frameHeaderBytes = 10;
-export const frameKinds = { output: 1, input: 2 } as const;
+export const frameKinds = { output: 1, input: 2, screen: 3 } as const;
+export type FrameKind = keyof typeof frameKinds;
+
+const kindsByByte = new Map<number, FrameKind>(
+  Object.entries(frameKinds).map(([kind, byte]) => [byte, kind as FrameKind]),
+);
 
 /** Longest input one frame may carry: 64 KiB holds any sensible paste and bounds what a hostile client can queue. */
 export const maxInputBytes = 64 * 1024;
 
 export interface Frame {
-  kind: 'output' | 'input';
+  kind: FrameKind;
   channel: number;
   offset: number;
   bytes: Uint8Array;
@@ -39,11 +48,10 @@ export function decodeFrame(data: Uint8Array): Frame {
     throw new LabError('bad-message', `A binary frame of ${data.length} bytes is shorter than its header.`);
   }
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const kindByte = view.getUint8(0);
-  const kind =
-    kindByte === frameKinds.output ? 'output' : kindByte === frameKinds.input ? 'input' : undefined;
-  if (kind === undefined)
-    throw new LabError('bad-message', `A binary frame has the unknown kind ${kindByte}.`);
+  const kind = kindsByByte.get(view.getUint8(0));
+  if (kind === undefined) {
+    throw new LabError('bad-message', `A binary frame has the unknown kind ${view.getUint8(0)}.`);
+  }
   const offset = Number(view.getBigUint64(2));
   if (!Number.isSafeInteger(offset))
     throw new LabError('bad-message', 'A binary frame has an impossible offset.');

@@ -7,3 +7,12 @@ export const hostAddresses: Record<HostName, string> = {
   source: '10.77.0.1',
   destination: '10.77.0.2',
 };
+
+/**
+ * CPUs that a host may have instead of the accelerator's own, by QEMU's names, oldest first: each has what those before it have.
+ * TCG has all that makes them differ; under KVM a model has what of it the machine's own CPU has, and QEMU leaves out the rest.
+ */
+export const cpuModels = ['Nehalem', 'SandyBridge', 'Haswell'] as const;
+export type CpuModel = (typeof cpuModels)[number];
+/** Hosts that have another CPU than the accelerator's own. */
+export type CpuModels = Partial<Record<HostName, CpuModel | undefined>>;

@@ -3,6 +3,12 @@ import { z } from 'zod';
 import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './messages';
 
 /**
+ * Header of the handshake of `GET /socket`: what the page may do, a {@link Role}. The gateway alone writes it, after it has checked
+ * who is asking; a runner refuses a handshake without it.
+ */
+export const roleHeader = 'x-lab-role';
+
+/**
  * `PUT /session`: whose the pair is from now on. The first one assigns it; later ones for the same lesson change its deadline.
  * A runner refuses one for another lesson.
  */
@@ -24,6 +30,9 @@ export const runnerStatusSchema = z.object({
   readyMs: z.number().nonnegative().nullable(),
 });
 export type RunnerStatus = z.infer<typeof runnerStatusSchema>;
+
+/** `GET /cast?terminal=…`, with the query of messages.ts: what is kept of a terminal's output, as an asciicast. */
+export const castPath = (terminal: string): string => `/cast?terminal=${encodeURIComponent(terminal)}`;
 
 /** `POST /stop`: ends the sandbox; answers when nothing runs any more. */
 export const stopRequestSchema = z.object({ reason: endReasonSchema });

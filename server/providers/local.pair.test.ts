@@ -33,6 +33,7 @@ async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnde
       endWarningMs: config.endWarningMs,
       leaseMs: config.leaseMs,
       scrollbackBytes: config.scrollbackBytes,
+      maxTerminals: config.maxTerminals,
       savedStatesMiB: config.savedStatesMiB,
     }),
     async kill(id) {

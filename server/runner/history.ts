@@ -38,10 +38,22 @@ export class History {
     return this.chapters.find((chapter) => chapter.stepId === stepId);
   }
 
-  /** Keeps the pair's state of now, one after the other; a state that cannot be kept costs the learner nothing else. */
-  save(stepId: string, pair: Pair, values: Readonly<Record<string, string>>): Promise<void> {
+  /**
+   * Keeps the pair's state of now, one after the other; a state that cannot be kept costs the learner nothing else.
+   * @param tooLate asked when those before it are kept: whether this is no longer the state in which the step begins
+   */
+  save(
+    stepId: string,
+    pair: Pair,
+    values: Readonly<Record<string, string>>,
+    tooLate: () => boolean,
+  ): Promise<void> {
     this.saving = this.saving.then(async () => {
       if (this.maxBytes === 0 || this.find(stepId)) return;
+      if (tooLate()) {
+        this.log.info({ step: stepId }, 'state not saved: its step has begun');
+        return;
+      }
       const begun = Date.now();
       try {
         const saved = await pair.save(join(this.directory, `saved-${this.count++}`));

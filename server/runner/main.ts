@@ -8,34 +8,27 @@
  *     PUT  /session   gives the pair to a session, or changes that session's deadline
  *     POST /lease     the gateway wants this sandbox to go on; answers as /status
  *     POST /stop      ends the sandbox; answers when nothing of it runs
+ *     GET  /cast      a terminal's recording
  *     GET  /socket    WebSocket of one page (see protocol/messages.ts)
  */
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import pino from 'pino';
-import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import { castType } from '../lessons/cast';
 import { LabError } from '../protocol/errors';
-import { decodeFrame, encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
-import {
-  clientMessageSchema,
-  closeCodes,
-  parseMessage,
-  protocolName,
-  type EndReason,
-  type ServerMessage,
-} from '../protocol/messages';
+import { castQuerySchema, closeCodes, parseMessage, type EndReason } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema } from '../protocol/runner';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
-import { Session, type Client } from './session';
+import { Gate } from './gate';
+import { Session } from './session';
 
-/** Pages of one session at the same time. */
-const maxConnections = 8;
-/** A client that lets this much pile up unsent is cut off; output alone never does, its window is smaller. */
-const maxUnsentBytes = 4 * 1024 * 1024;
-/** A page that answers no ping for this long is gone (a laptop that sleeps, a network that went away). */
-const pingIntervalMs = 15_000;
+/** Recordings sent at the same time. Each holds a copy of a terminal's output for as long as its reader takes. */
+const maxCasts = 4;
+let castsUnderWay = 0;
 
 const directory = process.argv[2];
 if (!directory) throw new Error('usage: runner.js SANDBOX_DIRECTORY');
@@ -56,22 +49,13 @@ const session = new Session(spec, files.run, log, (reason) => {
   void leave(reason);
 });
 
-const sockets = new WebSocketServer({
-  noServer: true,
-  maxPayload: frameHeaderBytes + maxInputBytes,
-  perMessageDeflate: false,
-  handleProtocols: (offered) => (offered.has(protocolName) ? protocolName : false),
-});
+const gate = new Gate((client) => session.connect(client), log);
 
 const server = createServer((request, response) => {
   void answer(request, response);
 });
 server.on('upgrade', (request, socket, head) => {
-  if (sockets.clients.size >= maxConnections) {
-    socket.end('HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\n\r\n');
-    return;
-  }
-  sockets.handleUpgrade(request, socket, head, serve);
+  gate.admit(request, socket, head);
 });
 server.listen(files.socket);
 log.info('runner listens');
@@ -82,7 +66,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   try {
-    switch (`${request.method ?? ''} ${request.url ?? ''}`) {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://runner');
+    switch (`${request.method ?? ''} ${pathname}`) {
       case 'GET /status':
         reply(200, await session.report());
         break;
@@ -94,6 +79,11 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
         session.renewLease();
         reply(200, await session.report());
         break;
+      case 'GET /cast': {
+        const { terminal } = castQuerySchema.parse(Object.fromEntries(searchParams));
+        await sendCast(session.cast(terminal), response);
+        break;
+      }
       case 'POST /stop':
         await session.end(parseMessage(stopRequestSchema, await text(request)).reason);
         reply(200, {});
@@ -108,75 +98,30 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   }
 }
 
-function serve(socket: WebSocket): void {
-  const send = (data: string | Uint8Array) => {
-    if (socket.bufferedAmount > maxUnsentBytes) socket.close(closeCodes.overloaded, 'too slow');
-    else socket.send(data);
-  };
-  const client: Client = {
-    send: (message: ServerMessage) => {
-      send(JSON.stringify(message));
-    },
-    viewer: (terminal) => ({
-      output: (offset, bytes) => {
-        send(encodeFrame({ kind: 'output', channel: terminal.channel, offset, bytes }));
-      },
-      gap: (offset) => {
-        send(JSON.stringify({ type: 'gap', terminal: terminal.id, offset } satisfies ServerMessage));
-      },
-    }),
-  };
-  let connection: ReturnType<Session['connect']>;
-  try {
-    connection = session.connect(client);
-  } catch (error) {
-    socket.close(closeCodes.badMessage, LabError.from(error, 'Not connected').code);
-    return;
+/** Sends it as fast as it is read. @throws LabError `overloaded` when as many are being sent as may be */
+async function sendCast(lines: Iterable<string>, response: ServerResponse): Promise<void> {
+  if (castsUnderWay >= maxCasts) {
+    throw new LabError('overloaded', `${maxCasts} recordings are being downloaded, and no more can be now.`, {
+      hint: 'Try again when one has arrived.',
+    });
   }
-  let answered = true;
-  const pings = setInterval(() => {
-    if (!answered) socket.terminate();
-    answered = false;
-    socket.ping();
-  }, pingIntervalMs);
-  socket.on('pong', () => {
-    answered = true;
-  });
-  socket.on('message', (data, isBinary) => {
-    try {
-      if (isBinary) {
-        const frame = decodeFrame(asBytes(data));
-        if (frame.kind !== 'input') throw new LabError('bad-message', 'A page may only send input frames.');
-        connection.input(frame.channel, frame.bytes);
-      } else {
-        connection.receive(parseMessage(clientMessageSchema, asBytes(data).toString()));
-      }
-    } catch (error) {
-      const refused = LabError.from(error, 'A message could not be handled');
-      log.warn({ err: refused }, 'socket closed');
-      client.send({ type: 'error', error: refused.toWire() });
-      socket.close(closeCodes.badMessage, refused.code);
-    }
-  });
-  socket.on('error', (error) => {
-    log.warn({ err: error }, 'socket error');
-  });
-  socket.on('close', () => {
-    clearInterval(pings);
-    connection.close();
-  });
-}
-
-function asBytes(data: RawData): Buffer {
-  if (Array.isArray(data)) return Buffer.concat(data);
-  return Buffer.isBuffer(data) ? data : Buffer.from(data);
+  castsUnderWay += 1;
+  try {
+    response.writeHead(200, { 'content-type': castType });
+    await pipeline(Readable.from(lines), response);
+  } catch (error) {
+    // Its head was sent: all that can be said is that it was cut.
+    log.warn({ err: error }, 'recording not sent');
+  } finally {
+    castsUnderWay -= 1;
+  }
 }
 
 /** What the pair wrote is gone with it; the log and the reason stay for the gateway, which removes the directory. */
 async function leave(reason: EndReason): Promise<void> {
   // Before the socket is gone: who finds no socket reads this.
   await writeFile(files.ended, reason);
-  for (const socket of sockets.clients) socket.close(closeCodes.sessionEnded, reason);
+  gate.close(closeCodes.sessionEnded, reason);
   server.close();
   server.closeIdleConnections();
   const kept = new Set([files.log, files.ended]);

@@ -78,6 +78,12 @@ export class Progress {
     this.ran.add(`${stepId}/${block}`);
   }
 
+  /** Whether one of the step's commands was typed, or its check has passed. */
+  hasBegun(step: Step): boolean {
+    if (this.steps.get(step.id)?.state === 'passed') return true;
+    return [...this.ran].some((key) => key.startsWith(`${step.id}/`));
+  }
+
   /** Asks for the values and the first open step's check; requests that come while these run are one more round. */
   wantCheck(): void {
     this.checkWanted = true;

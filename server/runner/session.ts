@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { fillValues } from '../lessons/fill';
-import type { Block, Step } from '../lessons/lesson';
+import type { Lesson, Step } from '../lessons/lesson';
 import { loadLesson } from '../lessons/load';
 import { LabError, type WireError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
@@ -16,26 +16,24 @@ import type {
   PairPhase,
   PairStatus,
   ServerMessage,
-  TerminalInfo,
 } from '../protocol/messages';
 import type { Assignment, RunnerStatus } from '../protocol/runner';
 import type { SandboxSpec } from '../store/sandboxes';
 import { Pair } from './pair';
 import { Progress } from './progress';
+import { castOf } from './recording';
+import type { Client, Inbox } from './connection';
 import { History } from './history';
-import { Terminal, type Attachment, type Viewer } from './terminal';
+import { Runs, type RunRequest } from './runs';
+import type { Terminal } from './terminal';
+import { Terminals } from './terminals';
 import { usageOf } from './usage';
+import { Viewing } from './viewing';
 
-/** A way to reach one connected page. */
-export interface Client {
-  send(message: ServerMessage): void;
-  /** Opens a viewer that puts the terminal's bytes into this client's frames. */
-  viewer(terminal: Terminal): Viewer;
-}
-
+/** One connected page. */
 interface Connection {
   client: Client;
-  attachments: Map<string, Attachment>;
+  viewing: Viewing;
 }
 
 /** Whose the pair is, from the moment of the assignment on. */
@@ -50,13 +48,15 @@ const checkIntervalMs = 3_000;
 const checkAfterActivityMs = 120_000;
 /** A pair that is lost keeps its session this long, so that the page can tell what happened. */
 const lostGraceMs = 120_000;
-/** Results of the last runs, so that a click that is sent again is not executed again. */
-const rememberedRuns = 500;
+/** Writing a lesson's files takes a tenth of a second under TCG. */
+const equipTimeoutMs = 60_000;
+/** A shell of a terminal that was closed ends within this, or stays behind on its host. */
+const closeTimeoutMs = 20_000;
 
 export class Session {
   private readonly connections = new Set<Connection>();
-  private readonly terminals: Terminal[];
-  private readonly runResults = new Map<string, Extract<ServerMessage, { type: 'run' }>>();
+  private readonly terminals: Terminals;
+  private readonly runs = new Runs();
   private readonly startedAt = Date.now();
   private readonly ending = new AbortController();
   private readonly history: History;
@@ -83,24 +83,15 @@ export class Session {
     private readonly onEnd: (reason: EndReason) => void,
   ) {
     this.history = new History(directory, spec.savedStatesMiB * 1024 * 1024, log);
-    this.terminals = hostNames.map((host, channel) => {
-      const terminal: Terminal = new Terminal(
-        host,
-        host,
-        channel,
-        {
-          onMark: (mark) => {
-            if (mark.kind === 'prompt') this.onPrompt();
-            if (mark.kind !== 'command-end') {
-              this.broadcast({ type: 'prompt', terminal: terminal.id, idle: terminal.idle });
-            }
-          },
-          onExit: () => void this.replaceShell(terminal),
-        },
-        spec.scrollbackBytes,
-      );
-      return terminal;
-    });
+    this.terminals = new Terminals(spec.maxTerminals, spec.scrollbackBytes, (terminal) => ({
+      onIdle: (idle) => {
+        this.broadcast({ type: 'prompt', terminal: terminal().id, idle });
+      },
+      onPrompt: () => {
+        this.onPrompt();
+      },
+      onExit: () => void this.replaceShell(terminal()),
+    }));
   }
 
   /** Makes the pair and opens the terminals; failures are told to the clients, not thrown. */
@@ -141,6 +132,8 @@ export class Session {
         this.broadcast({ type: 'values', values });
       },
     });
+    // A pair that is not ready yet is equipped as soon as it is there.
+    if (this.pair && this.status.phase === 'ready') await this.equip(this.pair, lesson);
     this.tenancy = { assignment, progress };
     this.lastActivityMs = this.lastConnectedMs = Date.now();
     this.log.info({ lesson: assignment.lessonId }, 'assigned');
@@ -152,7 +145,7 @@ export class Session {
     return {
       phase: this.status.phase,
       lessonId: this.tenancy?.assignment.lessonId ?? null,
-      connections: this.connections.size,
+      connections: this.owners,
       memoryBytes: usage.memoryBytes,
       cpuSeconds: usage.cpuSeconds,
       readyMs: this.readyMs,
@@ -160,25 +153,17 @@ export class Session {
   }
 
   /** @throws LabError `no-session` while the pair is nobody's */
-  connect(client: Client): {
-    receive(message: ClientMessage): void;
-    input(channel: number, bytes: Uint8Array): void;
-    close(): void;
-  } {
+  connect(client: Client): Inbox {
     const tenancy = this.requireTenancy();
-    const connection: Connection = { client, attachments: new Map() };
+    const connection: Connection = { client, viewing: new Viewing(client, this.terminals) };
     this.connections.add(connection);
-    this.touch();
+    if (client.role === 'owner') this.touch();
     client.send({
       type: 'hello',
       session: tenancy.assignment,
+      role: client.role,
       pair: { ...this.status, elapsedMs: this.elapsedMs() },
-      terminals: this.terminals.map((terminal): TerminalInfo => ({
-        id: terminal.id,
-        host: terminal.host,
-        channel: terminal.channel,
-        offset: terminal.endOffset,
-      })),
+      terminals: this.terminals.infos,
       ...copyOf(tenancy.progress),
       deadline: this.deadline(tenancy),
       saves: this.history.list(),
@@ -188,20 +173,25 @@ export class Session {
     }
     return {
       receive: (message) => {
-        this.receive(connection, message);
+        if (!connection.viewing.receive(message)) this.receive(connection, message);
       },
-      input: (channel, bytes) => {
-        const terminal = this.terminals[channel];
-        if (!terminal) throw new LabError('bad-message', `There is no terminal on channel ${channel}.`);
+      input: (channel, offset, bytes) => {
         this.touch();
-        terminal.write(bytes);
+        connection.viewing.input(channel, offset, bytes);
       },
       close: () => {
         this.connections.delete(connection);
-        this.lastConnectedMs = Date.now();
-        for (const attachment of connection.attachments.values()) attachment.detach();
+        if (client.role === 'owner') this.lastConnectedMs = Date.now();
+        connection.viewing.close();
       },
     };
+  }
+
+  /** What is kept of a terminal's output, as the lines of an asciicast. @throws LabError `no-session`, `bad-message` */
+  cast(terminalId: string): Iterable<string> {
+    const { lesson } = this.requireTenancy().progress;
+    const terminal = this.terminals.get(terminalId);
+    return castOf(terminal.log, `${lesson.title}: ${terminal.name}`);
   }
 
   /** The gateway is alive and wants this session to go on. */
@@ -216,7 +206,7 @@ export class Session {
     this.ending.abort();
     this.setPhase('ended');
     this.broadcast({ type: 'ended', reason });
-    for (const terminal of this.terminals) terminal.close();
+    for (const terminal of this.terminals) terminal.dispose();
     await this.starting;
     await this.pair?.destroy();
     this.onEnd(reason);
@@ -233,6 +223,7 @@ export class Session {
         this.ending.signal,
       );
       this.pair = pair;
+      if (this.tenancy) await this.equip(pair, this.tenancy.progress.lesson);
       for (const terminal of this.terminals)
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       this.setPhase('ready');
@@ -243,28 +234,38 @@ export class Session {
     }
   }
 
+  /** Puts the lesson's files on both hosts, which the template has not. @throws LabError `bad-lesson`, `host-unreachable` */
+  private async equip(pair: Pair, { files }: Lesson): Promise<void> {
+    for (const host of hostNames) {
+      const scripts = files.filter((file) => file.host === host).map(({ text }) => text);
+      if (scripts.length === 0) continue;
+      const script = `set -e\n${scripts.join('\n')}`;
+      const options = { timeoutMs: equipTimeoutMs, signal: this.ending.signal };
+      const { exitCode, stderr } = await pair.channel(host).run(script, options);
+      if (exitCode !== 0)
+        throw new LabError('bad-lesson', `The lesson's files could not be made on ${host}: ${stderr}`);
+    }
+  }
+
   private receive(connection: Connection, message: ClientMessage): void {
     const { progress } = this.requireTenancy();
     switch (message.type) {
-      case 'attach': {
-        const terminal = this.terminal(message.terminal);
-        connection.attachments.get(terminal.id)?.detach();
-        terminal.resize(message.columns, message.rows);
-        connection.attachments.set(
-          terminal.id,
-          terminal.attach(connection.client.viewer(terminal), message.offset),
-        );
+      case 'open-terminal':
+        this.touch();
+        this.openTerminal(message.host, message.requestId, connection.client);
         break;
-      }
-      case 'resize':
-        this.terminal(message.terminal).resize(message.columns, message.rows);
+      case 'close-terminal':
+        this.touch();
+        this.closeTerminal(message.terminal);
         break;
-      case 'ack':
-        connection.attachments.get(message.terminal)?.acknowledge(message.offset);
+      case 'rename-terminal':
+        this.touch();
+        this.renameTerminal(message.terminal, message.name);
         break;
       case 'run':
         this.touch();
-        this.run(message, connection.client, progress);
+        connection.viewing.activate(message.terminal);
+        void this.run(message, connection.client, progress);
         break;
       case 'check': {
         const step = progress.step(message.stepId);
@@ -281,50 +282,86 @@ export class Session {
         void this.rewind(progress, step, connection.client);
         break;
       }
+      default:
+        throw new LabError('bad-message', `A message ${message.type} has come to the wrong place.`);
     }
   }
 
-  private run(message: Extract<ClientMessage, { type: 'run' }>, client: Client, progress: Progress): void {
-    const known = this.runResults.get(message.runId);
-    if (known) {
-      client.send(known);
-      return;
-    }
-    const { runId, stepId, block } = message;
-    let result: Extract<ServerMessage, { type: 'run' }>;
+  private openTerminal(host: HostName, requestId: string, client: Client): void {
     try {
-      const { terminal, text } = this.prepareRun(progress.step(stepId).runs[block], progress);
-      terminal.runCommand(text);
-      progress.noteRun(stepId, block);
-      result = { type: 'run', runId, stepId, block, result: 'typed' };
-      this.broadcast(result);
+      if (!this.pair || this.status.phase !== 'ready') {
+        throw new LabError('not-ready', 'The hosts are not ready yet.');
+      }
+      const terminal = this.terminals.create(host, requestId);
+      if (terminal) {
+        terminal.open(this.pair.channel(host).attachCommand(terminal.id));
+        this.tellTerminals({ client, requestId });
+      } else {
+        client.send({ type: 'terminals', terminals: this.terminals.infos, requestId });
+      }
     } catch (error) {
-      const refused = LabError.from(error, 'The command was not typed').toWire();
-      result = { type: 'run', runId, stepId, block, result: 'refused', error: refused };
-      client.send(result);
+      client.send({ type: 'error', error: LabError.from(error, 'No terminal was opened').toWire() });
     }
-    this.runResults.set(runId, result);
-    const [oldest] = this.runResults.keys();
-    if (this.runResults.size > rememberedRuns && oldest !== undefined) this.runResults.delete(oldest);
+  }
+
+  private closeTerminal(id: string): void {
+    const terminal = this.terminals.find(id);
+    if (!terminal) return;
+    this.terminals.remove(terminal);
+    this.tellTerminals();
+    if (!this.pair || this.status.phase !== 'ready') return;
+    this.pair
+      .channel(terminal.host)
+      .endShell(terminal.id, closeTimeoutMs)
+      .catch((error: unknown) => {
+        this.log.warn({ err: error, terminal: id }, 'shell not ended');
+      });
+  }
+
+  private renameTerminal(id: string, name: string): void {
+    const terminal = this.terminals.find(id);
+    if (!terminal) return;
+    terminal.name = name;
+    this.tellTerminals();
+  }
+
+  /** @param asked who asked for it, and by which request */
+  private tellTerminals(asked?: { client: Client; requestId: string }): void {
+    const terminals = this.terminals.infos;
+    for (const { client } of this.connections) {
+      const requestId = client === asked?.client ? { requestId: asked.requestId } : {};
+      client.send({ type: 'terminals', terminals, ...requestId });
+    }
+  }
+
+  /** The answer goes to who asked; that a command was typed, to all. */
+  private async run(request: RunRequest, client: Client, progress: Progress): Promise<void> {
+    const { result, isNew } = this.runs.execute(request, async () => {
+      const { terminal, text } = this.prepareRun(request, progress);
+      const busy = await terminal.typeCommand(text, request.whenBusy);
+      if (!busy) progress.noteRun(request.stepId, request.block);
+      return busy;
+    });
+    const message = await result;
+    if (isNew && message.result === 'typed') this.broadcast(message);
+    else client.send(message);
   }
 
   /** @throws LabError when the block cannot be typed now; nothing was typed then */
-  private prepareRun(block: Block | undefined, progress: Progress): { terminal: Terminal; text: string } {
+  private prepareRun(request: RunRequest, progress: Progress): { terminal: Terminal; text: string } {
+    const block = progress.step(request.stepId).runs[request.block];
     if (!block) throw new LabError('bad-message', 'The lesson has no such command.');
+    const terminal = this.terminals.get(request.terminal);
+    if (terminal.host !== block.host) {
+      throw new LabError(
+        'bad-message',
+        `This command is for ${block.host}, and the terminal is of ${terminal.host}.`,
+      );
+    }
     if (this.status.phase !== 'ready') {
       throw new LabError('not-ready', 'The hosts are not ready yet.', {
         hint: 'Try again when both have a prompt.',
       });
-    }
-    const terminal = this.terminal(block.host);
-    if (!terminal.idle) {
-      throw new LabError(
-        'not-at-prompt',
-        `The terminal of ${block.host} is busy: a program still runs in it.`,
-        {
-          hint: 'Wait until its prompt is back, or press Ctrl-C in it.',
-        },
-      );
     }
     const names = progress.lesson.values.map((value) => value.name);
     const filled = fillValues(block.text, names, progress.values);
@@ -345,7 +382,9 @@ export class Session {
     const next = progress.stepAfter(step);
     const pair = this.pair;
     if (!next || !pair || this.status.phase !== 'ready') return;
-    await this.history.save(next.id, pair, progress.values);
+    await this.history.save(next.id, pair, progress.values, () => {
+      return this.status.phase !== 'ready' || progress.hasBegun(next);
+    });
     this.broadcast({ type: 'saves', saves: this.history.list() });
   }
 
@@ -354,6 +393,8 @@ export class Session {
     const pair = this.pair;
     const begun = Date.now();
     try {
+      // The state that is wanted may be the one that is being saved.
+      await this.history.settled();
       if (!pair || this.status.phase !== 'ready') {
         throw new LabError('not-ready', 'The hosts are not ready; they cannot go back now.');
       }
@@ -365,9 +406,9 @@ export class Session {
         });
       }
       this.setPhase('rewinding');
-      await this.history.settled();
       for (const terminal of this.terminals) terminal.close();
       await pair.rewind(target?.pair);
+      if (isFirst) await this.equip(pair, progress.lesson);
       if (this.ending.signal.aborted) return;
       this.history.forgetAfter(progress.lesson.steps.slice(progress.lesson.steps.indexOf(step) + 1));
       progress.goBackTo(step.id, target?.values ?? {});
@@ -392,7 +433,7 @@ export class Session {
   }
 
   private onPrompt(): void {
-    if (this.readyMs === null && this.terminals.every((terminal) => terminal.idle)) {
+    if (this.readyMs === null && this.terminals.first.every((terminal) => terminal.idle)) {
       this.readyMs = this.elapsedMs();
       this.log.info({ readyMs: this.readyMs }, 'both prompts');
     }
@@ -403,7 +444,7 @@ export class Session {
     while (await this.pause(checkIntervalMs)) {
       if (
         this.status.phase === 'ready' &&
-        this.connections.size > 0 &&
+        this.owners > 0 &&
         Date.now() - this.lastActivityMs < checkAfterActivityMs
       ) {
         this.tenancy?.progress.wantCheck();
@@ -418,6 +459,7 @@ export class Session {
       endsAtMs: assignment.endsAtMs,
       extensionsLeft: assignment.extensionsLeft,
       idleEndsAtMs: isNear ? idleEndsAtMs : null,
+      warningMs: this.spec.endWarningMs,
     };
   }
 
@@ -429,7 +471,7 @@ export class Session {
       if (!this.tenancy) continue;
       if (now >= this.tenancy.assignment.endsAtMs) return this.end('total-time');
       if (now - this.lastActivityMs > this.spec.idleTimeoutMs) return this.end('idle');
-      if (this.connections.size > 0) this.lastConnectedMs = now;
+      if (this.owners > 0) this.lastConnectedMs = now;
       if (now - this.lastConnectedMs > this.spec.disconnectedTimeoutMs) return this.end('disconnected');
       this.tellOfIdle(this.tenancy);
     }
@@ -465,15 +507,21 @@ export class Session {
     const pair = this.pair;
     if (!pair || this.status.phase !== 'ready' || this.ending.signal.aborted) return;
     terminal.notice('this shell has ended; a new one starts');
-    this.broadcast({ type: 'prompt', terminal: terminal.id, idle: false });
     try {
       const channel = pair.channel(terminal.host);
       await channel.open(300_000);
-      if (await this.pause(500)) terminal.open(channel.attachCommand(terminal.id));
+      if ((await this.pause(500)) && this.canOpen(terminal))
+        terminal.open(channel.attachCommand(terminal.id));
     } catch (error) {
       this.log.warn({ err: error }, 'no new shell');
-      terminal.notice(`no new shell: ${LabError.from(error, 'login').message}`);
+      if (this.terminals.has(terminal))
+        terminal.notice(`no new shell: ${LabError.from(error, 'login').message}`);
     }
+  }
+
+  /** Meanwhile it may have been closed, or the hosts may go back, which brings its shell as well. */
+  private canOpen(terminal: Terminal): boolean {
+    return this.status.phase === 'ready' && this.terminals.has(terminal) && !terminal.isOpen;
   }
 
   private fail(error: LabError): void {
@@ -493,6 +541,11 @@ export class Session {
     return this.tenancy;
   }
 
+  /** Pages of the learner's own. */
+  private get owners(): number {
+    return [...this.connections].filter(({ client }) => client.role === 'owner').length;
+  }
+
   private elapsedMs(): number {
     return Date.now() - this.startedAt;
   }
@@ -504,12 +557,6 @@ export class Session {
 
   private broadcast(message: ServerMessage): void {
     for (const { client } of this.connections) client.send(message);
-  }
-
-  private terminal(id: string): Terminal {
-    const terminal = this.terminals.find((candidate) => candidate.id === id);
-    if (!terminal) throw new LabError('bad-message', `There is no terminal ${id}.`);
-    return terminal;
   }
 
   /** @returns false when the session ended meanwhile */

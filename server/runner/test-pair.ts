@@ -10,6 +10,7 @@ import { prepareImage } from '../setup/stages';
 import { ensureTemplate } from '../template/template';
 import type { Pair } from './pair';
 import { Terminal } from './terminal';
+import { TestPage } from './test-page';
 
 export interface Workplace {
   config: Config;
@@ -40,44 +41,36 @@ export async function on(pair: Pair, host: HostName, script: string): Promise<st
   return stdout.trim();
 }
 
-/** A terminal on each host that remembers all it has shown. */
+/** A terminal on each host, and a page that remembers all it has shown. */
 export class Shell {
-  private readonly terminal: Terminal;
-  private readonly chunks: Buffer[] = [];
+  readonly terminal: Terminal;
+  readonly page: TestPage;
   /** How often the program of the terminal has ended. */
   exits = 0;
 
   constructor(
     private readonly pair: Pair,
     readonly host: HostName,
-    scrollbackBytes = 64 * 1024,
+    scrollbackBytes = 256 * 1024,
+    private readonly id: string = host,
   ) {
-    const events = { onMark: () => undefined, onExit: () => (this.exits += 1) };
-    this.terminal = new Terminal(host, host, hostNames.indexOf(host), events, scrollbackBytes);
-    this.terminal.resize(100, 30);
-    const attachment = this.terminal.attach(
-      {
-        output: (offset, bytes) => {
-          this.chunks.push(bytes);
-          setImmediate(() => {
-            attachment.acknowledge(offset + bytes.length);
-          });
-        },
-        gap: () => undefined,
-      },
-      0,
-    );
+    const events = {
+      onIdle: () => undefined,
+      onPrompt: () => undefined,
+      onExit: () => (this.exits += 1),
+    };
+    this.terminal = new Terminal(id, host, hostNames.indexOf(host), id, events, scrollbackBytes);
+    this.page = new TestPage(this.terminal, { from: 0, columns: 100, rows: 30 });
   }
 
   get shown(): Buffer {
-    return Buffer.concat(this.chunks);
+    return this.page.bytes;
   }
 
   /** Attaches, at first and after the pair was rewound, and waits for the prompt. */
   async attach(): Promise<void> {
     this.terminal.close();
-    this.terminal.idle = false;
-    this.terminal.open(this.pair.channel(this.host).attachCommand(this.host));
+    this.terminal.open(this.pair.channel(this.host).attachCommand(this.id));
     await this.prompt();
     // bash draws its prompt twice then, for Ctrl-L and for the window's size; a command is typed after both.
     await this.untilQuiet(300);
@@ -98,17 +91,19 @@ export class Shell {
   /** Runs a command at the prompt; what was shown until the next prompt. */
   async type(command: string): Promise<string> {
     const from = this.shown.length;
-    this.terminal.runCommand(command);
+    const busy = await this.terminal.typeCommand(command, 'cut-line');
+    if (busy) throw new Error(`${command} was not typed: ${busy}`);
     await this.prompt();
+    await this.page.caughtUp();
     return this.shown.subarray(from).toString();
   }
 
   keys(text: string): void {
-    this.terminal.write(Buffer.from(text));
+    this.page.type(text);
   }
 
   resize(columns: number, rows: number): void {
-    this.terminal.resize(columns, rows);
+    this.page.resize(columns, rows);
   }
 
   async untilShown(text: string | RegExp, from = 0, timeoutMs = 120_000): Promise<void> {

@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cpus, totalmem } from 'node:os';
+import { mkdtemp } from 'node:fs/promises';
+import { cpus, tmpdir, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../config';
 import { Rehearsal } from '../../lessons/rehearsal';
@@ -16,7 +17,9 @@ import { percentile } from '../percentile';
 import { hostNames } from '../protocol/hosts';
 import { root } from '../root';
 import { listArtifacts } from '../store/artifacts';
+import { writePairPeaks } from '../store/pair-cost';
 import { qemuVersion } from '../template/accelerator';
+import { prepareLab } from './stages';
 
 const lessonId = 'live-migration';
 const timeoutMs = 600_000;
@@ -194,9 +197,18 @@ async function lessonAndRewinds(
   });
 }
 
+/**
+ * More than an idle pair takes. A lab that has not measured any counts each pair with all that it may take, and would not start
+ * so many at once.
+ */
+const idlePairMiB = 512;
+
 /** Idle pairs, many at once: what they weigh together, and what one more costs. */
 async function idlePairs(pairs: number): Promise<{ privateMiB: number; pssMiB: number; slopeMiB: number }> {
-  return withLab({ poolSize: 0, maxSessions: pairs + 1 }, async (lab) => {
+  const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
+  const { templateDir } = await prepareLab(readConfig(), root, new AbortController().signal);
+  await writePairPeaks(stateDir, templateDir, [idlePairMiB * 2 ** 20]);
+  return withLab({ poolSize: 0, maxSessions: pairs + 1, stateDir }, async (lab) => {
     const announce = (seats: number) =>
       fetch(`${lab.operationsUrl()}/workshop`, { method: 'POST', body: JSON.stringify({ seats }) });
     await announce(1);
@@ -244,6 +256,7 @@ export async function benchPairs({ rounds, pairs, sustainMs }: BenchOptions): Pr
   const done = await lessonAndRewinds(Math.min(rounds, 10));
   report(row('rewind', done.rewind));
   const idle = await idlePairs(pairs);
+  console.log(`${pairs} idle pairs at once are there.`);
   const started = await sustained(sustainMs);
   console.table(rows);
   for (const { kind, info } of await listArtifacts(readConfig().cacheDir)) {

@@ -1,5 +1,6 @@
 /**
- * Bundles the server: server/lab.ts to dist/lab.js and server/runner/main.ts to dist/runner.js.
+ * Bundles the server: server/lab.ts to dist/lab.js, server/authoring/main.ts to dist/lessons.js, server/runner/main.ts to
+ * dist/runner.js, and server/setup/bench-runner.ts, which stands in for it in a benchmark, to dist/bench-runner.js.
  * Skipped when every file that the last bundle was made of is as it was; each file lands in dist/ complete or not at all.
  *
  *     node server/setup/build-server.mjs [--force]
@@ -50,11 +51,15 @@ export async function buildServer({ force = false } = {}) {
     logLevel: 'warning',
   };
   const results = await Promise.all([
-    build({ ...options, entryPoints: { lab: 'server/lab.ts' }, packages: 'external' }),
+    build({
+      ...options,
+      entryPoints: { lab: 'server/lab.ts', lessons: 'server/authoring/main.ts' },
+      packages: 'external',
+    }),
     // Its packages are in the bundle: a runner starts for each pair, and finding and reading them took most of its start.
     build({
       ...options,
-      entryPoints: { runner: 'server/runner/main.ts' },
+      entryPoints: { runner: 'server/runner/main.ts', 'bench-runner': 'server/setup/bench-runner.ts' },
       external: ['node-pty'],
       // Packages in CommonJS ask for Node's own modules by require, which a module does not have.
       banner: {

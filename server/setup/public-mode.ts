@@ -1,11 +1,8 @@
 /** What must hold before strangers may be let in. */
-import type { Config } from '../config';
+import { isLoopback, type Config } from '../config';
 import { LabError } from '../protocol/errors';
 import type { Accelerator } from '../protocol/messages';
 import type { IsolationReport } from '../providers/isolation';
-
-/** Addresses on which only this machine's own programs reach the server (RFC 1122, RFC 4291). */
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host);
 
 export interface PublicModeFacts {
   config: Pick<Config, 'publicMode' | 'publicOrigin' | 'host'>;

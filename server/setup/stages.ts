@@ -4,7 +4,7 @@
  */
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
@@ -12,6 +12,7 @@ import { Listr, PRESET_TIMESTAMP, type ListrTask } from 'listr2';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import type { Config } from '../config';
+import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
 import type { Accelerator } from '../protocol/messages';
@@ -25,19 +26,26 @@ import {
   type Progress,
 } from '../store/artifacts';
 import { tryLock } from '../store/lock';
-import { ensureLessonTemplate, ensureTemplate } from '../template/template';
+import { ensureLessonTemplate, ensureTemplate, readTemplate } from '../template/template';
 
 /** What set-up leads to: everything that a session is cloned from. */
 export interface Lab {
   imageDir: string;
   templateDir: string;
-  /** Templates of lessons that begin with a set-up of their own, by lesson. */
+  /** Templates of lessons that begin with a set-up or with CPUs of their own, by lesson. */
   lessonTemplateDirs: ReadonlyMap<string, string>;
   accelerator: Accelerator;
   /** Why KVM is not used; empty with KVM. */
   acceleratorReason: string;
   /** Versions of what is inside the hosts, such as `criu: 4.1.1`. */
   versions: Record<string, string>;
+}
+
+/** What of a lab is made; all of it unless something is left out. */
+export interface LabParts {
+  /** Only these lessons' templates. */
+  lessonIds?: readonly string[];
+  withoutSite?: boolean;
 }
 
 interface StageOptions {
@@ -158,7 +166,8 @@ const imageTitle = 'Sandbox host image';
 /** Two root file systems, the packages they are made of and the disk, before the first are removed: measured 2.8 GB. */
 const imageNeededBytes = 4e9;
 
-const imageKey = (root: string): Promise<string> => hashInputs([join(root, 'docker')]);
+/** Key of the host image that this checkout makes: changes with anything below `docker/`. */
+export const imageKey = (root: string): Promise<string> => hashInputs([join(root, 'docker')]);
 
 async function makeImage(
   config: Config,
@@ -312,27 +321,55 @@ async function findTemplate(config: Config, imageDir: string): Promise<Template 
   }
 }
 
+/** Lessons that begin with a set-up or with CPUs of their own, together with those that begin alike: these share a template. */
+async function lessonsByBeginning(root: string, { lessonIds }: LabParts): Promise<Lesson[][]> {
+  const alike = new Map<string, Lesson[]>();
+  for (const lesson of await listLessons(join(root, 'lessons'))) {
+    const { setups, cpus } = lesson;
+    const isBase = setups.length === 0 && Object.keys(cpus).length === 0;
+    if (isBase || lessonIds?.includes(lesson.id) === false) continue;
+    const key = JSON.stringify([cpus, setups.map(({ host, text }) => [host, text])]);
+    alike.set(key, [...(alike.get(key) ?? []), lesson]);
+  }
+  return [...alike.values()];
+}
+
 /**
- * Templates of the lessons that begin with a set-up of their own, by lesson.
+ * Templates of the lessons that begin with a set-up or with CPUs of their own, by lesson.
  * @throws LabError as {@link ensureLessonTemplate} does, naming the lesson; `bad-lesson`
  */
 async function ensureLessonTemplates(
   config: Config,
   root: string,
   baseTemplateDir: string,
-  { signal, onProgress }: StageOptions,
+  { signal, onProgress, ...parts }: StageOptions & LabParts,
 ): Promise<Map<string, string>> {
+  const { imageDir } = await readTemplate(baseTemplateDir);
   const dirs = new Map<string, string>();
-  for (const { id, setups } of await listLessons(join(root, 'lessons'))) {
-    if (setups.length === 0) continue;
-    const options = {
-      signal,
-      onProgress: (progress: Progress) => {
-        onProgress({ ...progress, step: `${id}: ${progress.step}` });
-      },
-    };
-    dirs.set(id, await ensureLessonTemplate(config, baseTemplateDir, setups, options));
-  }
+  const queue = await lessonsByBeginning(root, parts);
+  const makeNext = async (): Promise<void> => {
+    for (let lessons = queue.shift(); lessons; lessons = queue.shift()) {
+      const [first] = lessons;
+      if (!first) continue;
+      const { setups, cpus } = first;
+      const options = {
+        signal,
+        onProgress: (progress: Progress) => {
+          onProgress({ ...progress, step: `${first.id}: ${progress.step}` });
+        },
+      };
+      const bootedDir =
+        Object.keys(cpus).length === 0
+          ? baseTemplateDir
+          : (await ensureTemplate(config, imageDir, { ...options, cpus })).dir;
+      const dir = await ensureLessonTemplate(config, bootedDir, setups, options);
+      for (const { id } of lessons) dirs.set(id, dir);
+    }
+  };
+  // A pair keeps one processor busy for most of the time: its hosts are set up one after the other.
+  const made = await Promise.allSettled(Array.from({ length: availableParallelism() }, makeNext));
+  const failure = made.find((one) => one.status === 'rejected');
+  if (failure) throw failure.reason;
   return dirs;
 }
 
@@ -341,9 +378,11 @@ async function findLessonTemplates(
   config: Config,
   root: string,
   baseTemplateDir: string,
+  parts: LabParts = {},
 ): Promise<Map<string, string> | undefined> {
   try {
     return await ensureLessonTemplates(config, root, baseTemplateDir, {
+      ...parts,
       signal: AbortSignal.abort(),
       onProgress: () => undefined,
     });
@@ -368,9 +407,9 @@ export async function currentArtifacts(config: Config, root: string): Promise<Se
   const { imageDir, templateDir } = await findLab(config, root);
   const lessonTemplates =
     templateDir === undefined ? undefined : await findLessonTemplates(config, root, templateDir);
-  return new Set(
-    [imageDir, templateDir, ...(lessonTemplates?.values() ?? [])].filter((dir) => dir !== undefined),
-  );
+  const dirs = [imageDir, templateDir];
+  for (const dir of lessonTemplates?.values() ?? []) dirs.push(dir, (await readTemplate(dir)).base);
+  return new Set(dirs.filter((dir) => dir !== undefined));
 }
 
 /** Shows how far one stage is, with the time it has taken and the time it takes. */
@@ -482,11 +521,16 @@ export async function prepareImage(config: Config, root: string, signal: AbortSi
  * @param root the checkout
  * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
  */
-export async function prepareLab(config: Config, root: string, signal: AbortSignal): Promise<Lab> {
+export async function prepareLab(
+  config: Config,
+  root: string,
+  signal: AbortSignal,
+  parts: LabParts = {},
+): Promise<Lab> {
   let imageDir = await findImage(config, root);
   let template = imageDir === undefined ? undefined : await findTemplate(config, imageDir);
   let lessonTemplates =
-    template === undefined ? undefined : await findLessonTemplates(config, root, template.dir);
+    template === undefined ? undefined : await findLessonTemplates(config, root, template.dir, parts);
   const stages: Stage[] = [
     await imageStage(config, root, imageDir === undefined, (dir) => (imageDir = dir)),
     {
@@ -501,11 +545,13 @@ export async function prepareLab(config: Config, root: string, signal: AbortSign
     {
       title: 'Lesson templates',
       isNeeded: lessonTemplates === undefined,
-      // 20 s: measured for one on 2 cores under TCG.
-      expectedMs: minuteMs / 3,
+      // 20 s: measured for one on 2 cores under TCG, with another one beside it.
+      expectedMs: lessonTemplates
+        ? 0
+        : ((await lessonsByBeginning(root, parts)).length * (minuteMs / 3)) / availableParallelism(),
       make: async (options) => {
         if (template !== undefined) {
-          lessonTemplates = await ensureLessonTemplates(config, root, template.dir, options);
+          lessonTemplates = await ensureLessonTemplates(config, root, template.dir, { ...options, ...parts });
         }
       },
     },
@@ -517,6 +563,7 @@ export async function prepareLab(config: Config, root: string, signal: AbortSign
       make: (options) => makeSite(config, root, options),
     },
   ];
+  if (parts.withoutSite) stages.pop();
   await runStages(stages, signal);
   if (imageDir === undefined || template === undefined || lessonTemplates === undefined) {
     throw new LabError('internal', 'Set-up ended without a template.');

@@ -8,10 +8,8 @@ import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
 import { formatDuration, prepareLab } from './stages';
 
-interface Outcome {
-  passed: number;
-  failed: number;
-}
+const outcomeSchema = z.object({ passed: z.number(), failed: z.number() });
+type Outcome = z.infer<typeof outcomeSchema>;
 
 /** The part of Vitest's JSON report that counts. */
 const vitestReportSchema = z.object({
@@ -62,7 +60,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   };
 
   const tool = async (name: string, args: string[]): Promise<boolean> => {
-    const { failed } = await execa(name, args, {
+    const running = execa(name, args, {
       cwd: root,
       preferLocal: true,
       env: environment,
@@ -70,8 +68,15 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       stdout: 'inherit',
       stderr: 'inherit',
       reject: false,
-      cancelSignal: signal,
+      // A process group of its own, so that Vitest's workers end with it: it leaves them behind when it is killed.
+      detached: true,
     });
+    const end = () => {
+      if (running.pid !== undefined && running.exitCode === null) process.kill(-running.pid, 'SIGTERM');
+    };
+    signal.addEventListener('abort', end);
+    const { failed } = await running;
+    signal.removeEventListener('abort', end);
     return !failed;
   };
   const check = async (name: string, args: string[]): Promise<Outcome> =>
@@ -91,9 +96,21 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     }
   };
 
+  const lessons = async (): Promise<Outcome> => {
+    const report = join(scratch, 'lessons.json');
+    await tool(process.execPath, [join(root, 'dist', 'lessons.js'), 'test', '--json', report]);
+    try {
+      return outcomeSchema.parse(JSON.parse(await readFile(report, 'utf8')));
+    } catch (error) {
+      console.error(`The lesson test left no readable report: ${String(error)}`);
+      return { passed: 0, failed: 1 };
+    }
+  };
+
   try {
     await suite('format', () => check('prettier', ['--check', '.']));
     await suite('lint', () => check('eslint', ['--max-warnings', '0', '.']));
+    await suite('course', () => check(process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']));
     await suite('types', () => check('tsc', ['--noEmit']));
     await suite('unit', () => vitest('unit'));
     const setUp = await suite('set-up', async () => {
@@ -106,9 +123,14 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
         return { passed: 0, failed: 1 };
       }
     });
-    for (const project of ['pair', 'e2e']) {
-      if (setUp.failed === 0) await suite(project, () => vitest(project));
-      else summary.push(`${project.padEnd(8)} not run, because set-up failed`);
+    const onPairs: [name: string, run: () => Promise<Outcome>][] = [
+      ['pair', () => vitest('pair')],
+      ['lessons', lessons],
+      ['e2e', () => vitest('e2e')],
+    ];
+    for (const [name, run] of onPairs) {
+      if (setUp.failed === 0) await suite(name, run);
+      else summary.push(`${name.padEnd(8)} not run, because set-up failed`);
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });

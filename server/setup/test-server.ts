@@ -1,5 +1,7 @@
 /** `npm start`'s server as a process of its own, for tests that kill it. */
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -10,10 +12,13 @@ const program = join(root, 'dist', 'lab.js');
 
 export interface TestServer {
   readonly url: string;
+  readonly stateDir: string;
   /** Starts it again, on the same port and state. */
   start(): Promise<void>;
   /** Runs a second one beside it, to its end. */
   startSecond(): Promise<{ exitCode: number | undefined; output: string }>;
+  /** Process id of the server alone. */
+  pid(): number | undefined;
   /** SIGKILL to the server alone. */
   kill(): Promise<void>;
   /** Ctrl-C, until it has ended. */
@@ -24,20 +29,38 @@ export interface TestServer {
   sessions(): string[];
 }
 
-/** Starts the server with a state directory of its own on a free port, and waits until it serves. */
-export async function startServer(): Promise<TestServer> {
+/** A port of loopback on which nothing listens now. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+export interface TestServerOptions {
+  /** Configuration that the test is about, as environment variables. */
+  environment?: Readonly<Record<string, string>>;
+  /** Where it listens; a free port unless told. */
+  port?: number;
+}
+
+/** Starts the server with a state directory of its own, and waits until it serves. */
+export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
-  const run = (port: string) =>
-    execa(process.execPath, [program, 'start', '--port', port], {
-      env: { LAB_STATE_DIR: stateDir, LAB_METRICS_PORT: '0' },
+  const run = (port: number) =>
+    execa(process.execPath, [program, 'start', '--port', String(port)], {
+      env: { LAB_STATE_DIR: stateDir, LAB_METRICS_PORT: '0', ...options.environment },
       all: true,
       reject: false,
     });
 
   let url = '';
+  let { port = 0 } = options;
   let server: ReturnType<typeof run> | undefined;
   const start = async (): Promise<void> => {
-    const started = run(url === '' ? '0' : new URL(url).port);
+    const started = run(port);
     server = started;
     let output = '';
     await new Promise<void>((serving, ended) => {
@@ -46,6 +69,8 @@ export async function startServer(): Promise<TestServer> {
         const told = /Live Migration Lab: +(\S+)/.exec(output)?.[1];
         if (told === undefined) return;
         url = told;
+        // With an address of its own before it, such as a proxy's, the port was given.
+        if (port === 0) port = Number(new URL(url).port);
         serving();
       });
       void started.then(() => {
@@ -65,12 +90,14 @@ export async function startServer(): Promise<TestServer> {
     get url() {
       return url;
     },
+    stateDir,
     start,
     stop,
     async startSecond() {
-      const { exitCode, all } = await run('0');
+      const { exitCode, all } = await run(0);
       return { exitCode, output: all };
     },
+    pid: () => server?.pid,
     async kill() {
       server?.kill('SIGKILL');
       await server;

@@ -14,6 +14,11 @@ export const leaseSchema = sessionInfoSchema.extend({
   ownerHash: z.string(),
   /** Network address that asked for it, as text. */
   address: z.string(),
+  /**
+   * Whoever has this may watch the terminals; null when the owner has given no such link. Not hashed, because the owner is told
+   * it again; who can read this file could as well connect to the runner.
+   */
+  grant: z.string().nullable().default(null),
 });
 export type Lease = z.infer<typeof leaseSchema>;
 

@@ -21,6 +21,7 @@ export const sandboxSpecSchema = z.object({
   endWarningMs: z.number(),
   leaseMs: z.number(),
   scrollbackBytes: z.number(),
+  maxTerminals: z.number(),
   savedStatesMiB: z.number(),
 });
 export type SandboxSpec = z.infer<typeof sandboxSpecSchema>;

@@ -16,15 +16,21 @@ import { imageCredentials } from '../host/identity';
 import { Machine } from '../host/machine';
 import { hostFiles, qemuArguments, type MachinePlan, type MachineShape } from '../host/qemu';
 import { LabError } from '../protocol/errors';
-import { hostNames, type HostName } from '../protocol/hosts';
+import { cpuModels, hostNames, type CpuModels, type HostName } from '../protocol/hosts';
 import { acceleratorSchema, type Accelerator } from '../protocol/messages';
 import { ensureArtifact, hashInputs, type OnProgress } from '../store/artifacts';
 import { chooseAccelerator, qemuVersion } from './accelerator';
 
+const cpusSchema = z.object({
+  source: z.enum(cpuModels).optional(),
+  destination: z.enum(cpuModels).optional(),
+});
 const templateSchema = z.object({
   imageDir: z.string(),
   accelerator: acceleratorSchema,
   memoryMiB: z.number(),
+  /** Hosts that have another CPU than the accelerator's own. */
+  cpus: cpusSchema.default({}),
   /** Directory of the template that this one was made from and whose disks it needs; none for one that was booted. */
   base: z.string().optional(),
 });
@@ -49,6 +55,7 @@ export const templateShape = (template: Omit<Template, 'dir'>): MachineShape => 
   memoryMiB: template.memoryMiB,
   kernel: join(template.imageDir, 'vmlinuz'),
   initrd: join(template.imageDir, 'initrd.img'),
+  cpus: template.cpus,
 });
 
 /** Times on the slowest machine measured (2 cores, TCG); a guest that needs more hangs. */
@@ -77,17 +84,33 @@ sync
 `;
 
 /**
+ * Where `destination` goes on counting process IDs. Both hosts have counted to about 300 when they are frozen, and what is
+ * migrated wants its ID again: it would find it taken by accident, where that is to be the subject of a lesson. Above what a
+ * session's checks and commands use up on `source` (about 20 processes each 3 s), below the kernel's limit of 4194304.
+ */
+const destinationPids = 100_000;
+
+/**
  * Makes the template unless it is in the cache.
  * @param imageDir the host image
+ * @param options.cpus hosts that have another CPU than the accelerator's own: a kernel looks at its CPU when it boots, so these
+ * cannot be made from a template with other ones
  * @throws LabError `build-failed` with the guest's console when a host does not come up
  */
 export async function ensureTemplate(
   config: Config,
   imageDir: string,
-  options: { signal: AbortSignal; onProgress: OnProgress },
+  options: { signal: AbortSignal; onProgress: OnProgress; cpus?: CpuModels },
 ): Promise<{ dir: string; accelerator: Accelerator; acceleratorReason: string }> {
   const verdict = await chooseAccelerator(config, imageDir);
-  const template = { imageDir, accelerator: verdict.accelerator, memoryMiB: config.hostMemoryMiB };
+  const models = options.cpus ?? {};
+  const template = {
+    imageDir,
+    accelerator: verdict.accelerator,
+    memoryMiB: config.hostMemoryMiB,
+    cpus: models,
+  };
+  const named = hostNames.flatMap((host) => (models[host] ? [`${host}: ${models[host]}`] : [])).join(', ');
   const inputs = {
     qemu: await qemuVersion(),
     // An image made anew has other host keys, whatever its directory is called.
@@ -96,12 +119,14 @@ export async function ensureTemplate(
     cpu: verdict.accelerator === 'kvm' ? (cpus()[0]?.model ?? 'unknown') : 'max',
     machine: qemuArguments(plan('source', 'boot', template, 'SOCKETS', 'FILES')).join(' '),
     settle: settleScript,
+    destinationPids: String(destinationPids),
+    ...(named === '' ? {} : { cpus: named }),
   };
   const dir = await ensureArtifact({
     cacheDir: config.cacheDir,
     kind: 'template',
     key: await hashInputs([], Object.values(inputs)),
-    label: 'Pair template',
+    label: named === '' ? 'Pair template' : `Pair template (${named})`,
     inputs,
     neededBytes: 2 * (config.hostMemoryMiB + 512) * 1024 * 1024,
     signal: options.signal,
@@ -158,6 +183,10 @@ async function build(
         throw new LabError('build-failed', `A host did not settle: ${result.stderr || result.stdout}`);
       }
     }
+    await channels.destination.run(`echo ${destinationPids} >/proc/sys/kernel/ns_last_pid`, {
+      timeoutMs: settleTimeoutMs,
+      signal,
+    });
     report({ step: 'freezing both hosts', percent: 95 });
   });
 }

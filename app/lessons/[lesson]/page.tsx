@@ -1,8 +1,15 @@
 import type { Metadata } from 'next';
 import { notFound } from 'next/navigation';
 import type { ReactElement } from 'react';
+import { lessonIds } from '../../../server/lessons/load';
+import { lessonHash } from '../../../server/lessons/recording';
+import { LabError } from '../../../server/protocol/errors';
+import { Problem } from '../../ui/problem';
+import { PageFrame } from '../../ui/page-frame';
 import { Workspace } from '../../workspace/workspace';
-import { getLessonContent, getLessons } from '../content';
+import { getLessonContent } from '../content';
+import { getLessons, isDevelopment, lessonsDir } from '../data';
+import { ReloadOnSave } from '../reload-on-save';
 
 interface Props {
   params: Promise<{ lesson: string }>;
@@ -12,7 +19,7 @@ interface Props {
 export const dynamicParams = false;
 
 export async function generateStaticParams(): Promise<{ lesson: string }[]> {
-  return (await getLessons()).map(({ id }) => ({ lesson: id }));
+  return (await lessonIds(lessonsDir)).map((lesson) => ({ lesson }));
 }
 
 export async function generateMetadata({ params }: Props): Promise<Metadata> {
@@ -23,7 +30,26 @@ export async function generateMetadata({ params }: Props): Promise<Metadata> {
 
 export default async function LessonPage({ params }: Props): Promise<ReactElement> {
   const { lesson: id } = await params;
-  if (!(await getLessons()).some((lesson) => lesson.id === id)) notFound();
-  const { lesson, content } = await getLessonContent(id);
-  return <Workspace lesson={lesson}>{content}</Workspace>;
+  if (!(await lessonIds(lessonsDir)).includes(id)) notFound();
+  const read = await getLessonContent(id).catch((thrown: unknown) => {
+    if (isDevelopment && thrown instanceof LabError) return thrown;
+    throw thrown;
+  });
+  if (read instanceof LabError) {
+    return (
+      <PageFrame>
+        <Problem error={read.toWire()} />
+        <ReloadOnSave />
+      </PageFrame>
+    );
+  }
+  const { lesson, content } = read;
+  return (
+    // A lesson with other steps is another one to whatever the page remembers. Set-up is done before a learner comes, and may be
+    // long.
+    <Workspace key={lessonHash(lesson)} lesson={{ ...lesson, setups: [], files: [] }}>
+      {content}
+      {isDevelopment && <ReloadOnSave />}
+    </Workspace>
+  );
 }

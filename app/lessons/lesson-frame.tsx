@@ -1,0 +1,81 @@
+/** What stands around a lesson's text: what it is for, where its claims come from, what comes next. */
+import Link from 'next/link';
+import type { ReactElement } from 'react';
+import { partTitles, type Lesson, type Source } from '../../server/lessons/lesson';
+import { NoteProgress } from './note-progress';
+
+interface Props {
+  lesson: Lesson;
+  /** The whole course, in its order. */
+  lessons: readonly Lesson[];
+}
+
+export function LessonStart({ lesson, lessons }: Props): ReactElement {
+  const before = lesson['builds-on'].flatMap((id) => lessons.find((one) => one.id === id) ?? []);
+  return (
+    <section className="lesson-start" aria-label="About this lesson">
+      <p>
+        <Link href="/lessons">Part {lesson.part}</Link>: {partTitles[lesson.part - 1]}
+      </p>
+      <h2 id="outcomes">Afterwards you can</h2>
+      <ul className="lesson-outcomes">
+        {lesson.outcomes.map((outcome) => (
+          <li key={outcome}>{outcome}</li>
+        ))}
+      </ul>
+      {before.length > 0 && (
+        <p>
+          It builds on{' '}
+          {before.map(({ id, title }, index) => (
+            <span key={id}>
+              {index > 0 && ', '}
+              <Link href={`/lessons/${id}`}>{title}</Link>
+            </span>
+          ))}
+          .
+        </p>
+      )}
+    </section>
+  );
+}
+
+function SourceItem({ source: { name, url, file, what } }: { source: Source }): ReactElement {
+  return (
+    <li>
+      {url === undefined ? name : <a href={url}>{name}</a>}
+      {file !== undefined && (
+        <>
+          : <code>{file}</code>
+        </>
+      )}
+      <span className="source-what">{what}</span>
+    </li>
+  );
+}
+
+export function LessonEnd({ lesson, lessons }: Props): ReactElement {
+  const next = lessons[lessons.findIndex(({ id }) => id === lesson.id) + 1];
+  return (
+    <>
+      <section className="lesson-sources" aria-labelledby="sources">
+        <h2 id="sources">Sources</h2>
+        <ul>
+          {lesson.sources.map((source) => (
+            <SourceItem key={`${source.name} ${source.file ?? ''} ${source.what}`} source={source} />
+          ))}
+        </ul>
+      </section>
+      <nav className="lesson-next" aria-label="Course">
+        {next !== undefined && (
+          <p>
+            Next: <Link href={`/lessons/${next.id}`}>{next.title}</Link>
+          </p>
+        )}
+        <p>
+          <Link href="/lessons">The whole course</Link>
+        </p>
+      </nav>
+      <NoteProgress />
+    </>
+  );
+}

@@ -1,0 +1,16 @@
+'use client';
+
+import { useEffect } from 'react';
+import { useLabSession, useSessionState } from '../workspace/context';
+import { noteDone } from './progress';
+
+/** Remembers the steps that are done, for the course's page. */
+export function NoteProgress(): null {
+  const { lesson } = useLabSession();
+  const steps = useSessionState((state) => state.steps);
+  useEffect(() => {
+    const done = Object.entries(steps).flatMap(([id, { state }]) => (state === 'passed' ? [id] : []));
+    noteDone(lesson.id, done);
+  }, [lesson, steps]);
+  return null;
+}

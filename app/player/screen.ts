@@ -1,0 +1,58 @@
+/** A terminal that only shows. */
+import { Terminal } from '@xterm/xterm';
+import { readTheme } from '../workspace/terminal-theme';
+import type { Screen } from './playback';
+
+const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
+/** Between these a recording's lines are made to fit the page; below the smaller one nobody can read. */
+const fontSizePx = { smallest: 7, largest: 14 };
+/** Width of a cell of this font, as part of its size. */
+const cellWidth = 0.6;
+
+export class RecordedScreen implements Screen {
+  readonly #terminal: Terminal;
+  readonly #stopWatching: () => void;
+
+  constructor(container: HTMLElement, columns: number, rows: number) {
+    const fitting = Math.floor((container.clientWidth - 16) / (columns * cellWidth));
+    this.#terminal = new Terminal({
+      cols: columns,
+      rows,
+      fontFamily,
+      fontSize: Math.min(fontSizePx.largest, Math.max(fontSizePx.smallest, fitting)),
+      lineHeight: 1.2,
+      minimumContrastRatio: 4.5,
+      disableStdin: true,
+      cursorInactiveStyle: 'outline',
+      theme: readTheme(container),
+    });
+    this.#terminal.open(container);
+    // Nothing can be typed, so the keyboard has nothing to do in there.
+    this.#terminal.textarea?.setAttribute('tabindex', '-1');
+    const applyTheme = (): void => {
+      this.#terminal.options.theme = readTheme(container);
+    };
+    const dark = window.matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', applyTheme);
+    const chosen = new MutationObserver(applyTheme);
+    chosen.observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme'] });
+    this.#stopWatching = () => {
+      dark.removeEventListener('change', applyTheme);
+      chosen.disconnect();
+    };
+  }
+
+  clear(): void {
+    // RIS, in its turn after what still waits to be parsed.
+    this.#terminal.write('\x1bc');
+  }
+
+  write(text: string): void {
+    this.#terminal.write(text);
+  }
+
+  dispose(): void {
+    this.#stopWatching();
+    this.#terminal.dispose();
+  }
+}

@@ -1,0 +1,63 @@
+'use client';
+
+import { useEffect, useId, useRef, type ReactElement, type ReactNode } from 'react';
+
+export interface Answer<T> {
+  label: string;
+  value: T;
+  kind?: 'primary' | 'alarm';
+}
+
+/**
+ * Asks something that came up by itself. Modal, so the browser keeps the focus inside and gives it back to where it was; Escape is
+ * no answer, `null`. The first answer, which should be the harmless one, has the focus.
+ */
+export function AskDialog<T>(props: {
+  open: boolean;
+  heading: string;
+  answers: readonly Answer<T>[];
+  onAnswer: (answer: T | null) => void;
+  children: ReactNode;
+}): ReactElement {
+  const { open, heading, answers, onAnswer, children } = props;
+  const dialog = useRef<HTMLDialogElement>(null);
+  const headingId = useId();
+  const textId = useId();
+  useEffect(() => {
+    if (open) {
+      dialog.current?.showModal();
+      // The browser would begin with the first thing that can be focused, which may be a text to be scrolled.
+      dialog.current?.querySelector<HTMLElement>('.button')?.focus();
+    } else dialog.current?.close();
+  }, [open]);
+  return (
+    <dialog
+      ref={dialog}
+      className="dialog"
+      aria-labelledby={headingId}
+      aria-describedby={textId}
+      onClose={() => {
+        if (open) onAnswer(null);
+      }}
+    >
+      <h2 id={headingId}>{heading}</h2>
+      <div id={textId} className="dialog-text">
+        {children}
+      </div>
+      <div className="button-row">
+        {answers.map(({ label, value, kind }) => (
+          <button
+            key={label}
+            type="button"
+            className={`button${kind === undefined ? '' : ` button-${kind}`}`}
+            onClick={() => {
+              onAnswer(value);
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,59 @@
+/**
+ * Keeps what belongs between two bytes of a terminal's output between them.
+ *
+ * xterm parses what it is given some time later. A change of size or a mark must take effect after the bytes before it and before the
+ * bytes after it, so these bytes are held back until xterm has parsed what came before.
+ */
+
+/** Gives bytes to xterm. @param parsed called, in the order of the calls, when xterm has worked through them */
+export type WriteBytes = (bytes: Uint8Array, parsed: () => void) => void;
+
+type Operation = { do: () => void } | { bytes: Uint8Array; replayed: boolean; parsed: () => void };
+
+export class OutputQueue {
+  /** Given to xterm and not parsed yet, oldest first: the first is what it parses now. */
+  readonly #parsing: { replayed: boolean }[] = [];
+  readonly #waiting: Operation[] = [];
+
+  /** @param onParsed told of each piece as soon as it is parsed, in the same turn of the event loop */
+  constructor(
+    private readonly writeBytes: WriteBytes,
+    private readonly onParsed: (replayed: boolean) => void,
+  ) {}
+
+  /** Whether the bytes that xterm parses now are a replay. To be asked from within its parser. */
+  get replaying(): boolean {
+    return this.#parsing[0]?.replayed ?? false;
+  }
+
+  write(bytes: Uint8Array, replayed: boolean, parsed: () => void): void {
+    this.#waiting.push({ bytes, replayed, parsed });
+    this.#goOn();
+  }
+
+  /** Does something when everything before it is parsed. */
+  then(action: () => void): void {
+    this.#waiting.push({ do: action });
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if ('do' in next) {
+        if (this.#parsing.length > 0) return;
+        this.#waiting.shift();
+        next.do();
+      } else {
+        this.#waiting.shift();
+        const { bytes, replayed, parsed } = next;
+        this.#parsing.push({ replayed });
+        this.writeBytes(bytes, () => {
+          this.onParsed(replayed);
+          this.#parsing.shift();
+          parsed();
+          this.#goOn();
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** What the hosts themselves say of a failure: read behind the learner's back, when a lesson's test has failed. */
+import { ControlChannel } from '../host/control-channel';
+import { hostNames, type HostName } from '../protocol/hosts';
+import { LabError } from '../protocol/errors';
+import { sandboxDir, sandboxFiles } from '../store/sandboxes';
+
+/** Each of these commands is quick, and says something when a container, CRIU or SELinux is the cause. */
+const script = `
+show() { printf '\\n%s\\n' "$1"; }
+show 'journal:'; journalctl --boot --no-pager --output=short-monotonic --lines=30 2>&1
+show 'audit:'; tail -n 12 /var/log/audit/audit.log 2>&1
+log=$(find /tmp /root /var/tmp /run /var/lib/containers /var/lib/docker /var/lib/lxc -xdev \\
+  \\( -name dump.log -o -name restore.log -o -name '*criu*.log' -o -name lazy-pages.log -o -name page-server.log \\) \\
+  -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-)
+[ -z "$log" ] || { show "newest CRIU log, $log:"; tail -n 30 "$log"; }
+`;
+
+/** A host that does not answer for this long, in milliseconds, is part of the failure. */
+const timeoutMs = 60_000;
+
+/**
+ * The channel that the session's runner has to a host; it is shared and never opened anew. ssh takes no empty name for a
+ * file that is not there.
+ */
+const channelTo = (stateDir: string, sessionId: string, host: HostName): ControlChannel =>
+  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sessionId)).run, host, {
+    key: 'none',
+    knownHosts: 'none',
+  });
+
+/** Journal, audit log and newest CRIU log of both hosts. */
+export async function hostLogs(stateDir: string, sessionId: string): Promise<string> {
+  const logs = await Promise.all(
+    hostNames.map(async (host) => {
+      const text = await channelTo(stateDir, sessionId, host)
+        .run(script, { timeoutMs })
+        .then(
+          ({ stdout }) => stdout,
+          (error: unknown) => `\n${LabError.from(error, `Reading the logs of ${host}`).message}`,
+        );
+      return `── logs of ${host}${text}`;
+    }),
+  );
+  return logs.join('\n');
+}
+
+/** What logs an author in to a host while the session lives. */
+export const loginCommand = (stateDir: string, sessionId: string, host: HostName): string =>
+  `ssh -F none -o ControlPath=${sandboxFiles(sandboxDir(stateDir, sessionId)).run}/${host}.ctl root@${host}`;

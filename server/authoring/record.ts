@@ -1,0 +1,116 @@
+/** Keeps what a lesson's test saw: asciicasts and their manifest, see lessons/recording.ts. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StepResult } from '../../lessons/rehearsal';
+import { castLines, type CastPart } from '../lessons/cast';
+import type { Lesson, Step } from '../lessons/lesson';
+import { shorten } from '../lessons/output';
+import {
+  lessonHash,
+  manifestName,
+  recordingsFolder,
+  recordingSchema,
+  runHash,
+  type RecordedStep,
+  type Recording,
+} from '../lessons/recording';
+import type { Accelerator } from '../protocol/messages';
+
+/** Fits two terminals one over the other beside a lesson on a laptop, and the widest line of `podman ps`. */
+export const castSize = { columns: 100, rows: 24 };
+
+/** Of one terminal in one step: a build's whole output, and not a runaway's. */
+const maxCastBytes = 256 * 1024;
+
+interface Chunk {
+  terminal: string;
+  atMs: number;
+  bytes: Buffer;
+}
+
+/** The shell's mark before its prompt (OSC 133, `A`). */
+const promptMark = Buffer.from('\x1b]133;A\x07');
+
+export class Recorder {
+  private chunks: Chunk[] = [];
+  /** What each terminal shows since the beginning of its newest prompt: with this the next step's cast begins. */
+  private readonly prompts = new Map<string, Buffer>();
+  private beganMs = 0;
+  private readonly steps: Record<string, RecordedStep> = {};
+  private readonly casts = new Map<string, string>();
+
+  constructor(private readonly lesson: Lesson) {}
+
+  /** Whatever a terminal shows. */
+  readonly output = (terminal: string, bytes: Uint8Array): void => {
+    const copy = Buffer.from(bytes);
+    this.chunks.push({ terminal, atMs: Date.now(), bytes: copy });
+    const shown = Buffer.concat([this.prompts.get(terminal) ?? Buffer.alloc(0), copy]);
+    const from = shown.lastIndexOf(promptMark);
+    this.prompts.set(terminal, from < 0 ? shown.subarray(-promptMark.length) : shown.subarray(from));
+  };
+
+  beginStep(): void {
+    this.beganMs = Date.now();
+    this.chunks = [...this.prompts]
+      .filter(([, bytes]) => bytes.includes(promptMark))
+      .map(([terminal, bytes]) => ({ terminal, atMs: this.beganMs, bytes }));
+  }
+
+  endStep(step: Step, { ms, runs, after }: StepResult): void {
+    const terminals = new Set(this.chunks.map(({ terminal }) => terminal));
+    const casts: Record<string, string> = {};
+    for (const terminal of [...terminals].sort()) {
+      const chunks = this.chunks.filter((chunk) => chunk.terminal === terminal);
+      // The prompt alone shows nothing.
+      if (chunks.every(({ atMs }) => atMs === this.beganMs)) continue;
+      const file = `${step.id}.${terminal}.cast`;
+      casts[terminal] = file;
+      this.casts.set(file, this.cast(`${this.lesson.title}: ${step.title} (${terminal})`, chunks));
+    }
+    this.steps[step.id] = {
+      ms,
+      runs: step.runs.map((run, index) => ({
+        hash: runHash(run),
+        exitCode: runs[index]?.exitCode ?? null,
+        ms: runs[index]?.ms ?? 0,
+        output: shorten(runs[index]?.output ?? ''),
+      })),
+      message: after,
+      casts,
+    };
+  }
+
+  /** Puts the recording in the place of whatever was there. */
+  async write(folder: string, image: string, accelerator: Accelerator): Promise<void> {
+    const directory = join(folder, recordingsFolder);
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { recursive: true });
+    for (const [file, text] of this.casts) await writeFile(join(directory, file), text);
+    const recording: Recording = {
+      version: 1,
+      lesson: lessonHash(this.lesson),
+      image,
+      accelerator,
+      recordedOn: new Date().toISOString().slice(0, 10),
+      ...castSize,
+      steps: this.steps,
+    };
+    const text = JSON.stringify(recordingSchema.parse(recording), null, 2);
+    await writeFile(join(directory, manifestName), `${text}\n`);
+  }
+
+  private cast(title: string, chunks: readonly Chunk[]): string {
+    const kept: CastPart[] = [];
+    let bytes = 0;
+    for (const chunk of chunks) {
+      bytes += chunk.bytes.length;
+      if (bytes > maxCastBytes) {
+        kept.push({ atMs: chunk.atMs, bytes: Buffer.from('\r\n[the rest was left out]\r\n') });
+        break;
+      }
+      kept.push(chunk);
+    }
+    return [...castLines({ title, ...castSize, beganMs: this.beganMs }, kept)].join('');
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * A program in a pseudo-terminal. Everything that has to be known of node-pty beyond its documented interface is here.
+ */
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import type { ReadStream } from 'node:tty';
+import { spawn, type IPty } from 'node-pty';
+
+/** What node-pty's terminal has on Unix besides its documented interface (unixTerminal.js of 1.1). */
+interface UnixPty extends IPty {
+  readonly fd: number;
+  /** Path of the program's side. */
+  readonly _pty: string;
+  readonly _socket: ReadStream;
+  /** False lets the end of the program close the terminal 200 ms later, whatever has not been read from it by then. */
+  _emittedClose: boolean;
+}
+
+/** A program that has ended has nothing more to read when nothing came for this long, in milliseconds. */
+const quietMs = 100;
+
+export interface PtyEvents {
+  onData(bytes: Buffer): void;
+  /** The program has ended and all that it wrote has been read. */
+  onEnd(): void;
+}
+
+export class Pty {
+  private readonly pty: UnixPty;
+  /**
+   * The program's side, held open: when the last one closes it, libuv takes the hang-up for the end, and loses what has not been
+   * read before it.
+   */
+  private slave: number | undefined;
+  private isPaused = false;
+  private hasExited = false;
+  private quiet: NodeJS.Timeout | undefined;
+
+  constructor(
+    [file, ...parameters]: readonly [string, ...string[]],
+    size: { columns: number; rows: number },
+    private readonly events: PtyEvents,
+  ) {
+    // `encoding: null` makes node-pty hand out Buffers, which its types do not know.
+    this.pty = spawn(file, parameters, {
+      name: 'xterm-256color',
+      cols: size.columns,
+      rows: size.rows,
+      encoding: null,
+    }) as UnixPty;
+    this.pty._emittedClose = true;
+    this.slave = openSync(this.pty._pty, constants.O_RDWR | constants.O_NOCTTY);
+    this.pty.onData((data) => {
+      events.onData(data as unknown as Buffer);
+      this.awaitEnd();
+    });
+    this.pty.onExit(() => {
+      this.hasExited = true;
+      this.awaitEnd();
+    });
+  }
+
+  /**
+   * Types as many of the bytes as the program's terminal holds now; what it does not read stays in there. node-pty's own queue
+   * has no bound, and asks again without a pause while the program does not read.
+   * @returns how many were taken; all of them when the program has ended
+   */
+  write(bytes: Uint8Array): number {
+    if (!this.isOpen) return bytes.length;
+    try {
+      // It does not block: node-pty opens the terminal with O_NONBLOCK.
+      return writeSync(this.pty.fd, bytes);
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0;
+      return bytes.length;
+    }
+  }
+
+  resize(columns: number, rows: number): void {
+    if (this.isOpen) this.pty.resize(columns, rows);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.pty.pause();
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    if (!this.isOpen) return;
+    this.pty.resume();
+    this.awaitEnd();
+  }
+
+  /** Ends the program; what has not been read is of no interest. */
+  kill(): void {
+    if (!this.hasExited) this.pty.kill('SIGKILL');
+    this.release();
+  }
+
+  /** Once it is closed, its file descriptor may be somebody else's. */
+  private get isOpen(): boolean {
+    return this.slave !== undefined && !this.pty._socket.destroyed;
+  }
+
+  private awaitEnd(): void {
+    clearTimeout(this.quiet);
+    if (!this.hasExited || this.isPaused || !this.isOpen) return;
+    this.quiet = setTimeout(() => {
+      if (this.isPaused) return;
+      this.release();
+      this.events.onEnd();
+    }, quietMs);
+  }
+
+  private release(): void {
+    clearTimeout(this.quiet);
+    this.pty._socket.destroy();
+    if (this.slave !== undefined) closeSync(this.slave);
+    this.slave = undefined;
+  }
+}

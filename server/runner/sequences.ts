@@ -1,0 +1,271 @@
+/**
+ * Reads along in a terminal's output, without changing it, for two things: the shell integration marks (OSC 133, "semantic
+ * prompts"), and where an escape sequence or a character is cut by the end of what has come so far.
+ *
+ * It takes the same ways as the parser of xterm.js (the VT500 state machine of vt100.net, and the controls U+0080 to U+009F);
+ * its test compares both.
+ */
+
+/** What the shell prints. Guest root can forge it, so it triggers and decorates but proves nothing. */
+export type Mark =
+  /** The prompt begins. */
+  | { kind: 'prompt-start' }
+  /** The prompt is complete: the shell waits for a command. */
+  | { kind: 'prompt' }
+  /** A command's output begins. */
+  | { kind: 'start' }
+  /** A command has ended. */
+  | { kind: 'end'; exitCode: number | null };
+
+export interface FoundMark {
+  mark: Mark;
+  /** Index in the chunk of the byte after it. */
+  end: number;
+}
+
+const enum State {
+  Ground,
+  Escape,
+  EscapeIntermediate,
+  Csi,
+  /** CSI with parameters, or after them, in which a second prefix byte makes it be ignored. */
+  CsiParameters,
+  CsiIntermediate,
+  CsiIgnore,
+  Osc,
+  DcsEntry,
+  DcsParameters,
+  DcsIntermediate,
+  DcsIgnore,
+  DcsBody,
+  /** SOS, PM and APC. */
+  OtherString,
+}
+
+const bell = 0x07;
+const cancel = 0x18;
+const substitute = 0x1a;
+const escape = 0x1b;
+/** First byte in UTF-8 of U+0080 to U+00BF, the C1 controls among them. */
+const c1Lead = 0xc2;
+const markPrefix = '133;';
+/** `133;D;` and an exit code fit; anything longer is no mark of ours. */
+const maxMarkBytes = 32;
+
+export class SequenceScanner {
+  private state = State.Ground;
+  /** Beginning of an OSC string, as long as it may be a mark. */
+  private payload: string | undefined;
+  /** Bytes of an unfinished character, and how many it has when it is finished. */
+  private characterBytes = 0;
+  private characterLength = 0;
+  private hasC1Lead = false;
+  /**
+   * Bytes at the end of all that was scanned which belong to a sequence or a character that is not complete: whoever reads on
+   * behind them without having read them sees something else.
+   */
+  unfinished = 0;
+
+  /** What makes a terminal ignore the rest of a string (OSC, DCS and the like) in whose middle the output stands; else empty. */
+  get reopening(): string {
+    switch (this.state) {
+      case State.Osc:
+        return '\x1b]';
+      case State.DcsEntry:
+      case State.DcsParameters:
+      case State.DcsIntermediate:
+      case State.DcsIgnore:
+      case State.DcsBody:
+        return '\x1bP';
+      case State.OtherString:
+        return '\x1b_';
+      default:
+        return '';
+    }
+  }
+
+  /** @returns the marks that end in this chunk, in order; they may be cut across chunks anywhere */
+  scan(chunk: Buffer): FoundMark[] {
+    const found: FoundMark[] = [];
+    for (let index = 0; index < chunk.length; index++) {
+      if (this.unfinished === 0) {
+        index = nextOfInterest(chunk, index);
+        if (index === chunk.length) break;
+      }
+      const mark = this.step(chunk[index] ?? 0);
+      if (mark) found.push({ mark, end: index + 1 });
+      const isWhole = this.state === State.Ground && this.characterLength === 0;
+      this.unfinished = isWhole ? 0 : this.unfinished + 1;
+    }
+    return found;
+  }
+
+  private step(byte: number): Mark | undefined {
+    if (this.characterLength > 0) {
+      if ((byte & 0xc0) !== 0x80) {
+        // Not a character after all; this byte is one of its own.
+        this.characterLength = 0;
+      } else {
+        this.characterBytes += 1;
+        if (this.characterBytes < this.characterLength) return undefined;
+        this.characterLength = 0;
+        if (this.hasC1Lead && byte < 0xa0) return this.control(byte);
+        this.printUnicode();
+        return undefined;
+      }
+    }
+    if (byte < 0x80) return this.control(byte);
+    this.characterLength = byte < 0xc0 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf8 ? 4 : 0;
+    this.characterBytes = 1;
+    this.hasC1Lead = byte === c1Lead;
+    return undefined;
+  }
+
+  /** A character above U+009F. */
+  private printUnicode(): void {
+    switch (this.state) {
+      case State.Osc:
+        this.payload = undefined;
+        break;
+      case State.CsiIgnore:
+      case State.DcsIgnore:
+      case State.DcsBody:
+        break;
+      default:
+        this.state = State.Ground;
+    }
+  }
+
+  /** A character up to U+009F. */
+  private control(code: number): Mark | undefined {
+    if (code >= 0x80) {
+      const mark = code === 0x9c ? this.endString() : undefined;
+      this.begin(c1States.get(code) ?? State.Ground);
+      return mark;
+    }
+    if (code === escape) {
+      const mark = this.endString();
+      this.begin(State.Escape);
+      return mark;
+    }
+    if (code === cancel || code === substitute) {
+      this.state = State.Ground;
+      return undefined;
+    }
+    switch (this.state) {
+      case State.Ground:
+        break;
+      case State.Osc:
+        if (code === bell) {
+          const mark = this.endString();
+          this.state = State.Ground;
+          return mark;
+        }
+        if (code >= 0x20 && this.payload !== undefined) {
+          this.payload += String.fromCharCode(code);
+          if (this.payload.length > maxMarkBytes) this.payload = undefined;
+        }
+        break;
+      case State.Escape:
+        if (code >= 0x20 && code < 0x30) this.state = State.EscapeIntermediate;
+        else if (code >= 0x30 && code < 0x7f) this.begin(escapeStates.get(code) ?? State.Ground);
+        break;
+      case State.EscapeIntermediate:
+        if (code >= 0x30 && code < 0x7f) this.state = State.Ground;
+        break;
+      case State.Csi:
+      case State.CsiParameters:
+      case State.CsiIntermediate:
+      case State.CsiIgnore:
+        if (code >= 0x40 && code < 0x7f) this.state = State.Ground;
+        else if (code >= 0x20 && code < 0x40) this.state = csiAfter(this.state, code);
+        break;
+      case State.DcsEntry:
+      case State.DcsParameters:
+      case State.DcsIntermediate:
+        if (code >= 0x40 && code < 0x7f) this.state = State.DcsBody;
+        else if (code >= 0x20 && code < 0x40) this.state = dcsAfter(this.state, code);
+        break;
+      default:
+        break;
+    }
+    return undefined;
+  }
+
+  private begin(state: State): void {
+    this.state = state;
+    if (state === State.Osc) this.payload = '';
+  }
+
+  private endString(): Mark | undefined {
+    const payload = this.state === State.Osc ? this.payload : undefined;
+    this.payload = undefined;
+    return payload?.startsWith(markPrefix) ? parseMark(payload.slice(markPrefix.length)) : undefined;
+  }
+}
+
+const c1States = new Map([
+  [0x90, State.DcsEntry],
+  [0x98, State.OtherString],
+  [0x9b, State.Csi],
+  [0x9d, State.Osc],
+  [0x9e, State.OtherString],
+  [0x9f, State.OtherString],
+]);
+
+const escapeStates = new Map([
+  [0x50, State.DcsEntry],
+  [0x58, State.OtherString],
+  [0x5b, State.Csi],
+  [0x5d, State.Osc],
+  [0x5e, State.OtherString],
+  [0x5f, State.OtherString],
+]);
+
+/** @param code from 0x20 to 0x3f */
+function csiAfter(state: State, code: number): State {
+  if (state === State.CsiIgnore) return state;
+  if (code < 0x30) return State.CsiIntermediate;
+  if (state === State.CsiIntermediate) return State.CsiIgnore;
+  if (code >= 0x3c && state === State.CsiParameters) return State.CsiIgnore;
+  return State.CsiParameters;
+}
+
+/** @param code from 0x20 to 0x3f */
+function dcsAfter(state: State, code: number): State {
+  if (code < 0x30) return State.DcsIntermediate;
+  if (state === State.DcsIntermediate) return State.DcsIgnore;
+  if (code >= 0x3c && state === State.DcsParameters) return State.DcsIgnore;
+  return State.DcsParameters;
+}
+
+/** Index of the first byte from `from` on that a terminal outside of any sequence does more with than print or execute it. */
+function nextOfInterest(chunk: Buffer, from: number): number {
+  let index = from;
+  while (index < chunk.length) {
+    const byte = chunk[index] ?? 0;
+    if (byte === escape || byte >= 0x80) return index;
+    index++;
+  }
+  return index;
+}
+
+function parseMark(payload: string): Mark | undefined {
+  const [kind, code] = payload.split(';');
+  switch (kind) {
+    case 'A':
+      return { kind: 'prompt-start' };
+    case 'B':
+      return { kind: 'prompt' };
+    case 'C':
+      return { kind: 'start' };
+    case 'D':
+      // More than a byte is no exit code (wait(2)).
+      return {
+        kind: 'end',
+        exitCode: code !== undefined && /^\d{1,3}$/.test(code) && Number(code) < 256 ? Number(code) : null,
+      };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,192 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FaultProxy, seededRandom } from './fault-proxy';
+
+/** Says what it is told. */
+let echo: Server;
+let served: Socket[];
+let proxy: FaultProxy;
+
+beforeEach(async () => {
+  served = [];
+  echo = createServer((socket) => {
+    served.push(socket);
+    socket.on('error', () => undefined);
+    socket.pipe(socket);
+  });
+  echo.listen(0, '127.0.0.1');
+  await once(echo, 'listening');
+  proxy = await FaultProxy.listen((echo.address() as AddressInfo).port);
+});
+
+afterEach(async () => {
+  await proxy.close();
+  echo.close();
+});
+
+/** Unlike `once` of events, for a close that an error comes before as well. */
+const closeOf = (socket: Socket) =>
+  new Promise<void>((closed) =>
+    socket.once('close', () => {
+      closed();
+    }),
+  );
+
+class Client {
+  readonly socket = connect(proxy.port, '127.0.0.1');
+  readonly closed = closeOf(this.socket);
+  received = Buffer.alloc(0);
+  error: string | undefined;
+
+  constructor() {
+    this.socket.on('data', (data) => (this.received = Buffer.concat([this.received, data])));
+    this.socket.on('error', (error: NodeJS.ErrnoException) => (this.error = error.code));
+  }
+  /** How long it takes until what is sent has come back, in milliseconds; Infinity when the connection ends before. */
+  async say(bytes: Uint8Array): Promise<number> {
+    const length = this.received.length + bytes.length;
+    const begun = performance.now();
+    this.socket.write(bytes);
+    await this.until(length);
+    return this.received.length < length ? Infinity : performance.now() - begun;
+  }
+  until(length: number): Promise<void> {
+    return Promise.race([
+      this.closed,
+      new Promise<void>((all) => {
+        const look = () => {
+          if (this.received.length < length) return;
+          this.socket.off('data', look);
+          all();
+        };
+        this.socket.on('data', look);
+        look();
+      }),
+    ]);
+  }
+}
+
+/** Bytes of which no two pieces are the same. */
+function numbered(length: number): Buffer {
+  const random = seededRandom(length);
+  return Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
+}
+
+test('without faults every byte passes, in order, and an end is an end', async () => {
+  const client = new Client();
+  const sent = numbered(300_000);
+  await client.say(sent);
+  expect(client.received.equals(sent)).toBe(true);
+  client.socket.end();
+  await once(client.socket, 'end');
+  await expect.poll(() => proxy.open).toBe(0);
+});
+
+test('latency is what it says, also for many small pieces one after the other', async () => {
+  proxy.faults.roundTripMs = 200;
+  const client = new Client();
+  await once(client.socket, 'connect');
+  for (const size of [1, 1000]) {
+    const tookMs = await client.say(numbered(size));
+    expect(tookMs).toBeGreaterThanOrEqual(199);
+    expect(tookMs).toBeLessThan(300);
+  }
+  const begun = performance.now();
+  const sent = numbered(50);
+  for (const byte of sent) {
+    client.socket.write(Buffer.of(byte));
+    await sleep(2);
+  }
+  await client.until(1051);
+  // Delayed each, not one behind the other.
+  expect(performance.now() - begun).toBeLessThan(50 * 2 + 400);
+  expect(client.received.subarray(-50).equals(sent)).toBe(true);
+});
+
+test('a narrow link passes as much as it says and loses nothing', async () => {
+  proxy.faults.bytesPerSecond = 20_000;
+  const client = new Client();
+  const sent = numbered(40_000);
+  const tookMs = await client.say(sent);
+  expect(tookMs).toBeGreaterThan(1900);
+  expect(tookMs).toBeLessThan(2600);
+  expect(client.received.equals(sent)).toBe(true);
+});
+
+test('a narrow link makes a fast sender wait instead of taking all it gets', async () => {
+  proxy.faults.bytesPerSecond = 20_000;
+  const client = new Client();
+  await client.say(Buffer.of(1));
+  client.socket.write(Buffer.alloc(64 * 1024 * 1024));
+  await sleep(500);
+  expect(process.memoryUsage().arrayBuffers).toBeLessThan(256 * 1024 * 1024);
+  expect(client.socket.writableLength).toBeGreaterThan(32 * 1024 * 1024);
+});
+
+test('a cut is told to both sides, and the next connection is served', async () => {
+  const client = new Client();
+  await client.say(Buffer.of(1));
+  const closed = closeOf(served[0] as Socket);
+  proxy.cut();
+  await client.closed;
+  expect(client.error).toBe('ECONNRESET');
+  await closed;
+  expect(await new Client().say(Buffer.of(2))).toBeLessThan(1000);
+});
+
+test('a network that is gone tells nobody, takes what it is given, and connections of that time stay dead', async () => {
+  const before = new Client();
+  await before.say(Buffer.of(1));
+  proxy.swallow();
+  const during = new Client();
+  await once(during.socket, 'connect');
+  before.socket.write(Buffer.of(2));
+  during.socket.write(Buffer.of(3));
+  served[0]?.write(Buffer.of(4));
+  await sleep(200);
+  expect([before.received.length, during.received.length]).toEqual([1, 0]);
+  expect([before.socket.destroyed, during.socket.destroyed, served[0]?.destroyed]).toEqual([
+    false,
+    false,
+    false,
+  ]);
+  proxy.heal();
+  expect(await new Client().say(Buffer.of(5))).toBeLessThan(1000);
+  await sleep(200);
+  expect([before.received.length, during.received.length]).toEqual([1, 0]);
+  before.socket.destroy();
+  during.socket.destroy();
+});
+
+test('connections are lost as often as it says, the same ones for the same seed', async () => {
+  proxy.faults.loss = 0.2;
+  let lost = 0;
+  for (let opened = 0; opened < 200; opened++) {
+    const client = new Client();
+    if ((await client.say(Buffer.of(1))) === Infinity) lost += 1;
+    client.socket.destroy();
+  }
+  expect(lost).toBeGreaterThan(20);
+  expect(lost).toBeLessThan(60);
+  const numbers = (seed: number) => Array.from({ length: 5 }, seededRandom(seed));
+  expect(numbers(7)).toEqual(numbers(7));
+  expect(numbers(7)).not.toEqual(numbers(8));
+});
+
+test('a connection is lost in the middle of its life too', async () => {
+  const client = new Client();
+  await client.say(Buffer.of(1));
+  proxy.faults.loss = 1;
+  await client.closed;
+  expect(client.error).toBe('ECONNRESET');
+});
+
+test('a server that is not there is a connection that ends', async () => {
+  const closed = once(echo, 'close');
+  echo.close();
+  await closed;
+  const client = new Client();
+  await client.closed;
+});
