@@ -117,6 +117,19 @@ const type = (id: string, text: string, on = page): Promise<void> =>
     [id, text] as const,
   );
 
+/** As {@link type}, unless the page has no line: then it would refuse the keys. @returns whether it took them */
+const typeIfOnline = (id: string, text: string): Promise<boolean> =>
+  page.evaluate(
+    ([name, keys]) => {
+      const isOpen =
+        document.querySelector('[data-connection="open"]') !== null &&
+        window.sockets.at(-1)?.readyState === WebSocket.OPEN;
+      if (isOpen) window.labTerminals?.[name]?.input(keys, true);
+      return isOpen;
+    },
+    [id, text] as const,
+  );
+
 /** Unlike `expect.poll`, also in hooks. @throws Error with what was shown instead */
 async function untilShown(
   id: string,
@@ -244,13 +257,7 @@ test('keys that are pressed while connections are cut arrive once, in their orde
     if (random() < 0.05) proxy.cut();
     // Only what the page takes is to arrive: while it says that there is no line, it refuses.
     const letter = String.fromCharCode(97 + (key % 26));
-    const taken = await page.evaluate((text) => {
-      const isOpen =
-        document.querySelector('[data-connection="open"]') !== null &&
-        window.sockets.at(-1)?.readyState === WebSocket.OPEN;
-      if (isOpen) window.labTerminals?.source.input(text, true);
-      return isOpen;
-    }, letter);
+    const taken = await typeIfOnline('source', letter);
     if (taken) {
       typed += letter;
       key += 1;
@@ -268,7 +275,7 @@ test('300 ms of latency and every twentieth connection lost: nothing is lost and
   Object.assign(proxy.faults, { roundTripMs: 300, loss: 0.05 });
   await record();
   const accepted = proxy.accepted;
-  await type('source', 'count 750 0.02\r');
+  await expect.poll(() => typeIfOnline('source', 'count 750 0.02\r'), { timeout: timeoutMs }).toBe(true);
   await untilShown('source', countedLine(750), page, 120_000);
   proxy.heal();
   await expectCounted(750);
@@ -368,7 +375,11 @@ describe('a reload in the middle of', () => {
 
 test('another tab and another device show the same terminal, and a key on either reaches it once', async () => {
   const tab = await openPage(context);
-  const elsewhere = await browser.newContext({ storageState: await context.storageState() });
+  // As large as the other: a size that changes in the moment of a key has bash draw its line once more.
+  const elsewhere = await browser.newContext({
+    storageState: await context.storageState(),
+    viewport: page.viewportSize(),
+  });
   const device = await openPage(elsewhere);
   for (const other of [tab, device]) {
     await untilConnection('open', other);
