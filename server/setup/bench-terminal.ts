@@ -255,6 +255,8 @@ async function echo(where: string, ways: ReadonlyMap<string, Open>, amounts: Amo
 const streamCommand = (bytes: number): string =>
   `stty raw -echo; yes "$(printf '%078d\\r' 7)" | head -c ${bytes}; printf 'stream-is''-over'; stty sane\r`;
 const streamEnd = 'stream-is-over';
+/** Longer than the end and a prompt together. */
+const tailLength = 256;
 
 /** @returns millions of bytes a second */
 async function stream(line: Line, bytes: number): Promise<number> {
@@ -263,8 +265,9 @@ async function stream(line: Line, bytes: number): Promise<number> {
     let tail = '';
     line.onData = (data) => {
       received += data.length;
-      tail = (tail + textOf(data.slice(-streamEnd.length))).slice(-streamEnd.length);
-      if (tail === streamEnd) done();
+      // The shell's prompt may come in the same piece as the end.
+      tail = (tail + textOf(data.slice(-tailLength))).slice(-tailLength);
+      if (tail.includes(streamEnd)) done();
     };
   });
   const begun = performance.now();
