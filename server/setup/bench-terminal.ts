@@ -251,15 +251,26 @@ async function echo(where: string, ways: ReadonlyMap<string, Open>, amounts: Amo
 
 // (b) Throughput
 
-/** Lines of 80 bytes, as many as give so many bytes; raw, so that the terminal adds none. */
-const streamCommand = (bytes: number): string =>
-  `stty raw -echo; yes "$(printf '%078d\\r' 7)" | head -c ${bytes}; printf 'stream-is''-over'; stty sane\r`;
-const streamEnd = 'stream-is-over';
+let streamsSoFar = 0;
+
+/**
+ * Lines of 80 bytes, as many as give so many bytes; raw, so that the terminal adds none. The end is another one each time: the
+ * one before may still be on the screen.
+ */
+function nextStream(bytes: number): { command: string; end: string } {
+  const number = ++streamsSoFar;
+  const command =
+    `stty raw -echo; yes "$(printf '%078d\\r' 7)" | head -c ${bytes}; ` +
+    `printf 'stream-${number}''-is-over'; stty sane\r`;
+  return { command, end: `stream-${number}-is-over` };
+}
+
 /** Longer than the end and a prompt together. */
 const tailLength = 256;
 
 /** @returns millions of bytes a second */
 async function stream(line: Line, bytes: number): Promise<number> {
+  const { command, end } = nextStream(bytes);
   let received = 0;
   const over = new Promise<void>((done) => {
     let tail = '';
@@ -267,11 +278,11 @@ async function stream(line: Line, bytes: number): Promise<number> {
       received += data.length;
       // The shell's prompt may come in the same piece as the end.
       tail = (tail + textOf(data.slice(-tailLength))).slice(-tailLength);
-      if (tail.includes(streamEnd)) done();
+      if (tail.includes(end)) done();
     };
   });
   const begun = performance.now();
-  line.send(streamCommand(bytes));
+  line.send(command);
   await over;
   const seconds = (performance.now() - begun) / 1000;
   if (received < bytes) throw new Error(`Of ${bytes} bytes ${received} came.`);
@@ -311,8 +322,9 @@ declare global {
 
 /** Streams into a page that is open. @returns millions of bytes a second that xterm has parsed */
 async function streamIntoPage(page: Page, bytes: number): Promise<number> {
+  const { command, end } = nextStream(bytes);
   const ms = await page.evaluate(
-    ([command, end]) =>
+    ([typed, last]) =>
       new Promise<number>((done) => {
         const terminal = window.wetty_term ?? window.labTerminals?.source;
         if (!terminal) throw new Error('The page has no terminal.');
@@ -321,13 +333,13 @@ async function streamIntoPage(page: Page, bytes: number): Promise<number> {
           const { active } = terminal.buffer;
           const row = active.baseY + active.cursorY;
           const text = [row - 1, row].map((y) => active.getLine(y)?.translateToString(true) ?? '').join('');
-          if (!text.includes(end)) return;
+          if (!text.includes(last)) return;
           subscription.dispose();
           done(performance.now() - begun);
         });
-        terminal.input(command, true);
+        terminal.input(typed, true);
       }),
-    [streamCommand(bytes), streamEnd] as const,
+    [command, end] as const,
   );
   return bytes / 1e6 / (ms / 1000);
 }
