@@ -157,6 +157,59 @@ test('a flood of plain text leaves what it would leave if all of it was parsed',
   );
 });
 
+test('a screen that is asked for in the middle of a flood is the one that is there then', async () => {
+  const part = fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom('one line of it\r\n', `${'x'.repeat(90)}\r\n`, '\ta tab\r\n') },
+    { weight: 2, arbitrary: fc.constantFrom('\x07', '\x0b', '\x0c', '\x7f', '\0', '\n', '\r') },
+  );
+  const rare = fc.constantFrom('\x0e', '\x0e', '\x0f', '\x1b[32m', 'é', '\x1b[3;7r', '\x1b[r');
+  const flood = fc.tuple(fc.array(part, { minLength: 3, maxLength: 8 }), rare).map(([parts, after]) => {
+    const text = parts.join('');
+    return text.repeat(Math.ceil(900_000 / text.length)) + after;
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(flood, { minLength: 2, maxLength: 4 }),
+      fc.infiniteStream(fc.nat({ max: 20 })),
+      async (floods, asks) => {
+        const capacity = 1_200_000;
+        const made = follow(capacity);
+        const { put, snapshot } = bound(made);
+        // Another character set, that is shifted to and back from.
+        const written = Buffer.from(`\x1b)0${floods.join('')}`);
+        const always = pageTerminal(columns, rows, 2000);
+        let checked = 0;
+        let asked: ReturnType<typeof snapshot> | undefined;
+        const check = async (): Promise<void> => {
+          if (!asked) return;
+          const { data, place } = await asked;
+          asked = undefined;
+          await write(always, written.subarray(checked, place.offset));
+          checked = place.offset;
+          const late = pageTerminal(columns, rows, 2000);
+          await write(late, data);
+          // Of the first line that is kept nobody knows whether it has come by wrapping.
+          expect(show(late).slice(1)).toEqual(show(always).slice(1));
+        };
+        for (let at = 0; at < written.length;) {
+          // What comes in one turn of the event loop while a screen is waited for may be skipped past what was asked for.
+          const end = at + (asked ? 250_000 : 16_384);
+          put(written.subarray(at, end));
+          at = end;
+          // As a terminal's pty is paused.
+          do await new Promise(setImmediate);
+          while (made.screen.lag > capacity / 2);
+          if (asks.next().value !== 0) continue;
+          await check();
+          asked = snapshot();
+        }
+        await check();
+      },
+    ),
+    { numRuns: 30, endOnFailure: true },
+  );
+});
+
 test('knows the commands that are still in the scrollback, and on which lines they are', async () => {
   const made = follow();
   const { log, screen } = made;

@@ -3,9 +3,11 @@
  * much can be given the screen as it is. It answers no query of any program: that is for the page that a learner looks at, and
  * with nobody looking a query stays unanswered.
  *
- * Invariant: the headless terminal is in exactly the state that the output before `place` leaves it in, and `place` is never in
- * the middle of an escape sequence or a character (but for strings of over {@link maxUnfinishedBytes}).
+ * Invariant: the headless terminal is in exactly the state that the output before `place` leaves it in, but while the end of a flood
+ * has not been parsed of which the beginning was skipped; nobody is told to look then. And `place` is never in the middle of an
+ * escape sequence or a character (but for strings of over {@link maxUnfinishedBytes}).
  */
+import { isAscii } from 'node:buffer';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
 import * as headless from '@xterm/headless';
 import type { IMarker, Terminal } from '@xterm/headless';
@@ -27,12 +29,18 @@ const maxScrollbackLines = 2000;
 const maxUnfinishedBytes = 64 * 1024;
 /** Parsing waits this long for more, unless somebody waits for it: what a page shows must not wait for what nobody may ask for. */
 const idleMs = 20;
+/** While this much comes in that time, there is more to come. */
+const floodBytes = 64 * 1024;
 /** Parsed at once; other terminals' keystrokes wait meanwhile, some milliseconds. */
 const pieceBytes = 32 * 1024;
 const sliceMs = 4;
 /** So much plain text is looked at together: only its end stays on the screen and in the scrollback. */
-const batchBytes = 512 * 1024;
+const maxBatchBytes = 512 * 1024;
 const minBatchBytes = 64 * 1024;
+/** Bytes below 0x20 that do not let plain text be skipped: they move the cursor back, change the character set or begin a sequence. */
+const notPlain = [0x08, 0x0e, 0x0f, 0x1b];
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
 /** Commands remembered; more than a scrollback of short ones holds is of no use. */
 const maxCommands = 500;
 /** A screen that would be sent with more (each cell of another colour) is sent without its scrollback. */
@@ -63,6 +71,11 @@ export class Screen {
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Immediate | undefined;
   private waiting: { until: number; resolve: () => void }[] = [];
+  private readonly batchBytes: number;
+  /** Output before the place was skipped: the headless terminal is as the invariant says when the place has come here. */
+  private skippedUntil = 0;
+  /** All before this was looked at, and what was not skipped has to be parsed. */
+  private lookedUntil = 0;
   private commands: Command[] = [];
   private commandCount = 0;
   private promptEnd: { line: IMarker; column: number } | undefined;
@@ -78,6 +91,7 @@ export class Screen {
     private readonly onProgress: () => void,
   ) {
     this.place = log.endPlace;
+    this.batchBytes = Math.min(maxBatchBytes, log.capacity / 2);
     this.terminal = makeTerminal(log.sizeAt(this.place));
   }
 
@@ -88,10 +102,13 @@ export class Screen {
 
   /** There is more in the log. */
   wake(): void {
-    if (this.lag >= batchBytes / 2) this.continueSoon();
-    else if (!this.soon) {
-      this.timer ??= setTimeout(() => {
-        this.parse();
+    if (this.lag >= this.batchBytes) this.continueSoon();
+    else if (!this.soon && !this.timer) {
+      const { end } = this.log;
+      this.timer = setTimeout(() => {
+        this.timer = undefined;
+        if (this.log.end - end >= floodBytes) this.wake();
+        else this.parse();
       }, idleMs);
     }
   }
@@ -173,10 +190,14 @@ export class Screen {
     if (this.isDisposed) return;
     const until = performance.now() + sliceMs;
     let isAtEnd = false;
-    while (!isAtEnd && performance.now() < until) {
+    let canRest = false;
+    while (!isAtEnd && !canRest && performance.now() < until) {
       if (!this.log.has(this.place)) this.startAnew(this.log.placeAt(this.log.start) ?? this.log.endPlace);
       const left = this.safeEnd - this.place.offset;
-      const item = this.log.at(this.place, left >= minBatchBytes ? Math.min(left, batchBytes) : left);
+      // Somebody who waits is not kept waiting by what comes meanwhile.
+      const isOwed = this.waiting.length > 0 && this.place.offset < this.skippedUntil;
+      const maySkip = left >= minBatchBytes && !isOwed && this.place.offset >= this.lookedUntil;
+      const item = this.log.at(this.place, Math.min(left, maySkip ? this.batchBytes : pieceBytes));
       if (item === undefined) {
         isAtEnd = true;
         continue;
@@ -186,9 +207,18 @@ export class Screen {
         this.place = item.next;
         continue;
       }
-      const skipped = this.skippable(item.bytes);
-      const piece = item.bytes.subarray(skipped, skipped + pieceBytes);
-      this.place = { ...item.next, offset: item.offset + skipped + piece.length };
+      if (maySkip) {
+        const skipped = this.skippable(item.bytes);
+        if (skipped > 0) {
+          this.place = { ...item.next, offset: item.offset + skipped };
+          this.skippedUntil = item.next.offset;
+          canRest = this.waiting.length === 0 && this.lag < this.batchBytes;
+          continue;
+        }
+        this.lookedUntil = item.next.offset;
+      }
+      const piece = item.bytes.subarray(0, pieceBytes);
+      this.place = { ...item.next, offset: item.offset + piece.length };
       try {
         // Not by `write`: what fails there fails where nobody can catch it, and no program may end the runner by its output.
         coreOf(this.terminal).writeSync(piece);
@@ -196,9 +226,12 @@ export class Screen {
         this.startAnew(this.place);
       }
     }
-    if (!isAtEnd) this.continueSoon();
+    if (canRest) this.wake();
+    else if (!isAtEnd) this.continueSoon();
     // What happened right behind the bytes that are waited for belongs to them.
-    const isDone = (offset: number) => (isAtEnd ? offset <= this.place.offset : offset < this.place.offset);
+    const isDone = (offset: number) =>
+      this.place.offset >= this.skippedUntil &&
+      (isAtEnd ? offset <= this.place.offset : offset < this.place.offset);
     const done = this.waiting.filter(({ until: offset }) => isDone(offset));
     this.waiting = this.waiting.filter(({ until: offset }) => !isDone(offset));
     for (const { resolve } of done) resolve();
@@ -207,24 +240,23 @@ export class Screen {
 
   /**
    * How many bytes at the beginning of this output leave no trace: all of it is lines of plain text, and those behind fill
-   * screen and scrollback. A flood is parsed ten times faster by this.
+   * screen and scrollback once they are parsed. Of a flood only its end is parsed by this.
    */
   private skippable(bytes: Buffer): number {
-    if (bytes.length < minBatchBytes) return 0;
     const { buffer } = coreOf(this.terminal);
     const { rows } = this.terminal;
     if (buffer.scrollTop !== 0 || buffer.scrollBottom !== rows - 1) return 0;
-    if (/[^\x20-\x7e\r\n]/.test(bytes.toString('latin1'))) return 0;
+    if (!isAscii(bytes) || notPlain.some((byte) => bytes.includes(byte))) return 0;
     // The first lines may be drawn over what is on the screen, so that they must scroll away too.
     let needed = scrollbackLines(this.terminal.cols) + 2 * rows;
     let at = bytes.length;
     while (needed > 0 && at > 0) {
-      at = bytes.lastIndexOf('\n', at - 1);
+      at = bytes.lastIndexOf(lineFeed, at - 1);
       if (at < 0) return 0;
       needed--;
     }
     // A line feed alone keeps the column: what is skipped must end at the beginning of a line.
-    while (at > 0 && bytes[at - 1] !== 0x0d) at = bytes.lastIndexOf('\n', at - 1);
+    while (at > 0 && bytes[at - 1] !== carriageReturn) at = bytes.lastIndexOf(lineFeed, at - 1);
     return at > 0 ? at + 1 : 0;
   }
 

@@ -5,6 +5,7 @@
  * It takes the same ways as the parser of xterm.js (the VT500 state machine of vt100.net, and the controls U+0080 to U+009F);
  * its test compares both.
  */
+import { isAscii } from 'node:buffer';
 
 /** What the shell prints. Guest root can forge it, so it triggers and decorates but proves nothing. */
 export type Mark =
@@ -87,9 +88,10 @@ export class SequenceScanner {
   /** @returns the marks that end in this chunk, in order; they may be cut across chunks anywhere */
   scan(chunk: Buffer): FoundMark[] {
     const found: FoundMark[] = [];
+    const allAscii = isAscii(chunk);
     for (let index = 0; index < chunk.length; index++) {
       if (this.unfinished === 0) {
-        index = nextOfInterest(chunk, index);
+        index = nextOfInterest(chunk, index, allAscii);
         if (index === chunk.length) break;
       }
       const mark = this.step(chunk[index] ?? 0);
@@ -240,7 +242,11 @@ function dcsAfter(state: State, code: number): State {
 }
 
 /** Index of the first byte from `from` on that a terminal outside of any sequence does more with than print or execute it. */
-function nextOfInterest(chunk: Buffer, from: number): number {
+function nextOfInterest(chunk: Buffer, from: number, allAscii: boolean): number {
+  if (allAscii) {
+    const at = chunk.indexOf(escape, from);
+    return at < 0 ? chunk.length : at;
+  }
   let index = from;
   while (index < chunk.length) {
     const byte = chunk[index] ?? 0;
