@@ -68,8 +68,12 @@ function observe(): void {
   });
 }
 
-async function openPage(inContext: BrowserContext, path = lessonPath): Promise<Page> {
+async function openPage(
+  inContext: BrowserContext,
+  { path = lessonPath, prepare = () => undefined }: { path?: string; prepare?: () => void } = {},
+): Promise<Page> {
   const opened = await inContext.newPage();
+  await opened.addInitScript(prepare);
   opened.on('pageerror', (error) => complaints.push(error.message));
   opened.on('console', (message) => {
     if (message.type() === 'error') complaints.push(message.text());
@@ -398,6 +402,39 @@ test('another tab and another device show the same terminal, and a key on either
   await elsewhere.close();
 });
 
+test('a terminal is drawn by WebGL where a graphics card does it, and by the DOM where none does or when it is lost', async () => {
+  const terminal = (on: Page) => on.getByLabel('Host source').locator('.terminal-screen');
+  // Here WebGL is there, and a program draws it.
+  await terminal(page).and(page.locator('[data-renderer="dom"]')).waitFor();
+  const tab = await openPage(context, {
+    prepare: () => {
+      interface Asked {
+        getParameter: (this: WebGL2RenderingContext, name: GLenum) => unknown;
+      }
+      const asked = WebGL2RenderingContext.prototype as Asked;
+      const { getParameter } = asked;
+      asked.getParameter = function (name) {
+        const isDriver = name === 0x9246; // UNMASKED_RENDERER_WEBGL
+        return isDriver ? 'a graphics card' : getParameter.call(this, name);
+      };
+    },
+  });
+  await untilConnection('open', tab);
+  await terminal(tab).and(tab.locator('[data-renderer="webgl"]')).waitFor();
+  await run('source', 'echo drawn-"by-it"', tab);
+  await terminal(tab).evaluate((element) => {
+    for (const canvas of element.querySelectorAll('canvas')) {
+      canvas.getContext('webgl2')?.getExtension('WEBGL_lose_context')?.loseContext();
+    }
+  });
+  // xterm waits three seconds for it to come back.
+  await terminal(tab).and(tab.locator('[data-renderer="dom"]')).waitFor();
+  await terminal(tab).locator('.xterm-rows', { hasText: 'drawn-by-it' }).waitFor();
+  await run('source', 'echo and-"without"', tab);
+  await terminal(tab).locator('.xterm-rows', { hasText: 'and-without' }).waitFor();
+  await tab.close();
+});
+
 test('the cable is pulled in the middle of podman logs -f, and another browser goes on: nothing is missing, nothing comes twice', async () => {
   const lines = 400;
   await run('source', 'mkdir -p /tmp/talker/bin; cp /bin/busybox /tmp/talker/bin');
@@ -422,7 +459,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await untilConnection('connecting');
 
   const elsewhere = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-  const there = await openPage(elsewhere, new URL(link).pathname);
+  const there = await openPage(elsewhere, { path: new URL(link).pathname });
   await there.getByRole('button', { name: 'Go on here' }).click();
   await untilConnection('open', there);
   const numbered = async (on: Page) => counted((await shown('source', on)).split('\n'));
@@ -436,7 +473,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await untilShown('source', 'typed-elsewhere');
   expect(await numbered(page)).toEqual(countedLines(1, lines));
   // The link is used up.
-  const late = await openPage(await browser.newContext(), new URL(link).pathname);
+  const late = await openPage(await browser.newContext(), { path: new URL(link).pathname });
   await late.getByRole('button', { name: 'Go on here' }).click();
   await late.getByText('This link is used up').waitFor();
   await late.context().close();
@@ -450,7 +487,7 @@ test('who has the link sees the terminal and can do nothing to it, until the lin
     return ((await response.json()) as { grant: string }).grant;
   });
   const stranger = await browser.newContext();
-  const watching = await openPage(stranger, `/watch/${grant}`);
+  const watching = await openPage(stranger, { path: `/watch/${grant}` });
   await untilConnection('open', watching);
   await untilShown('source', /root@source/, watching);
   await type('source', 'echo a-stranger-typed-this\r', watching);

@@ -1,7 +1,7 @@
 /** The command line: `npm start`, `npm test` and `npm run lab -- <command>`. */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { readConfig, type Config } from './config';
 import { startGateway, type Gateway } from './gateway/gateway';
@@ -9,7 +9,7 @@ import { LabError } from './protocol/errors';
 import { Isolation } from './providers/isolation';
 import { root } from './root';
 import { benchPairs } from './setup/bench-pairs';
-import { benchTerminal, serveForBench } from './setup/bench-terminal';
+import { benchTerminal, serveForBench, terminalBenchParts } from './setup/bench-terminal';
 import { runProgram, stopSignal } from './setup/command-line';
 import { diagnose, formatDiagnosis } from './setup/doctor';
 import { requireSafeForPublic } from './setup/public-mode';
@@ -242,9 +242,12 @@ bench
   )
   .option('--quick', 'a few samples of each, to see that it works')
   .option('--no-wetty', 'without installing wetty')
-  .action(async (options: { quick?: boolean; wetty: boolean }) => {
-    await benchTerminal({ quick: options.quick ?? false, wetty: options.wetty });
-  });
+  .addOption(new Option('--only <part...>', 'measure only these').choices(terminalBenchParts))
+  .action(
+    async (options: { quick?: boolean; wetty: boolean; only?: (typeof terminalBenchParts)[number][] }) => {
+      await benchTerminal({ ...options, quick: options.quick ?? false });
+    },
+  );
 bench
   .command('serve', { hidden: true })
   .option('--without-pair')

@@ -416,21 +416,22 @@ export class HostTerminal {
 
   #useWebgl(): void {
     fastWebgl ??= hasFastWebgl();
-    if (!fastWebgl || this.#webgl !== undefined) return;
-    try {
-      const addon = new WebglAddon();
-      // Without it xterm goes on with the DOM.
-      addon.onContextLoss(() => {
-        addon.dispose();
-        this.#webgl = undefined;
-        this.element.dataset['renderer'] = 'dom';
-      });
-      this.terminal.loadAddon(addon);
-      this.#webgl = addon;
-      this.element.dataset['renderer'] = 'webgl';
-    } catch {
-      fastWebgl = false;
+    if (fastWebgl && this.#webgl === undefined) {
+      try {
+        const addon = new WebglAddon();
+        // Without it xterm goes on with the DOM.
+        addon.onContextLoss(() => {
+          addon.dispose();
+          this.#webgl = undefined;
+          this.element.dataset['renderer'] = 'dom';
+        });
+        this.terminal.loadAddon(addon);
+        this.#webgl = addon;
+      } catch {
+        fastWebgl = false;
+      }
     }
+    this.element.dataset['renderer'] = this.#webgl === undefined ? 'dom' : 'webgl';
   }
 
   /** Something that xterm sends: whether the learner typed it is known when this turn of the event loop ends. */

@@ -34,13 +34,13 @@ export interface Line {
 export const textOf = (data: Uint8Array | string): string =>
   typeof data === 'string' ? data : Buffer.from(data).toString('latin1');
 
-/** Waits until the line has shown a text, from now on. @throws Error when it does not */
-export async function untilShown(line: Line, wanted: string): Promise<void> {
+/** Waits until the line has shown a text, from now on. @throws Error when it does not, in so many milliseconds */
+export async function untilShown(line: Line, wanted: string, withinMs = timeoutMs): Promise<void> {
   let shown = '';
   await new Promise<void>((found, fail) => {
     const timer = setTimeout(() => {
-      fail(new Error(`No "${wanted}" in ${timeoutMs} ms, but: ${shown.slice(-500)}`));
-    }, timeoutMs);
+      fail(new Error(`No "${wanted}" in ${withinMs} ms, but ${JSON.stringify(shown.slice(-500))}`));
+    }, withinMs);
     line.onData = (data) => {
       shown = (shown + textOf(data)).slice(-4096);
       if (!shown.includes(wanted)) return;
@@ -49,6 +49,31 @@ export async function untilShown(line: Line, wanted: string): Promise<void> {
     };
   });
   line.onData = () => undefined;
+}
+
+/** A shell on a host takes a second or two to begin under TCG. */
+const beginningMs = 5000;
+const attempts = 12;
+
+/**
+ * Waits until the line's shell runs what it is told. What is typed before it has begun may be lost, so it is typed again.
+ * @throws Error when it never does
+ */
+export async function untilShellRuns(line: Line): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const awake = untilShown(line, 'awake', beginningMs);
+    line.send("printf 'awa''ke'\r");
+    try {
+      await awake;
+      break;
+    } catch (error) {
+      if (attempt === attempts) throw error;
+    }
+  }
+  // Behind all that was typed more than once.
+  const settled = untilShown(line, 'settled');
+  line.send("printf 'set''tled\\n'\r");
+  await settled;
 }
 
 /** The program in a pseudo-terminal of this process, with nothing between. */

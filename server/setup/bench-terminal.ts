@@ -22,16 +22,39 @@ import { hostNames } from '../protocol/hosts';
 import { root } from '../root';
 import { sandboxDir, sandboxFiles } from '../store/sandboxes';
 import { qemuVersion } from '../template/accelerator';
-import { hostOf, LabPage, localShell, plainLine, textOf, untilShown, type Line } from './bench-lines';
+import {
+  hostOf,
+  LabPage,
+  localShell,
+  plainLine,
+  textOf,
+  untilShellRuns,
+  untilShown,
+  type Line,
+} from './bench-lines';
 import { Wetty } from './bench-wetty';
 import { launchBrowser } from './test-browser';
 
 const lessonId = 'live-migration';
 
+/** What can be measured by itself. */
+export const terminalBenchParts = [
+  'local-echo',
+  'local-stream',
+  'browser-stream',
+  'memory',
+  'host-echo',
+  'host-stream',
+  'reconnect',
+] as const;
+type Part = (typeof terminalBenchParts)[number];
+
 export interface TerminalBenchOptions {
   /** A few samples of each, to see that it works. */
   quick: boolean;
   wetty: boolean;
+  /** All unless told. */
+  only?: readonly Part[];
 }
 
 // What is measured of how much
@@ -177,6 +200,7 @@ type Open = (count: number) => Promise<Line[]>;
 
 /** From now on each key comes back as it is, and nothing else does. */
 async function echoKeys(line: Line): Promise<void> {
+  await untilShellRuns(line);
   const ready = untilShown(line, 'ready-to-echo');
   line.send("stty raw -echo isig; printf 'ready-to''-echo'; cat\r");
   await ready;
@@ -216,7 +240,13 @@ async function echo(where: string, ways: ReadonlyMap<string, Open>, amounts: Amo
     const open = new Map<string, Line[]>();
     for (const [way, opener] of ways) {
       const lines = await opener(terminals);
-      await Promise.all(lines.map(echoKeys));
+      await Promise.all(
+        lines.map((line, index) =>
+          echoKeys(line).catch((error: unknown) => {
+            throw new Error(`Terminal ${index + 1} of ${terminals}, ${way}`, { cause: error });
+          }),
+        ),
+      );
       open.set(way, lines);
     }
     const samples = new Map<string, number[]>();
@@ -252,9 +282,10 @@ async function echo(where: string, ways: ReadonlyMap<string, Open>, amounts: Amo
 // (b) Throughput
 
 let streamsSoFar = 0;
+const lineBytes = 80;
 
 /**
- * Lines of 80 bytes, as many as give so many bytes; raw, so that the terminal adds none. The end is another one each time: the
+ * Lines of {@link lineBytes}, as many as give so many bytes; raw, so that the terminal adds none. The end is another one each time: the
  * one before may still be on the screen.
  */
 function nextStream(bytes: number): { command: string; end: string } {
@@ -320,28 +351,50 @@ declare global {
   }
 }
 
-/** Streams into a page that is open. @returns millions of bytes a second that xterm has parsed */
-async function streamIntoPage(page: Page, bytes: number): Promise<number> {
+/** A page that has parsed nothing for so long, in milliseconds, will parse nothing more. */
+const stallMs = 15_000;
+
+interface PageStream {
+  /** Millions of bytes a second that xterm has parsed, up to the last byte that came. */
+  speed: number;
+  /** It came to a standstill before its end. */
+  isStalled: boolean;
+}
+
+async function streamIntoPage(page: Page, bytes: number): Promise<PageStream> {
   const { command, end } = nextStream(bytes);
-  const ms = await page.evaluate(
-    ([typed, last]) =>
-      new Promise<number>((done) => {
+  const { ms, lines, isStalled } = await page.evaluate(
+    ([typed, last, stalledMs]) =>
+      new Promise<{ ms: number; lines: number; isStalled: boolean }>((done) => {
         const terminal = window.wetty_term ?? window.labTerminals?.source;
         if (!terminal) throw new Error('The page has no terminal.');
         const begun = performance.now();
-        const subscription = terminal.onWriteParsed(() => {
+        let parsedAt = begun;
+        let count = 0;
+        const finish = (stalled: boolean) => {
+          window.clearInterval(watch);
+          onParsed.dispose();
+          onLine.dispose();
+          done({ ms: parsedAt - begun, lines: count, isStalled: stalled });
+        };
+        const watch = window.setInterval(() => {
+          if (performance.now() - parsedAt > stalledMs) finish(true);
+        }, 1000);
+        const onLine = terminal.onLineFeed(() => {
+          count += 1;
+        });
+        const onParsed = terminal.onWriteParsed(() => {
+          parsedAt = performance.now();
           const { active } = terminal.buffer;
           const row = active.baseY + active.cursorY;
           const text = [row - 1, row].map((y) => active.getLine(y)?.translateToString(true) ?? '').join('');
-          if (!text.includes(last)) return;
-          subscription.dispose();
-          done(performance.now() - begun);
+          if (text.includes(last)) finish(false);
         });
         terminal.input(typed, true);
       }),
-    [command, end] as const,
+    [command, end, stallMs] as const,
   );
-  return bytes / 1e6 / (ms / 1000);
+  return { speed: (isStalled ? lines * lineBytes : bytes) / 1e6 / (ms / 1000), isStalled };
 }
 
 async function labPageIn(browser: Browser, lab: Served, session: LabPage): Promise<Page> {
@@ -358,7 +411,6 @@ async function labPageIn(browser: Browser, lab: Served, session: LabPage): Promi
   });
   await page.goto(`${lab.url}/lessons/${lessonId}`);
   await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 240_000 });
-  await page.waitForFunction(() => (window.labTerminals?.source.buffer.active.cursorX ?? 0) > 0);
   return page;
 }
 
@@ -369,22 +421,40 @@ async function streamsInBrowser(
   amounts: Amounts,
 ) {
   const session = await LabPage.start(lab.url, lessonId);
-  const pages = new Map([['lab', await labPageIn(browser, lab, session)]]);
+  const labPage = await labPageIn(browser, lab, session);
+  const pages = new Map([['lab', labPage]]);
+  const untilPrompt = async (page: Page) => {
+    await page.waitForFunction(
+      () => ((window.wetty_term ?? window.labTerminals?.source)?.buffer.active.cursorX ?? 0) > 0,
+    );
+  };
   if (wettyUrl !== undefined) {
     const page = await (await browser.newContext({ viewport: { width: 1440, height: 900 } })).newPage();
     await page.goto(wettyUrl);
-    await page.waitForFunction(() => (window.wetty_term?.buffer.active.cursorX ?? 0) > 0);
     pages.set('wetty', page);
   }
   const samples = new Map<string, number[]>();
+  const stalls = new Map<string, number>();
   for (let round = 0; round < amounts.streams; round++) {
     for (const [way, page] of pages) {
       await page.bringToFront();
-      samples.set(way, [...(samples.get(way) ?? []), await streamIntoPage(page, amounts.streamBytes)]);
+      await untilPrompt(page);
+      const { speed, isStalled } = await streamIntoPage(page, amounts.streamBytes);
+      samples.set(way, [...(samples.get(way) ?? []), speed]);
+      if (!isStalled) continue;
+      stalls.set(way, (stalls.get(way) ?? 0) + 1);
+      await page.reload();
     }
   }
   const title = `parsed by xterm in Chromium, ${amounts.streamBytes / 1e6} MB`;
+  const drawnBy = await labPage.locator('[data-renderer]').first().getAttribute('data-renderer');
+  console.log(`The terminals of lab are drawn by ${drawnBy ?? 'nobody knows what'}.`);
   console.table([...samples].map(([way, some]) => row(`${title}: ${way}`, 'MB/s', some)));
+  for (const [way, count] of stalls) {
+    console.log(
+      `${count} of ${way} came to a standstill, for over ${stallMs / 1000} s: their speed is that until then.`,
+    );
+  }
   for (const page of pages.values()) await page.context().close();
   await session.end();
   return samples;
@@ -538,7 +608,8 @@ const quoted = (words: readonly string[]): string =>
 /** A script for wetty: the attach command of one host or the other, with a shell of its own for each terminal. */
 function attachScript(lab: Served): string {
   const [source, destination] = hostNames.map((_, index) =>
-    quoted(attachCommand(lab, index, 'wetty-NUMBER')).replace('wetty-NUMBER', `wetty-'"$$"'`),
+    // A function, because in a replacement `$$` is one `$`: all terminals would share a shell.
+    quoted(attachCommand(lab, index, 'wetty-NUMBER')).replace('wetty-NUMBER', () => `wetty-'"$$"'`),
   );
   return `if [ $((1$(date +%N) % 2)) = 0 ]; then exec ${source ?? ''}; else exec ${destination ?? ''}; fi`;
 }
@@ -556,6 +627,7 @@ async function installWetty(wanted: boolean): Promise<Wetty | undefined> {
 /** Prints the tables; takes about ten minutes under TCG. */
 export async function benchTerminal(options: TerminalBenchOptions): Promise<void> {
   const amounts = options.quick ? quick : full;
+  const parts: ReadonlySet<Part> = new Set(options.only ?? terminalBenchParts);
   const wetty = await installWetty(options.wetty);
   const browser = await launchBrowser();
   try {
@@ -571,9 +643,10 @@ local: the terminal's program is ${localShell.join(' ')} on this machine.
 host:  it is the attach command, SSH to a shell on a host of a real pair, half of the terminals on each host.
 plain: the program in a pseudo-terminal of the measuring process. lab: through our gateway, runner and sandbox, one socket for all
 terminals. wetty: the same program started by wetty's server, one socket for each terminal, as its page has it.`);
-    await measureLocal(local, wetty, browser, amounts);
+    await measureLocal(local, wetty, browser, amounts, parts);
     await local.stop();
-    await measureHosts(wetty, browser, amounts);
+    const ofHosts: readonly Part[] = ['host-echo', 'host-stream', 'reconnect'];
+    if (ofHosts.some((part) => parts.has(part))) await measureHosts(wetty, browser, amounts, parts);
   } finally {
     await browser.close();
     await wetty?.remove();
@@ -591,6 +664,7 @@ async function measureLocal(
   wetty: Wetty | undefined,
   browser: Browser,
   amounts: Amounts,
+  parts: ReadonlySet<Part>,
 ): Promise<void> {
   const wettyUrl = await wetty?.serve(`exec ${localShell.join(' ')}`);
   const pages: LabPage[] = [];
@@ -607,22 +681,39 @@ async function measureLocal(
     ],
   ]);
   if (wetty && wettyUrl !== undefined) ways.set('wetty', wettyOpener(wetty, wettyUrl));
-  await echo('local', ways, amounts);
-  const received = await streams('received by a client, local', ways, amounts.streamBytes, amounts.streams);
-  compare('throughput received by a client, local', received);
+  if (parts.has('local-echo')) await echo('local', ways, amounts);
+  if (parts.has('local-stream')) {
+    const received = await streams('received by a client, local', ways, amounts.streamBytes, amounts.streams);
+    compare('throughput received by a client, local', received);
+  }
   for (const page of pages) await page.end();
-  compare('throughput parsed in Chromium, local', await streamsInBrowser(browser, lab, wettyUrl, amounts));
-  await memory(lab, amounts);
+  if (parts.has('browser-stream')) {
+    compare('throughput parsed in Chromium, local', await streamsInBrowser(browser, lab, wettyUrl, amounts));
+  }
+  if (parts.has('memory')) await memory(lab, amounts);
 }
 
+/** A pseudo-terminal has a pace of its own: nobody who reads one gets more than the plain command gives. */
 function compare(what: string, samples: ReadonlyMap<string, readonly number[]>): void {
-  const theirs = samples.get('wetty');
-  if (!theirs) return;
-  const times = (percentile(samples.get('lab') ?? [], 0.5) ?? NaN) / (percentile(theirs, 0.5) ?? NaN);
+  const median = (way: string) => percentile(samples.get(way) ?? [], 0.5);
+  const theirs = median('wetty');
+  if (theirs === undefined) return;
+  const times = (median('lab') ?? NaN) / theirs;
   verdict(`${what}, p50 against wetty's`, times, 'times', 'at least 2', times >= 2);
+  const plain = median('plain');
+  if (plain !== undefined) {
+    verdicts.push(
+      `        the plain command, with no server at all: ${(plain / theirs).toFixed(1)} times wetty's`,
+    );
+  }
 }
 
-async function measureHosts(wetty: Wetty | undefined, browser: Browser, amounts: Amounts): Promise<void> {
+async function measureHosts(
+  wetty: Wetty | undefined,
+  browser: Browser,
+  amounts: Amounts,
+  parts: ReadonlySet<Part>,
+): Promise<void> {
   const lab = await serve(false);
   const page = await LabPage.start(lab.url, lessonId);
   await page.untilReady();
@@ -640,14 +731,16 @@ async function measureHosts(wetty: Wetty | undefined, browser: Browser, amounts:
     ['lab', (count) => page.open(count)],
   ]);
   if (wetty) ways.set('wetty', wettyOpener(wetty, await wetty.serve(attachScript(lab))));
-  await echo('host', ways, amounts);
+  if (parts.has('host-echo')) await echo('host', ways, amounts);
   await page.end();
-  const streaming = await LabPage.start(lab.url, lessonId);
-  await streaming.untilReady();
-  ways.set('lab', (count) => streaming.open(count));
-  if (wetty) ways.set('wetty', wettyOpener(wetty, await wetty.serve(attachScript(lab))));
-  await streams('received by a client, host', ways, amounts.hostStreamBytes, amounts.streams);
-  await streaming.end();
-  await reconnects(lab, browser, amounts);
+  if (parts.has('host-stream')) {
+    const streaming = await LabPage.start(lab.url, lessonId);
+    await streaming.untilReady();
+    ways.set('lab', (count) => streaming.open(count));
+    if (wetty) ways.set('wetty', wettyOpener(wetty, await wetty.serve(attachScript(lab))));
+    await streams('received by a client, host', ways, amounts.hostStreamBytes, amounts.streams);
+    await streaming.end();
+  }
+  if (parts.has('reconnect')) await reconnects(lab, browser, amounts);
   await lab.stop();
 }

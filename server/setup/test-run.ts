@@ -1,4 +1,8 @@
-/** `npm test`: every check of the project one after the other, and one sum at the end. */
+/**
+ * `npm test`: every check of the project, and one sum at the end.
+ *
+ * What leaves a processor idle runs beside something else; the browser tests, which look at times, run alone.
+ */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,6 +34,12 @@ export function readVitestReport(json: string, ok: boolean): Outcome {
   return { passed: report.numPassedTests, failed: ok || failed > 0 ? failed : 1 };
 }
 
+/** Waits for all, also when one throws. @throws what the first of them has thrown that did */
+async function together(running: readonly Promise<Outcome>[]): Promise<Outcome[]> {
+  await Promise.allSettled(running);
+  return Promise.all(running);
+}
+
 /**
  * Runs everything; a failure does not keep the rest from running.
  * @returns how many failed
@@ -47,7 +57,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   };
   const suite = async (name: string, run: () => Promise<Outcome>): Promise<Outcome> => {
     stopIfCancelled();
-    console.log(`\n── ${name}`);
+    console.log(`── ${name} begins`);
     const startedAt = Date.now();
     const outcome = await run();
     stopIfCancelled();
@@ -56,17 +66,24 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     summary.push(
       `${name.padEnd(8)} ${String(outcome.passed).padStart(4)} passed ${String(outcome.failed).padStart(4)} failed   ${formatDuration(Date.now() - startedAt)}`,
     );
+    console.log(`── ${summary.at(-1) ?? ''}`);
     return outcome;
   };
 
-  const tool = async (name: string, args: string[]): Promise<boolean> => {
+  const tool = async (suiteName: string, name: string, args: string[]): Promise<boolean> => {
+    const toConsole = [
+      function* (line: unknown) {
+        yield `${suiteName.padEnd(8)}│ ${String(line)}`;
+      },
+      'inherit',
+    ] as const;
     const running = execa(name, args, {
       cwd: root,
       preferLocal: true,
       env: environment,
       stdin: 'ignore',
-      stdout: 'inherit',
-      stderr: 'inherit',
+      stdout: toConsole,
+      stderr: toConsole,
       reject: false,
       // A process group of its own, so that Vitest's workers end with it: it leaves them behind when it is killed.
       detached: true,
@@ -79,11 +96,13 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     signal.removeEventListener('abort', end);
     return !failed;
   };
-  const check = async (name: string, args: string[]): Promise<Outcome> =>
-    (await tool(name, args)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  const check = (suiteName: string, name: string, args: string[]): Promise<Outcome> =>
+    suite(suiteName, async () =>
+      (await tool(suiteName, name, args)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 },
+    );
   const vitest = async (project: string): Promise<Outcome> => {
     const report = join(scratch, `${project}.json`);
-    const ok = await tool('vitest', [
+    const ok = await tool(project, 'vitest', [
       'run',
       ...['--project', project],
       ...['--reporter', 'default', '--reporter', 'json', `--outputFile.json=${report}`],
@@ -98,7 +117,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
 
   const lessons = async (): Promise<Outcome> => {
     const report = join(scratch, 'lessons.json');
-    await tool(process.execPath, [join(root, 'dist', 'lessons.js'), 'test', '--json', report]);
+    await tool('lessons', process.execPath, [join(root, 'dist', 'lessons.js'), 'test', '--json', report]);
     try {
       return outcomeSchema.parse(JSON.parse(await readFile(report, 'utf8')));
     } catch (error) {
@@ -107,30 +126,37 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     }
   };
 
+  const checks = async (): Promise<Outcome> => {
+    await check('format', 'prettier', ['--check', '.']);
+    await check('lint', 'eslint', ['--max-warnings', '0', '.']);
+    return check('course', process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']);
+  };
+
+  const makeLab = async (): Promise<Outcome> => {
+    try {
+      await prepareLab(config, root, signal);
+      return { passed: 1, failed: 0 };
+    } catch (error) {
+      const known = error instanceof LabError && error.code !== 'internal';
+      console.error(known ? [error.message, error.hint].join('\n') : error);
+      return { passed: 0, failed: 1 };
+    }
+  };
+
   try {
-    await suite('format', () => check('prettier', ['--check', '.']));
-    await suite('lint', () => check('eslint', ['--max-warnings', '0', '.']));
-    await suite('course', () => check(process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']));
-    await suite('types', () => check('tsc', ['--noEmit']));
-    await suite('unit', () => vitest('unit'));
-    const setUp = await suite('set-up', async () => {
-      try {
-        await prepareLab(config, root, signal);
-        return { passed: 1, failed: 0 };
-      } catch (error) {
-        const known = error instanceof LabError && error.code !== 'internal';
-        console.error(known ? [error.message, error.hint].join('\n') : error);
-        return { passed: 0, failed: 1 };
-      }
-    });
-    const onPairs: [name: string, run: () => Promise<Outcome>][] = [
-      ['pair', () => vitest('pair')],
-      ['lessons', lessons],
-      ['e2e', () => vitest('e2e')],
-    ];
-    for (const [name, run] of onPairs) {
-      if (setUp.failed === 0) await suite(name, run);
-      else summary.push(`${name.padEnd(8)} not run, because set-up failed`);
+    const settingUp = suite('set-up', makeLab);
+    const [setUp] = await together([
+      settingUp,
+      // Types are among what building the site makes.
+      settingUp.then(() => check('types', 'tsc', ['--noEmit'])),
+      checks(),
+      suite('unit', () => vitest('unit')),
+    ]);
+    if (setUp?.failed === 0) {
+      await together([suite('pair', () => vitest('pair')), suite('lessons', lessons)]);
+      await suite('e2e', () => vitest('e2e'));
+    } else {
+      summary.push('pair, lessons and e2e did not run, because set-up failed');
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
