@@ -31,6 +31,8 @@ export interface TestOptions {
   record?: boolean;
   /** Leaves out each step, one after the other, and demands that the checks notice. */
   mutate?: boolean;
+  /** How long what was begun may still be under way when a step was left out, in milliseconds. */
+  settleMs?: number;
   signal: AbortSignal;
 }
 
@@ -51,10 +53,10 @@ const savedStatesMiB = 16 * 1024;
 /** A lesson that waits for a pair, because others have all that the machine holds, asks again after this. */
 const askAgainMs = 3_000;
 /**
- * A step that is left out is given this long before its check is believed: what the step before has begun may still be
- * under way. The slowest that was seen, a Java that starts under TCG, is 20 s.
+ * A step that is left out is given this long before its check is believed, unless told: what the step before has begun may still
+ * be under way. The slowest that was seen, a Java that starts under TCG, is 20 s.
  */
-const settleMs = 25_000;
+const defaultSettleMs = 25_000;
 
 interface TestSession {
   rehearsal: Rehearsal;
@@ -226,12 +228,17 @@ async function mutate(lesson: Lesson, session: TestSession, test: LessonTest): P
   for (const [index, step] of [...lesson.steps.entries()].reverse()) {
     test.onProgress(`without ${index + 1}/${lesson.steps.length} ${step.title}`);
     await rehearsal.rewind(step);
-    if (!(await isMissed(lesson, index, rehearsal))) survivors.push(step);
+    if (!(await isMissed(lesson, index, rehearsal, test.settleMs))) survivors.push(step);
   }
   return survivors.reverse();
 }
 
-async function isMissed(lesson: Lesson, index: number, rehearsal: Rehearsal): Promise<boolean> {
+async function isMissed(
+  lesson: Lesson,
+  index: number,
+  rehearsal: Rehearsal,
+  settleMs = defaultSettleMs,
+): Promise<boolean> {
   const [step, next] = lesson.steps.slice(index);
   if (!step) return false;
   if (next) {

@@ -152,6 +152,11 @@ export class Learner {
     return (this.screens.get(terminal) ?? Buffer.alloc(0)).toString();
   }
 
+  /** Length of {@link screen} in bytes, which costs nothing to ask. */
+  shownBytes(terminal: string): number {
+    return this.screens.get(terminal)?.length ?? 0;
+  }
+
   /** The newest message of a type, if any came. */
   latest<Type extends ServerMessage['type']>(
     type: Type,

@@ -190,6 +190,15 @@ function memoryMiB(pids: readonly number[]): number {
   return kibibytes.reduce((sum, some) => sum + some, 0) / 1024;
 }
 
+/** Processor time that processes have taken, in milliseconds (proc_pid_stat(5): fields 14 and 15, in ticks of 10 ms). */
+function processorMs(pids: readonly number[]): number {
+  const ticks = pids.flatMap((pid) => {
+    const [, fromThird = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
+    return fromThird.split(' ').slice(11, 13).map(Number);
+  });
+  return ticks.reduce((sum, some) => sum + some, 0) * 10;
+}
+
 // (a) Keystroke to echo
 
 /** A key that has no echo by then was lost. */
@@ -320,11 +329,13 @@ async function stream(line: Line, bytes: number): Promise<number> {
   return bytes / 1e6 / seconds;
 }
 
+/** @param servers of a way: their process ids */
 async function streams(
   where: string,
   ways: ReadonlyMap<string, Open>,
   bytes: number,
   count: number,
+  servers: ReadonlyMap<string, () => number[]> = new Map<string, () => number[]>(),
 ): Promise<Map<string, number[]>> {
   const open = new Map<string, Line>();
   for (const [way, opener] of ways) {
@@ -332,13 +343,21 @@ async function streams(
     if (line) open.set(way, line);
   }
   const samples = new Map<string, number[]>();
+  const taken = new Map<string, number[]>();
   for (let round = 0; round < count; round++) {
     for (const [way, line] of open) {
+      const pids = servers.get(way)?.() ?? [];
+      const before = processorMs(pids);
       samples.set(way, [...(samples.get(way) ?? []), await stream(line, bytes)]);
+      if (pids.length > 0) taken.set(way, [...(taken.get(way) ?? []), processorMs(pids) - before]);
     }
   }
   for (const line of open.values()) line.close();
-  console.table([...samples].map(([way, some]) => row(`${where}, ${bytes / 1e6} MB: ${way}`, 'MB/s', some)));
+  const what = `${where}, ${bytes / 1e6} MB`;
+  console.table([
+    ...[...samples].map(([way, some]) => row(`${what}: ${way}`, 'MB/s', some)),
+    ...[...taken].map(([way, some]) => row(`${what}, processor time of servers: ${way}`, 'ms', some)),
+  ]);
   return samples;
 }
 
@@ -683,7 +702,17 @@ async function measureLocal(
   if (wetty && wettyUrl !== undefined) ways.set('wetty', wettyOpener(wetty, wettyUrl));
   if (parts.has('local-echo')) await echo('local', ways, amounts);
   if (parts.has('local-stream')) {
-    const received = await streams('received by a client, local', ways, amounts.streamBytes, amounts.streams);
+    const servers = new Map([
+      ['lab', () => [lab.pid, ...processIdsOf(lab.stateDir, process.execPath)]],
+      ['wetty', () => wetty?.processIds ?? []],
+    ]);
+    const received = await streams(
+      'received by a client, local',
+      ways,
+      amounts.streamBytes,
+      amounts.streams,
+      servers,
+    );
     compare('throughput received by a client, local', received);
   }
   for (const page of pages) await page.end();

@@ -83,6 +83,11 @@ export class Wetty {
     throw new Error('wetty was started and does not answer');
   }
 
+  /** Of its servers. */
+  get processIds(): number[] {
+    return this.servers.flatMap(({ pid }) => pid ?? []);
+  }
+
   /** Opens a terminal, as wetty's own page does. */
   async line(url: string): Promise<Line> {
     const socket = this.connect(url, { path: '/socket.io', transports: ['websocket'], forceNew: true });
