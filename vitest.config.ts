@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    tags: [{ name: 'alone', description: 'looks at times or memory, and so runs with nothing beside it' }],
     projects: [
       {
         test: {
@@ -10,6 +11,7 @@ export default defineConfig({
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
           // Property tests run for seconds, and longer on a machine full of guests.
           testTimeout: 60_000,
+          maxWorkers: '100%',
         },
       },
       {

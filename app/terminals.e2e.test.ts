@@ -288,35 +288,39 @@ test('300 ms of latency and every twentieth connection lost: nothing is lost and
   expect(proxy.accepted).toBeGreaterThan(accepted);
 });
 
-test('on 20 KB/s a flood in one terminal does not delay a key in the other', async () => {
-  proxy.faults.bytesPerSecond = 20_000;
-  await run('destination', 'clear');
-  await type('source', 'yes a-flood\r');
-  await page.waitForTimeout(3000);
-  const echoMs = await page.evaluate(async () => {
-    const terminal = window.labTerminals?.destination;
-    if (!terminal) throw new Error('There is no destination.');
-    const times: number[] = [];
-    for (const key of 'abcdefghij') {
-      const begun = performance.now();
-      const line = () => {
-        const { active } = terminal.buffer;
-        return active.getLine(active.baseY + active.cursorY)?.translateToString(true) ?? '';
-      };
-      const before = line();
-      terminal.input(key, true);
-      while (line() !== before + key) await new Promise((resume) => setTimeout(resume, 5));
-      times.push(performance.now() - begun);
-    }
-    return times.sort((a, b) => a - b);
-  });
-  await type('destination', '\x15');
-  await type('source', '\x03');
-  proxy.heal();
-  // What is on the way may take 400 ms of such a line, and more must never be.
-  expect(echoMs[4]).toBeLessThan(700);
-  expect(echoMs.at(-1)).toBeLessThan(1500);
-});
+test(
+  'on 20 KB/s a flood in one terminal does not delay a key in the other',
+  { tags: ['alone'] },
+  async () => {
+    proxy.faults.bytesPerSecond = 20_000;
+    await run('destination', 'clear');
+    await type('source', 'yes a-flood\r');
+    await page.waitForTimeout(3000);
+    const echoMs = await page.evaluate(async () => {
+      const terminal = window.labTerminals?.destination;
+      if (!terminal) throw new Error('There is no destination.');
+      const times: number[] = [];
+      for (const key of 'abcdefghij') {
+        const begun = performance.now();
+        const line = () => {
+          const { active } = terminal.buffer;
+          return active.getLine(active.baseY + active.cursorY)?.translateToString(true) ?? '';
+        };
+        const before = line();
+        terminal.input(key, true);
+        while (line() !== before + key) await new Promise((resume) => setTimeout(resume, 5));
+        times.push(performance.now() - begun);
+      }
+      return times.sort((a, b) => a - b);
+    });
+    await type('destination', '\x15');
+    await type('source', '\x03');
+    proxy.heal();
+    // What is on the way may take 400 ms of such a line, and more must never be.
+    expect(echoMs[4]).toBeLessThan(700);
+    expect(echoMs.at(-1)).toBeLessThan(1500);
+  },
+);
 
 test('a network that is gone without a word is noticed, and then nothing is missing', async () => {
   await record();
@@ -534,7 +538,7 @@ test('a terminal’s recording is saved as a file that asciinema plays', async (
   expect(times).toEqual(times.toSorted((a, b) => a - b));
 });
 
-test('Ctrl-C stops a flood at once', async () => {
+test('Ctrl-C stops a flood at once', { tags: ['alone'] }, async () => {
   const times: number[] = [];
   for (let round = 0; round < 5; round++) {
     await type('source', 'yes a-flood\r');
@@ -562,32 +566,38 @@ test('Ctrl-C stops a flood at once', async () => {
   expect(times.toSorted((a, b) => a - b)[2]).toBeLessThan(250);
 });
 
-test('a flood costs no more memory the longer it lasts: not the runner, nor the gateway, nor the page', async () => {
-  const devtools = await context.newCDPSession(page);
-  await devtools.send('Performance.enable');
-  const proportionalMiB = (pid: number) =>
-    Number(/^Pss: +(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]) / 1024;
-  const [runner = 0] = processIdsOf(server.stateDir, process.execPath).filter((pid) => pid !== server.pid());
-  const measure = async () => {
-    await devtools.send('HeapProfiler.collectGarbage');
-    const { metrics } = await devtools.send('Performance.getMetrics');
-    const heap = metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? NaN;
-    return [proportionalMiB(runner), proportionalMiB(server.pid() ?? 0), heap / 2 ** 20];
-  };
-  for (const host of ['source', 'destination']) await type(host, 'yes a-flood-of-some-length\r');
-  // Scrollback and buffers fill first.
-  await page.waitForTimeout(10_000);
-  const before = await measure();
-  await page.waitForTimeout(15_000);
-  const after = await measure();
-  for (const host of ['source', 'destination']) await type(host, '\x03');
-  const show = (all: number[]) => all.map((mebibytes) => mebibytes.toFixed(0)).join(', ');
-  console.log(`MiB of runner, gateway, page: ${show(before)}; 15 s later: ${show(after)}`);
-  for (const [index, mebibytes] of after.entries()) {
-    expect(mebibytes - (before[index] ?? 0)).toBeLessThan(30);
-    expect(mebibytes).toBeLessThan(250);
-  }
-});
+test(
+  'a flood costs no more memory the longer it lasts: not the runner, nor the gateway, nor the page',
+  { tags: ['alone'] },
+  async () => {
+    const devtools = await context.newCDPSession(page);
+    await devtools.send('Performance.enable');
+    const proportionalMiB = (pid: number) =>
+      Number(/^Pss: +(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]) / 1024;
+    const [runner = 0] = processIdsOf(server.stateDir, process.execPath).filter(
+      (pid) => pid !== server.pid(),
+    );
+    const measure = async () => {
+      await devtools.send('HeapProfiler.collectGarbage');
+      const { metrics } = await devtools.send('Performance.getMetrics');
+      const heap = metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? NaN;
+      return [proportionalMiB(runner), proportionalMiB(server.pid() ?? 0), heap / 2 ** 20];
+    };
+    for (const host of ['source', 'destination']) await type(host, 'yes a-flood-of-some-length\r');
+    // Scrollback and buffers fill first.
+    await page.waitForTimeout(10_000);
+    const before = await measure();
+    await page.waitForTimeout(15_000);
+    const after = await measure();
+    for (const host of ['source', 'destination']) await type(host, '\x03');
+    const show = (all: number[]) => all.map((mebibytes) => mebibytes.toFixed(0)).join(', ');
+    console.log(`MiB of runner, gateway, page: ${show(before)}; 15 s later: ${show(after)}`);
+    for (const [index, mebibytes] of after.entries()) {
+      expect(mebibytes - (before[index] ?? 0)).toBeLessThan(30);
+      expect(mebibytes).toBeLessThan(250);
+    }
+  },
+);
 
 test('nothing was wrong in the browser but what this test did to the network', () => {
   const expected =

@@ -86,7 +86,7 @@ test('an attached page sees what has been there all the time, wherever the outpu
       await write(late, whole.subarray(place.offset));
       expect(show(late, 30)).toEqual(show(always, 30));
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
 
@@ -206,7 +206,7 @@ test('a screen that is asked for in the middle of a flood is the one that is the
         await check();
       },
     ),
-    { numRuns: 30, endOnFailure: true },
+    { numRuns: 15, endOnFailure: true },
   );
 });
 

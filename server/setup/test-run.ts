@@ -1,7 +1,8 @@
 /**
  * `npm test`: every check of the project, and one sum at the end.
  *
- * What leaves a processor idle runs beside something else; the browser tests, which look at times, run alone.
+ * What needs no pair runs beside each other. What needs one fills two processors by itself (pairs two at a time), and the tests that
+ * look at times run alone.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -100,11 +101,11 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     suite(suiteName, async () =>
       (await tool(suiteName, name, args)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 },
     );
-  const vitest = async (project: string): Promise<Outcome> => {
-    const report = join(scratch, `${project}.json`);
-    const ok = await tool(project, 'vitest', [
+  const vitest = async (suiteName: string, project: string, ...more: string[]): Promise<Outcome> => {
+    const report = join(scratch, `${suiteName}.json`);
+    const ok = await tool(suiteName, 'vitest', [
       'run',
-      ...['--project', project],
+      ...['--project', project, ...more],
       ...['--reporter', 'default', '--reporter', 'json', `--outputFile.json=${report}`],
     ]);
     try {
@@ -150,11 +151,13 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       // Types are among what building the site makes.
       settingUp.then(() => check('types', 'tsc', ['--noEmit'])),
       checks(),
-      suite('unit', () => vitest('unit')),
+      suite('unit', () => vitest('unit', 'unit')),
     ]);
     if (setUp?.failed === 0) {
-      await together([suite('pair', () => vitest('pair')), suite('lessons', lessons)]);
-      await suite('e2e', () => vitest('e2e'));
+      await suite('pair', () => vitest('pair', 'pair'));
+      await suite('lessons', lessons);
+      await suite('e2e', () => vitest('e2e', 'e2e', '--tags-filter', '!alone'));
+      await suite('alone', () => vitest('alone', 'e2e', '--tags-filter', 'alone'));
     } else {
       summary.push('pair, lessons and e2e did not run, because set-up failed');
     }
