@@ -1,8 +1,8 @@
 /**
  * `npm test`: every check of the project, and one sum at the end.
  *
- * What needs no pair runs beside each other. What needs one fills two processors by itself (pairs two at a time), and the tests that
- * look at times run alone.
+ * What needs no pair runs beside set-up and the tests on pairs, which leave room for it. Lessons and browsers, two at a time, fill two
+ * processors by themselves, and the tests that look at times run alone.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,9 +36,9 @@ export function readVitestReport(json: string, ok: boolean): Outcome {
 }
 
 /** Waits for all, also when one throws. @throws what the first of them has thrown that did */
-async function together(running: readonly Promise<Outcome>[]): Promise<Outcome[]> {
+async function together(running: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(running);
-  return Promise.all(running);
+  await Promise.all(running);
 }
 
 /**
@@ -127,12 +127,6 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     }
   };
 
-  const checks = async (): Promise<Outcome> => {
-    await check('format', 'prettier', ['--check', '.']);
-    await check('lint', 'eslint', ['--max-warnings', '0', '.']);
-    return check('course', process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']);
-  };
-
   const makeLab = async (): Promise<Outcome> => {
     try {
       await prepareLab(config, root, signal);
@@ -146,15 +140,21 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
 
   try {
     const settingUp = suite('set-up', makeLab);
-    const [setUp] = await together([
-      settingUp,
-      // Types are among what building the site makes.
-      settingUp.then(() => check('types', 'tsc', ['--noEmit'])),
-      checks(),
-      suite('unit', () => vitest('unit', 'unit')),
-    ]);
-    if (setUp?.failed === 0) {
-      await suite('pair', () => vitest('pair', 'pair'));
+    const onPairs = async (): Promise<void> => {
+      const { failed } = await settingUp;
+      if (failed === 0) await suite('pair', () => vitest('pair', 'pair'));
+    };
+    const withoutPairs = async (): Promise<void> => {
+      await suite('unit', () => vitest('unit', 'unit'));
+      await check('format', 'prettier', ['--check', '.']);
+      await check('lint', 'eslint', ['--max-warnings', '0', '.']);
+      await check('course', process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']);
+      // Building the site makes some of the types.
+      await settingUp;
+      await check('types', 'tsc', ['--noEmit']);
+    };
+    await together([onPairs(), withoutPairs()]);
+    if ((await settingUp).failed === 0) {
       await suite('lessons', lessons);
       await suite('e2e', () => vitest('e2e', 'e2e', '--tags-filter', '!alone'));
       await suite('alone', () => vitest('alone', 'e2e', '--tags-filter', 'alone'));
