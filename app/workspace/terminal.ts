@@ -23,7 +23,7 @@ import { leastContrast, readColours, readTheme } from './terminal-theme';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
 
-/** Lines kept above the screen, as many as the server repaints. */
+/** Lines kept above the screen; of these the server repaints the newest (screen.ts). */
 const scrollbackLines = 10_000;
 
 /** A drag across a splitter fires dozens of sizes a second; each one that is sent makes a shell redraw its line. */
@@ -191,9 +191,14 @@ export class HostTerminal {
     this.element.addEventListener('paste', this.#onPaste, { capture: true });
   }
 
-  /** Waits for the font, since xterm measures it once: opened too early, every cell would have another font's width. */
+  /**
+   * Waits for the font, since xterm measures it once: opened too early, every cell would have another font's width. When it does not
+   * come, the next one in the list is used.
+   */
   static async loadFonts(): Promise<void> {
-    await Promise.all(['400', '700'].map((weight) => document.fonts.load(`${weight} 14px ${fontFamily}`)));
+    await Promise.allSettled(
+      ['400', '700'].map((weight) => document.fonts.load(`${weight} 14px ${fontFamily}`)),
+    );
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {

@@ -62,7 +62,7 @@ export function useTerminals(): { terminals: TerminalSet | null; refusals: Recor
 
   useEffect(() => {
     // Loaded while the hosts start, so that it costs no time when they are there.
-    if (starting) void import('./terminal');
+    if (starting) void import('./terminal').then(({ HostTerminal }) => HostTerminal.loadFonts());
   }, [starting]);
 
   useEffect(() => {

@@ -481,7 +481,7 @@ async function streamsInBrowser(
 
 // (c) Reconnect
 
-/** Fills a terminal's scrollback, on a real host. */
+/** Puts out more than the server repaints (screen.ts), on a real host. */
 async function fillScrollback(line: Line): Promise<void> {
   const filled = untilShown(line, 'scrollback-is-full');
   line.send("seq -f %079.0f 12000; printf 'scrollback-is''-full\\n'\r");
@@ -506,7 +506,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
       samples.push(performance.now() - begun);
     }
     const what =
-      missed === null ? 'whole screen, scrollback of 10000 lines of 80' : `${missed} bytes that were missed`;
+      missed === null ? 'whole screen, after 12000 lines of 80' : `${missed} bytes that were missed`;
     rows.push(row(`cut to ${what}, without a browser`, 'ms', samples));
     if (missed === null) {
       const p50 = percentile(samples, 0.5) ?? NaN;
