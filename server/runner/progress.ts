@@ -32,8 +32,6 @@ export class Progress {
   private known: Record<string, string> = {};
   private checking: Promise<void> | undefined;
   private checkWanted = false;
-  /** What the last round of values and check took, in milliseconds. */
-  roundMs = 0;
   /** Counts the times that the learner went back: what a check saw before is no longer so. */
   private era = 0;
 
@@ -122,11 +120,9 @@ export class Progress {
   private async runWantedChecks(): Promise<void> {
     while (this.checkWanted) {
       this.checkWanted = false;
-      const begunMs = performance.now();
       await this.readValues();
       const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
       if (current) await this.check(current);
-      this.roundMs = performance.now() - begunMs;
     }
   }
 

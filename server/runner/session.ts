@@ -44,9 +44,6 @@ interface Tenancy {
 
 /** Checks repeat this often after activity, for states that a command leaves behind it (a web application that starts). */
 const checkIntervalMs = 3_000;
-/** Checks that repeat take at most a fifth of the time: under TCG a round takes a second, and the learner's command waits for it. */
-const restPerRound = 4;
-const maxCheckIntervalMs = 15_000;
 /** After this long without activity nothing on the hosts changes by itself that a lesson waits for. */
 const checkAfterActivityMs = 120_000;
 /** A pair that is lost keeps its session this long, so that the page can tell what happened. */
@@ -444,11 +441,7 @@ export class Session {
   }
 
   private async repeatChecks(): Promise<void> {
-    const intervalMs = () => {
-      const restMs = restPerRound * (this.tenancy?.progress.roundMs ?? 0);
-      return Math.min(maxCheckIntervalMs, Math.max(checkIntervalMs, restMs));
-    };
-    while (await this.pause(intervalMs())) {
+    while (await this.pause(checkIntervalMs)) {
       if (
         this.status.phase === 'ready' &&
         this.owners > 0 &&
