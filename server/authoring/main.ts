@@ -14,7 +14,7 @@ import { formatFinding } from './findings';
 import { generatedFiles } from './generated';
 import { lintCourse } from './lint';
 import { scaffold } from './scaffold';
-import { countResults, formatResults, testLessons } from './test-lessons';
+import { formatResults, summarize, testLessons } from './test-lessons';
 
 /** @throws LabError `bad-lesson` naming the lessons that there are */
 function requireDraft({ drafts }: Course, id: string): void {
@@ -108,10 +108,11 @@ async function runTest(
     record,
     signal: stopSignal,
   });
-  const { passed, failed } = countResults(results);
-  console.log(`\n${formatResults(results)}\n\n${passed} passed, ${failed} failed`);
-  if (json !== undefined) await writeFileAtomic(json, JSON.stringify({ passed, failed }));
-  if (failed > 0) process.exitCode = 1;
+  const summary = summarize(results);
+  const { passed, failures } = summary;
+  console.log(`\n${formatResults(results)}\n\n${passed} passed, ${failures.length} failed`);
+  if (json !== undefined) await writeFileAtomic(json, JSON.stringify(summary));
+  if (failures.length > 0) process.exitCode = 1;
 }
 
 program
@@ -123,7 +124,7 @@ program
   .option(...jobsOption)
   .option('--keep', 'keep the hosts of a lesson that failed until Ctrl-C')
   .option('--mutate', 'then leave out each step, one after the other, and demand that the checks notice')
-  .option('--json <file>', 'write how many passed and failed')
+  .option('--json <file>', 'write how many passed, and what failed')
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, false));
 program
   .command('record')

@@ -9,7 +9,7 @@ import { labSetUpTimeoutMs } from '../gateway/test-lab';
 import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
 import { lessonHash, recordingSchema } from '../lessons/recording';
-import { countResults, formatResults, testLessons, type LessonResult } from './test-lessons';
+import { formatResults, summarize, testLessons, type LessonResult } from './test-lessons';
 
 const fence = (words: string, text: string): string => `\`\`\`${words}\n${text}\n\`\`\`\n`;
 const matter = (order: number): string =>
@@ -125,7 +125,7 @@ const run = (
 test('a lesson with all that the contract knows passes, and is recorded', async () => {
   const results = await run(['sampler'], { record: true });
   expect(formatResults(results)).toMatch(/^passed sampler: 7 of 7 steps in /);
-  expect(countResults(results)).toEqual({ passed: 7, failed: 0 });
+  expect(summarize(results)).toEqual({ passed: 7, failures: [] });
 
   const folder = join(lessonsDir, 'sampler', 'recordings');
   const manifest = recordingSchema.parse(JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')));
@@ -151,7 +151,14 @@ test('a lesson with all that the contract knows passes, and is recorded', async 
 
 test('a failure tells the place, the command, the screens and what the hosts have logged; others go on meanwhile', async () => {
   const results = await run(['wrong-exit', 'wrong-output', 'early'], {});
-  expect(countResults(results)).toEqual({ passed: 1, failed: 3 });
+  expect(summarize(results)).toEqual({
+    passed: 1,
+    failures: [
+      expect.stringMatching(/^wrong-exit: lessons\/wrong-exit\/lesson\.mdx:18: .* ended with exit code 1\.$/),
+      expect.stringMatching(/^wrong-output: lessons\/wrong-output\/lesson\.mdx:7: /),
+      expect.stringMatching(/^early: lessons\/early\/lesson\.mdx:5: /),
+    ],
+  });
   const [exit = '', output = '', early = ''] = results.map(({ failure }) => failure);
   expect(exit).toMatch(
     /^lessons\/wrong-exit\/lesson\.mdx:18: `logger marked-by-the-test; echo on-the-screen; false` ended with exit code 1\.\n/,
@@ -170,5 +177,8 @@ test('a step that nobody misses when it is left out is found', async () => {
   const [result] = await run(['lenient'], { mutate: true, settleMs: 2000 });
   expect(result?.failure).toBeUndefined();
   expect(result?.survivors?.map(({ id }) => id)).toEqual(['needless']);
-  expect(countResults(result ? [result] : [])).toEqual({ passed: 3, failed: 1 });
+  expect(summarize(result ? [result] : [])).toEqual({
+    passed: 3,
+    failures: ['lenient: nothing misses needless'],
+  });
 }, 600_000);

@@ -290,11 +290,11 @@ export function formatResults(results: readonly LessonResult[]): string {
   return [...lines, ...failures].join('\n');
 }
 
-/** Steps that passed, and lessons that did not: a lesson stops at its first failure. A step that nobody misses is a failure. */
-export const countResults = (results: readonly LessonResult[]): { passed: number; failed: number } => ({
+/** Steps that passed, and what did not, a line each: a lesson stops at its first failure. A step that nobody misses is a failure. */
+export const summarize = (results: readonly LessonResult[]): { passed: number; failures: string[] } => ({
   passed: results.reduce((sum, { passed }) => sum + passed.length, 0),
-  failed: results.reduce(
-    (sum, { failure, survivors = [] }) => sum + (failure === undefined ? 0 : 1) + survivors.length,
-    0,
-  ),
+  failures: results.flatMap(({ lesson, failure, survivors = [] }) => [
+    ...(failure === undefined ? [] : [`${lesson.id}: ${failure.split('\n', 1)[0] ?? ''}`]),
+    ...survivors.map((step) => `${lesson.id}: nothing misses ${step.id}`),
+  ]),
 });

@@ -6,33 +6,53 @@
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { execa } from 'execa';
 import { z } from 'zod';
 import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
 import { formatDuration, prepareLab } from './stages';
 
-const outcomeSchema = z.object({ passed: z.number(), failed: z.number() });
+/** What became of a suite. `failures` names each that failed, with the first line of why. */
+const outcomeSchema = z.object({ passed: z.number(), failures: z.array(z.string()) });
 type Outcome = z.infer<typeof outcomeSchema>;
 
 /** The part of Vitest's JSON report that counts. */
 const vitestReportSchema = z.object({
   numPassedTests: z.number(),
-  numFailedTests: z.number(),
-  testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      message: z.string(),
+      assertionResults: z.array(
+        z.object({
+          status: z.string(),
+          fullName: z.string(),
+          failureMessages: z.array(z.string()).nullable(),
+        }),
+      ),
+    }),
+  ),
 });
+
+const firstLine = (text = ''): string => stripVTControlCharacters(text).split('\n', 1)[0] ?? '';
 
 /** @param ok whether Vitest itself ended well */
 export function readVitestReport(json: string, ok: boolean): Outcome {
   const report = vitestReportSchema.parse(JSON.parse(json));
-  // A file that cannot even be loaded has no tests in the report.
-  const brokenFiles = report.testResults.filter(
-    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
-  ).length;
-  const failed = report.numFailedTests + brokenFiles;
+  const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const file = basename(name);
+    // A file that cannot even be loaded has no tests in the report.
+    if (status === 'failed' && assertionResults.length === 0) return [`${file}: ${firstLine(message)}`];
+    return assertionResults
+      .filter((test) => test.status === 'failed')
+      .map((test) => `${file}, ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`);
+  });
   // Errors outside of any test, such as a rejected promise that nobody awaits, fail the run and no test.
-  return { passed: report.numPassedTests, failed: ok || failed > 0 ? failed : 1 };
+  if (!ok && failures.length === 0) failures.push('an error outside of any test');
+  return { passed: report.numPassedTests, failures };
 }
 
 /** Waits for all, also when one throws. @throws what the first of them has thrown that did */
@@ -50,7 +70,8 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   // Short, because sessions put Unix sockets in it.
   const scratch = await mkdtemp(join(tmpdir(), 'lab-'));
   const environment = { LAB_CACHE_DIR: config.cacheDir, LAB_STATE_DIR: join(scratch, 'state') };
-  const total: Outcome = { passed: 0, failed: 0 };
+  let passed = 0;
+  const failures: string[] = [];
   const summary: string[] = [];
 
   const stopIfCancelled = () => {
@@ -62,10 +83,10 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     const startedAt = Date.now();
     const outcome = await run();
     stopIfCancelled();
-    total.passed += outcome.passed;
-    total.failed += outcome.failed;
+    passed += outcome.passed;
+    failures.push(...outcome.failures.map((failure) => `${name}: ${failure}`));
     summary.push(
-      `${name.padEnd(8)} ${String(outcome.passed).padStart(4)} passed ${String(outcome.failed).padStart(4)} failed   ${formatDuration(Date.now() - startedAt)}`,
+      `${name.padEnd(8)} ${String(outcome.passed).padStart(4)} passed ${String(outcome.failures.length).padStart(4)} failed   ${formatDuration(Date.now() - startedAt)}`,
     );
     console.log(`── ${summary.at(-1) ?? ''}`);
     return outcome;
@@ -99,7 +120,9 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   };
   const check = (suiteName: string, name: string, args: string[]): Promise<Outcome> =>
     suite(suiteName, async () =>
-      (await tool(suiteName, name, args)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 },
+      (await tool(suiteName, name, args))
+        ? { passed: 1, failures: [] }
+        : { passed: 0, failures: [[name, ...args].join(' ')] },
     );
   const vitest = async (suiteName: string, project: string, ...more: string[]): Promise<Outcome> => {
     const report = join(scratch, `${suiteName}.json`);
@@ -111,8 +134,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     try {
       return readVitestReport(await readFile(report, 'utf8'), ok);
     } catch (error) {
-      console.error(`Vitest left no readable report: ${String(error)}`);
-      return { passed: 0, failed: 1 };
+      return { passed: 0, failures: [`Vitest left no readable report: ${String(error)}`] };
     }
   };
 
@@ -122,27 +144,26 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     try {
       return outcomeSchema.parse(JSON.parse(await readFile(report, 'utf8')));
     } catch (error) {
-      console.error(`The lesson test left no readable report: ${String(error)}`);
-      return { passed: 0, failed: 1 };
+      return { passed: 0, failures: [`the lesson test left no readable report: ${String(error)}`] };
     }
   };
 
   const makeLab = async (): Promise<Outcome> => {
     try {
       await prepareLab(config, root, signal);
-      return { passed: 1, failed: 0 };
+      return { passed: 1, failures: [] };
     } catch (error) {
       const known = error instanceof LabError && error.code !== 'internal';
       console.error(known ? [error.message, error.hint].join('\n') : error);
-      return { passed: 0, failed: 1 };
+      return { passed: 0, failures: [firstLine(String(error))] };
     }
   };
 
   try {
     const settingUp = suite('set-up', makeLab);
     const onPairs = async (): Promise<void> => {
-      const { failed } = await settingUp;
-      if (failed === 0) await suite('pair', () => vitest('pair', 'pair'));
+      const { failures: inTheWay } = await settingUp;
+      if (inTheWay.length === 0) await suite('pair', () => vitest('pair', 'pair'));
     };
     const withoutPairs = async (): Promise<void> => {
       await suite('unit', () => vitest('unit', 'unit'));
@@ -154,7 +175,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       await check('types', 'tsc', ['--noEmit']);
     };
     await together([onPairs(), withoutPairs()]);
-    if ((await settingUp).failed === 0) {
+    if ((await settingUp).failures.length === 0) {
       await suite('lessons', lessons);
       await suite('e2e', () => vitest('e2e', 'e2e', '--tags-filter', '!alone'));
       await suite('alone', () => vitest('alone', 'e2e', '--tags-filter', 'alone'));
@@ -164,6 +185,8 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  console.log(`\n${summary.join('\n')}\n\n${total.passed} passed, ${total.failed} failed`);
-  return total.failed;
+  // Once more at the end, where it is found: the report of each stands some thousand lines above.
+  const failed = failures.map((failure) => `FAILED  ${failure}\n`).join('');
+  console.log(`\n${summary.join('\n')}\n\n${failed}${passed} passed, ${failures.length} failed`);
+  return failures.length;
 }
