@@ -44,7 +44,8 @@ test('three hours of a byte now and then are bounded, and told to some seconds; 
     times.note(came.length, atMs);
     came.push(atMs);
     atMs += came.length % 5000 === 0 ? 60_000 : 25;
-    if (times.from(0).length > maxPieces) throw new Error('too many pieces');
+    // Not each time: to count them takes as long as there are pieces.
+    if (came.length % 997 === 0 && times.from(0).length > maxPieces) throw new Error('too many pieces');
     if (came.length > 300_000) break;
   }
   const pieces = times.from(0);
