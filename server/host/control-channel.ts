@@ -3,6 +3,7 @@
  * further terminal or check costs one channel and no key exchange. No network is involved.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +18,11 @@ export interface CommandResult {
   stdout: string;
   stderr: string;
 }
+
+/** What became of one of several scripts. */
+export type ScriptResult = Omit<CommandResult, 'stderr'>;
+
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** Output of a check that is kept; a guest that prints more is cut off and the check fails. */
 const maxCommandOutputBytes = 256 * 1024;
@@ -99,17 +105,20 @@ export class ControlChannel {
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
     // Not `bash -s`, which is a second bash after the login shell and reads a script byte by byte: 100 ms instead of 72 under TCG.
-    const result = await execa(
-      'ssh',
-      [...this.options('share'), '-T', `root@${this.host}`, 'eval "$(cat)"'],
-      {
-        input: script,
-        reject: false,
-        timeout: options.timeoutMs,
-        maxBuffer: maxCommandOutputBytes,
-        ...(options.signal ? { cancelSignal: options.signal } : {}),
-      },
-    );
+    const running = execa('ssh', [...this.options('share'), '-T', `root@${this.host}`, 'eval "$(cat)"'], {
+      input: script,
+      reject: false,
+      timeout: options.timeoutMs,
+      maxBuffer: maxCommandOutputBytes,
+      ...(options.signal ? { cancelSignal: options.signal } : {}),
+    });
+    // The connection's own ssh was given these pipes too, and has them open for as long as the command goes on.
+    running.once('exit', () => {
+      if (!running.killed) return;
+      running.stdout.destroy();
+      running.stderr.destroy();
+    });
+    const result = await running;
     if (result.isCanceled) throw new LabError('cancelled', `A command on ${this.host} was cancelled.`);
     if (result.timedOut) {
       throw new LabError('host-unreachable', `A command on ${this.host} took over ${options.timeoutMs} ms.`);
@@ -121,6 +130,31 @@ export class ControlChannel {
       });
     }
     return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /**
+   * Runs shell scripts one after the other, each as {@link run} does, but all in one execution: each of those costs 72 ms under
+   * TCG, and a subshell next to nothing.
+   * @returns what became of each, in their order
+   * @throws LabError as {@link run} does, also when the host's answer is not one on these scripts
+   */
+  async runAll(
+    scripts: readonly string[],
+    options: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<ScriptResult[]> {
+    // No script can print it by accident; a guest that wants to lie about its checks can do that anyway.
+    const end = `end-${randomUUID()}`;
+    const batch = scripts.map((script) => `(eval ${quoted(script)})\nprintf '\\n%s %s\\n' ${end} $?`);
+    const { stdout, stderr } = await this.run(batch.join('\n'), options);
+    const pieces = `${stdout}\n`.split(new RegExp(`\n${end} (\\d+)\n`));
+    const results = scripts.map((_script, index) => ({
+      stdout: pieces[2 * index] ?? '',
+      exitCode: Number(pieces[2 * index + 1]),
+    }));
+    if (results.some(({ exitCode }) => Number.isNaN(exitCode))) {
+      throw new LabError('host-unreachable', `${this.host} broke off: ${stderr}`);
+    }
+    return results;
   }
 
   /**

@@ -1,9 +1,9 @@
 /** Where a learner is in a lesson: which steps are done, the values read from the hosts, the commands that were typed. */
 import { LabError } from '../protocol/errors';
-import type { HostName } from '../protocol/hosts';
+import { hostNames, type HostName } from '../protocol/hosts';
 import type { StepState } from '../protocol/messages';
-import type { CommandResult } from '../host/control-channel';
-import type { Lesson, Step } from '../lessons/lesson';
+import type { ScriptResult } from '../host/control-channel';
+import type { Block, Lesson, Step, Value } from '../lessons/lesson';
 
 /** A check takes 0.2 to 3 s under TCG; one that hangs must not hold up the others for long. */
 const checkTimeoutMs = 60_000;
@@ -15,8 +15,20 @@ export interface ProgressEvents {
   onValues(values: Readonly<Record<string, string>>): void;
 }
 
-/** Runs a script on a host as root, out of sight. Rejects while there is no pair that could. */
-export type RunOnHost = (host: HostName, script: string, timeoutMs: number) => Promise<CommandResult>;
+/** Runs scripts on a host as root, out of sight, one after the other. Rejects while there is no pair that could. */
+export type RunOnHost = (
+  host: HostName,
+  scripts: readonly string[],
+  timeoutMs: number,
+) => Promise<readonly ScriptResult[]>;
+
+/** What a script of a lesson said. */
+interface Answer {
+  ok: boolean;
+  /** The last line that it printed. */
+  message: string;
+  stdout: string;
+}
 
 /** What can be kept of a learner's place, and gone back to. */
 export interface Place {
@@ -93,19 +105,43 @@ export class Progress {
   }
 
   /** Runs a step's checks on the hosts. A step that has passed stays passed: later steps may undo what it looked at. */
-  async check(step: Step): Promise<void> {
-    const { era } = this;
-    let passed = true;
-    let message = '';
-    for (const check of step.checks) {
-      const result = await this.onHost(check.host, check.text);
-      message = result.message;
-      if (!result.ok) {
-        passed = false;
-        break;
-      }
+  check(step: Step): Promise<void> {
+    return this.look([], step);
+  }
+
+  private async runWantedChecks(): Promise<void> {
+    while (this.checkWanted) {
+      this.checkWanted = false;
+      const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
+      await this.look(this.lesson.values, current);
     }
+  }
+
+  /** Looks at both hosts: what values have become, and whether a step is done. */
+  private async look(values: readonly Value[], step: Step | undefined): Promise<void> {
+    const { era } = this;
+    const answers = await this.onHosts([...values, ...(step?.checks ?? [])]);
     if (era !== this.era) return;
+    this.noteValues(values.map((value, index) => [value, answers[index]]));
+    if (step) this.noteChecks(step, answers.slice(values.length));
+  }
+
+  private noteValues(answers: readonly (readonly [value: Value, answer: Answer | undefined])[]): void {
+    const values = { ...this.known };
+    for (const [{ name }, answer] of answers) {
+      const text = answer?.stdout.trim() ?? '';
+      // One word: it is typed into a root shell, and the guest that prints it is not to be trusted with more.
+      if (answer?.ok && /^[\w.:/@%+-]{1,200}$/.test(text)) values[name] = text;
+    }
+    if (JSON.stringify(values) === JSON.stringify(this.known)) return;
+    this.known = values;
+    this.events.onValues(values);
+  }
+
+  private noteChecks(step: Step, answers: readonly Answer[]): void {
+    const failed = answers.find(({ ok }) => !ok);
+    const passed = failed === undefined;
+    const message = (failed ?? answers.at(-1))?.message ?? '';
     const before = this.steps.get(step.id);
     if (before?.state === 'passed' && !passed) return;
     const state: StepState = { state: passed ? 'passed' : 'open', message, checkedAtMs: Date.now() };
@@ -117,40 +153,27 @@ export class Progress {
     }
   }
 
-  private async runWantedChecks(): Promise<void> {
-    while (this.checkWanted) {
-      this.checkWanted = false;
-      await this.readValues();
-      const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
-      if (current) await this.check(current);
-    }
-  }
-
-  private async readValues(): Promise<void> {
-    const { era } = this;
-    const values = { ...this.known };
-    for (const value of this.lesson.values) {
-      const result = await this.onHost(value.host, value.text);
-      const text = result.stdout.trim();
-      // One word: it is typed into a root shell, and the guest that prints it is not to be trusted with more.
-      if (result.ok && /^[\w.:/@%+-]{1,200}$/.test(text)) values[value.name] = text;
-    }
-    if (era !== this.era || JSON.stringify(values) === JSON.stringify(this.known)) return;
-    this.known = values;
-    this.events.onValues(values);
-  }
-
-  private async onHost(
-    host: HostName,
-    script: string,
-  ): Promise<{ ok: boolean; message: string; stdout: string }> {
-    try {
-      const result = await this.runOnHost(host, script, checkTimeoutMs);
-      const message = result.stdout.trim().split('\n').at(-1) ?? '';
-      return { ok: result.exitCode === 0, message, stdout: result.stdout };
-    } catch (error) {
-      return { ok: false, message: LabError.from(error, `A check on ${host} failed`).message, stdout: '' };
-    }
+  /** Runs scripts where each belongs, both hosts at the same time. @returns their answers, in their order */
+  private async onHosts(scripts: readonly Block[]): Promise<Answer[]> {
+    const answers = new Map<Block, Answer>();
+    const onHost = async (host: HostName): Promise<void> => {
+      const here = scripts.filter((script) => script.host === host);
+      if (here.length === 0) return;
+      try {
+        const texts = here.map(({ text }) => text);
+        const results = await this.runOnHost(host, texts, checkTimeoutMs);
+        for (const [index, script] of here.entries()) {
+          const { exitCode, stdout } = results[index] ?? { exitCode: NaN, stdout: '' };
+          const message = stdout.trim().split('\n').at(-1) ?? '';
+          answers.set(script, { ok: exitCode === 0, message, stdout });
+        }
+      } catch (error) {
+        const { message } = LabError.from(error, `A check on ${host} failed`);
+        for (const script of here) answers.set(script, { ok: false, message, stdout: '' });
+      }
+    };
+    await Promise.all(hostNames.map(onHost));
+    return scripts.flatMap((script) => answers.get(script) ?? []);
   }
 }
 

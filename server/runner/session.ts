@@ -114,11 +114,11 @@ export class Session {
       return;
     }
     const lesson = await loadLesson(this.spec.lessonsDir, assignment.lessonId);
-    const runOnHost = (host: HostName, script: string, timeoutMs: number) => {
+    const runOnHost = (host: HostName, scripts: readonly string[], timeoutMs: number) => {
       if (!this.pair || this.status.phase !== 'ready') {
         throw new LabError('not-ready', 'The hosts are not ready.');
       }
-      return this.pair.channel(host).run(script, { timeoutMs, signal: this.ending.signal });
+      return this.pair.channel(host).runAll(scripts, { timeoutMs, signal: this.ending.signal });
     };
     const progress = new Progress(lesson, runOnHost, {
       onStep: (stepId, step) => {
