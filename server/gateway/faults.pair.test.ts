@@ -10,13 +10,10 @@ import { sessionReplySchema } from '../protocol/messages';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from './learner';
 import { processesOf, processIdsOf, sandboxesOf } from './remains';
-import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
 const timeoutMs = 180_000;
-/** A keystroke's echo takes some ms; under TCG on two processors, with a pair starting beside it, it has taken 300. */
-const echoTimeoutMs = 3000;
-
 describe('beside a neighbour who goes on', () => {
   let lab: TestLab;
   let neighbour: Learner;
@@ -34,13 +31,13 @@ describe('beside a neighbour who goes on', () => {
   const neighbourNoticesNothing = async () => {
     const mark = `still-${echoes++}-here`;
     neighbour.type('destination', `echo ${mark.replace('still', '"still"')}\r`);
-    await neighbour.until(() => neighbour.screen('destination').includes(mark), echoTimeoutMs, 'echo');
+    await neighbour.until(() => neighbour.screen('destination').includes(mark), busyMs, 'echo');
     expect(neighbour.closeCode).toBeUndefined();
     expect(neighbour.latest('pair')?.pair.phase ?? 'ready').toBe('ready');
   };
 
   const nothingIsLeftOf = async (directory: string) => {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + busyMs;
     while (processesOf(directory).length > 0 && Date.now() < deadline) await sleep(50);
     expect(processesOf(directory)).toEqual([]);
     expect(sandboxesOf(lab.stateDir).map((id) => sandboxDir(lab.stateDir, id))).not.toContain(directory);

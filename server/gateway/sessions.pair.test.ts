@@ -7,7 +7,7 @@ import { sessionReplySchema, type SessionReply } from '../protocol/messages';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from './learner';
 import { processesOf, processIdsOf, sandboxesOf } from './remains';
-import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
 
 const lessonId = 'live-migration';
 /** Under TCG on a busy machine; on an idle one it takes a few seconds. */
@@ -35,7 +35,7 @@ async function until(condition: () => Promise<boolean>, timeoutMs: number, what:
 
 /** What SIGKILL was sent to is gone a moment later, not at once. */
 async function nothingRuns(lab: TestLab): Promise<void> {
-  await until(() => Promise.resolve(processesOf(lab.stateDir).length === 0), 5000, 'no process left');
+  await until(() => Promise.resolve(processesOf(lab.stateDir).length === 0), busyMs, 'no process left');
 }
 
 async function ask(learner: Learner): Promise<SessionReply> {
@@ -70,12 +70,12 @@ describe('a warm pool', () => {
     firstId = (await first.startSession(lessonId)).id;
     await attach(first);
     const elapsedMs = performance.now() - begun;
-    // A new pair takes several seconds under TCG; this one was there.
-    expect(elapsedMs).toBeLessThan(2000);
+    // A fifth of a second when nothing else goes on (npm run bench:pairs); that the pair was there is counted in the next test.
+    expect(elapsedMs).toBeLessThan(busyMs);
     first.type('source', 'date +now=%s; touch /root/here\r');
     await first.until(() => /now=\d+/.test(first.screen('source')), 30_000, 'time');
     const now = Number(/now=(\d+)/.exec(first.screen('source'))?.[1]);
-    expect(Math.abs(now - Date.now() / 1000)).toBeLessThan(5);
+    expect(Math.abs(now * 1000 - Date.now())).toBeLessThan(busyMs);
   });
 
   test('is filled again in the background, and says so to Prometheus', async () => {
@@ -91,7 +91,7 @@ describe('a warm pool', () => {
     const begun = performance.now();
     const after = sessionReplySchema.parse(await first.request('POST', '/session/reset'));
     await attach(first);
-    expect(performance.now() - begun).toBeLessThan(3000);
+    expect(performance.now() - begun).toBeLessThan(busyMs);
     expect(after.session).toMatchObject({ lessonId, endsAtMs: before.session?.endsAtMs });
     expect(after.session?.id).not.toBe(firstId);
     first.type('source', 'ls /root/here; echo looked-"up"\r');

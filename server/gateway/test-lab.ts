@@ -12,6 +12,12 @@ import { startGateway, type Gateway } from './gateway';
 /** For a test's set-up hook: with a cold cache the host image and the template are made in it. */
 export const labSetUpTimeoutMs = 3_600_000;
 
+/**
+ * What takes a fraction of a second, such as handing over a pair or saying the time, takes less than this while other pairs and
+ * tests have the processors too. How fast it is by itself is what benchmarks measure.
+ */
+export const busyMs = 10_000;
+
 export interface TestLab {
   readonly url: string;
   /** Metrics and readiness. */

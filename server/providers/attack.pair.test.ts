@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig, type Config } from '../config';
 import { Learner } from '../gateway/learner';
 import { processesOf, processIdsOf } from '../gateway/remains';
-import { labSetUpTimeoutMs, startTestLab, type TestLab } from '../gateway/test-lab';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../gateway/test-lab';
 import { hostFiles } from '../host/qemu';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { root } from '../root';
@@ -33,8 +33,8 @@ const mebibyte = 1024 * 1024;
 /** Under TCG on a busy machine. */
 const pairTimeoutMs = 180_000;
 const commandTimeoutMs = 90_000;
-/** A prompt answers in well under a second; a machine that is busy with other work under TCG was seen to take 3 s. */
-const bearableMs = 10_000;
+/** To fill a host's memory or disk, which takes 15 to 60 s under TCG. */
+const fillTimeoutMs = 240_000;
 
 /** A learner at both prompts, who can run commands one after the other. */
 class Shell {
@@ -113,8 +113,8 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     expect((await fetch(`${lab.operationsUrl()}/ready`)).status).toBe(200);
     const readyMs = performance.now() - askedAt;
     figures[what] = `prompt ${Math.round(promptMs)} ms, gateway ${Math.round(readyMs)} ms`;
-    expect(promptMs).toBeLessThan(bearableMs);
-    expect(readyMs).toBeLessThan(bearableMs);
+    expect(promptMs).toBeLessThan(busyMs);
+    expect(readyMs).toBeLessThan(busyMs);
     expect(victim.learner.closeCode).toBeUndefined();
     expect(victim.learner.latest('error')).toBeUndefined();
   }
@@ -219,9 +219,9 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       },
     );
 
-    test('takes all its memory: the machine gives no more than that', { timeout: 120_000 }, async () => {
+    test('takes all its memory: the machine gives no more than that', { timeout: 300_000 }, async () => {
       const fill = 'dd if=/dev/zero of=/dev/shm/fill bs=4M';
-      await attacker.run('destination', `mount -o remount,size=850M /dev/shm; ${fill}`);
+      await attacker.run('destination', `mount -o remount,size=850M /dev/shm; ${fill}`, fillTimeoutMs);
       await othersNoticeNothing('a host of another pair runs out of memory');
       const peak = await peakMemory(attackerId);
       figures['most memory of that pair'] = `${Math.round(peak / mebibyte)} MiB`;
@@ -230,10 +230,10 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       expect(processIdsOf(run(), 'qemu-system-x86_64')).toHaveLength(2);
     });
 
-    test('writes its disk full: it sees I/O errors, and goes on', { timeout: 200_000 }, async () => {
+    test('writes its disk full: it sees I/O errors, and goes on', { timeout: 300_000 }, async () => {
       const fill = 'dd if=/dev/zero of=/var/fill bs=4M oflag=direct; rm -f /var/fill';
       const startedAt = Date.now();
-      const filling = attacker.run('destination', fill, 180_000);
+      const filling = attacker.run('destination', fill, fillTimeoutMs);
       await othersNoticeNothing('a host of another pair writes its disk full');
       expect(await filling).toMatch(/Input\/output error|No space left/);
       const disks = (await readdir(run())).filter((name) => /^destination.*\.qcow2$/.test(name));
@@ -440,7 +440,7 @@ createServer(async (request, response) => {
       await launch();
     });
 
-    test('takes memory: its own is all it gets', { timeout: 60_000 }, async () => {
+    test('takes memory: its own is all it gets', { timeout: 120_000 }, async () => {
       const taking = inside('tail /dev/zero').catch(() => undefined);
       await othersNoticeNothing('a sandbox takes memory without end');
       await taking;
@@ -453,7 +453,7 @@ createServer(async (request, response) => {
       await launch();
     });
 
-    test('takes processors: others have theirs', { timeout: 60_000 }, async () => {
+    test('takes processors: others have theirs', { timeout: 120_000 }, async () => {
       const spinning = inside(
         'for i in $(seq 50); do (while :; do :; done) & done; sleep 8; kill $(jobs -p)',
       );
@@ -463,7 +463,7 @@ createServer(async (request, response) => {
 
     test(
       'forks without end: it stops at its limit, and is gone when it is stopped',
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
         const bomb = 'bomb() { bomb | bomb & }; bomb; while :; do sleep 100 & done';
         const bombing = inside(bomb).catch(() => undefined);
