@@ -1,5 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
+/**
+ * A worker that loads the modules anew for each file takes longer for that than for most files' tests. What a test changes for all
+ * (timers, globals), it changes back.
+ */
+const isolate = false;
+
 export default defineConfig({
   test: {
     tags: [{ name: 'alone', description: 'looks at times or memory, and so runs with nothing beside it' }],
@@ -7,6 +13,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          isolate,
           include: ['{app,server,lessons,docker}/**/*.test.{ts,tsx}'],
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
           // Property tests run for seconds, and longer on a machine full of guests.
@@ -19,6 +26,7 @@ export default defineConfig({
         // timeouts are for TCG, 10 to 20 times slower than KVM.
         test: {
           name: 'pair',
+          isolate,
           globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.pair.test.ts'],
           testTimeout: 600_000,
@@ -29,6 +37,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          isolate,
           globalSetup: 'server/setup/vitest-setup.ts',
           include: ['{app,server,lessons}/**/*.e2e.test.ts'],
           testTimeout: 900_000,

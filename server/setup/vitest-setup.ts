@@ -8,5 +8,9 @@ import { buildServer } from './build-server.mjs';
 
 export default async function setup(): Promise<void> {
   await buildServer();
-  await execa(process.execPath, ['dist/lab.js', 'setup'], { cwd: root, stdout: 'inherit', stderr: 'inherit' });
+  await execa(process.execPath, ['dist/lab.js', 'setup'], {
+    cwd: root,
+    stdout: 'inherit',
+    stderr: 'inherit',
+  });
 }
