@@ -46,10 +46,10 @@ test('a host has the accelerator’s own CPU, or the model that it shall have', 
     const words = qemuArguments({ ...plan, ...changes });
     return words[words.indexOf('-cpu') + 1];
   };
-  expect(cpu({})).toBe('max');
+  expect(cpu({})).toMatch(/^max,/);
   expect(cpu({ accelerator: 'kvm' })).toBe('host');
   const cpus = { destination: 'Nehalem' } as const;
-  expect(cpu({ cpus })).toBe('max');
+  expect(cpu({ cpus })).toMatch(/^max,/);
   expect(cpu({ cpus, host: 'destination' })).toBe('Nehalem');
   expect(cpu({ cpus, host: 'destination', accelerator: 'kvm' })).toBe('Nehalem');
 });
