@@ -76,7 +76,7 @@ async function openPage(
   await opened.addInitScript(prepare);
   opened.on('pageerror', (error) => complaints.push(error.message));
   opened.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    if (message.type() === 'error') complaints.push(`${message.text()} (${message.location().url})`);
   });
   await opened.addInitScript(observe);
   await opened.goto(`${server.url}${path}`);
@@ -602,5 +602,6 @@ test(
 test('nothing was wrong in the browser but what this test did to the network', () => {
   const expected =
     /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
-  expect(complaints.filter((text) => !expected.test(text))).toEqual([]);
+  const unexpected = complaints.filter((text) => !expected.test(text));
+  expect(unexpected, unexpected.join('; ')).toEqual([]);
 });
