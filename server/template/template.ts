@@ -69,7 +69,8 @@ const sshdStartMs = 4000;
 
 /**
  * Run on each host before it is frozen: what a learner needs first is then in RAM already (page cache, Podman's
- * databases), shared by all clones.
+ * databases, kernel modules), shared by all clones. The modules are those that Podman's network loads with the first container:
+ * with them loaded its `podman run` takes a quarter less processor time under TCG (5.0 instead of 6.7 s with the container's end).
  */
 const settleScript = `
 set -eu
@@ -78,6 +79,7 @@ systemctl is-system-running --wait >/dev/null || systemctl --failed --no-legend 
 podman ps >/dev/null
 podman images >/dev/null
 criu check >/dev/null 2>&1 || true
+modprobe --all bridge nft_ct nft_chain_nat nft_fib_inet nft_masq nf_conntrack_netlink
 curl --version >/dev/null
 ${startShell}
 sync
