@@ -58,7 +58,23 @@ const macAddresses: Record<HostName, string> = {
  */
 const tcgCpu = 'max,erms=off,fsrm=off,fzrm=off,fsrs=off,fsrc=off,smap=off,pku=off,la57=off';
 
-const kernelCommandLine = (host: HostName): string =>
+/**
+ * What a kernel does beside its work costs little on a processor and much in TCG: timers as fine as Go's scheduler asks for (20 µs,
+ * now 4 ms), accounts of pressure and of the kernel's own memory, and hardening against processes of other users, of which a guest
+ * has none. Without them Podman's and CRIU's commands take a sixth less processor time (QEMU 10.0.2, Linux 6.12), and the timers
+ * alone are a tenth.
+ */
+const forTcg = [
+  'highres=off',
+  'psi=0',
+  'cgroup.memory=nokmem,nosocket',
+  'init_on_alloc=0',
+  'randomize_kstack_offset=off',
+  'hardened_usercopy=off',
+  'tsc=reliable',
+];
+
+const kernelCommandLine = (host: HostName, accelerator: Accelerator): string =>
   [
     'root=/dev/vda',
     // The image's small initrd does not guess.
@@ -76,6 +92,7 @@ const kernelCommandLine = (host: HostName): string =>
     // A huge page in the guest is 2 MiB that a clone copies when one byte of it changes.
     'transparent_hugepage=never',
     'quiet',
+    ...(accelerator === 'tcg' ? forTcg : []),
     // On a machine that is busy with other guests udev took longer than the 90 s after which systemd gives devices up.
     'systemd.default_device_timeout_sec=infinity',
     `systemd.hostname=${host}`,
@@ -108,7 +125,14 @@ export function qemuArguments(plan: MachinePlan): string[] {
       `memory-backend-file,id=ram,size=${plan.memoryMiB}M,mem-path=${plan.ram.file},` +
         (mode === 'clone' ? 'share=off,readonly=on,rom=off' : 'share=on'),
     ],
-    ...['-kernel', plan.kernel, '-initrd', plan.initrd, '-append', kernelCommandLine(plan.host)],
+    ...[
+      '-kernel',
+      plan.kernel,
+      '-initrd',
+      plan.initrd,
+      '-append',
+      kernelCommandLine(plan.host, plan.accelerator),
+    ],
     ...['-rtc', 'base=utc,clock=host'],
     ...['-blockdev', `driver=file,filename=${plan.disk},node-name=file,discard=unmap`],
     ...['-blockdev', 'driver=qcow2,file=file,node-name=disk,discard=unmap'],
