@@ -25,7 +25,9 @@ declare global {
 
 /** Under TCG on a busy machine; on an idle one it is seconds. */
 const timeoutMs = 60_000;
-const lessonPath = '/lessons/live-migration';
+/** One whose checks cost its hosts little: here they have floods to write. */
+const lessonId = 'a-counter-moves-house';
+const lessonPath = `/lessons/${lessonId}`;
 
 let proxy: FaultProxy;
 let server: TestServer;
@@ -527,7 +529,7 @@ test('a terminal’s recording is saved as a file that asciinema plays', async (
     page.waitForEvent('download'),
     page.getByRole('button', { name: 'Download this terminal’s recording' }).click(),
   ]);
-  expect(download.suggestedFilename()).toBe('live-migration-source.cast');
+  expect(download.suggestedFilename()).toBe(`${lessonId}-source.cast`);
   const [header = '', ...events] = readFileSync(await download.path(), 'utf8')
     .trimEnd()
     .split('\n');
@@ -600,8 +602,9 @@ test(
 );
 
 test('nothing was wrong in the browser but what this test did to the network', () => {
-  const expected =
-    /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket|the server responded with a status of 403/;
+  // A request that a cut line or a killed server has broken, one that came while the server was not back yet, and the link that
+  // was taken back.
+  const expected = /Failed to load resource: net::|WebSocket|a status of (403|50[234]) /;
   const unexpected = complaints.filter((text) => !expected.test(text));
   expect(unexpected, unexpected.join('; ')).toEqual([]);
 });
