@@ -1,7 +1,9 @@
 /** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
 import { createHash, randomBytes } from 'node:crypto';
-import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import type { HttpBindings } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono, type Context, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { getCookie, setCookie } from 'hono/cookie';
@@ -99,7 +101,7 @@ export function createApi(options: ApiOptions) {
   const { sessions, tickets, handovers, viewers, provider, scrollbackBytes, limits, lab } = options;
   const { lessonIds, origins, isHttps, trustedProxies, log } = options;
   const cookieName = cookieNameFor(isHttps);
-  const api = new Hono().basePath('/api');
+  const api = new Hono<{ Bindings: HttpBindings }>().basePath('/api');
 
   const owner = (context: Context): string | undefined => {
     const cookie = getCookie(context, cookieName);
@@ -214,9 +216,17 @@ export function createApi(options: ApiOptions) {
     const { terminal } = query.data;
     const { id, lessonId } = await mySession(context);
     const cast = await openCast(provider, id, terminal, maxCastLength(scrollbackBytes));
-    context.header('content-type', castType);
-    context.header('content-disposition', `attachment; filename="${lessonId}-${terminal}.cast"`);
-    return context.body(Readable.toWeb(cast) as ReadableStream<Uint8Array>);
+    const { outgoing } = context.env;
+    outgoing.writeHead(200, {
+      'cache-control': 'no-store',
+      'content-type': castType,
+      'content-disposition': `attachment; filename="${lessonId}-${terminal}.cast"`,
+    });
+    // Not as a body for Hono's adapter: that may end an answer that broke off, with the error's text, and it would pass for whole.
+    pipeline(cast, outgoing, (error) => {
+      if (error) log.warn({ err: error, session: id, terminal }, 'a recording broke off');
+    });
+    return RESPONSE_ALREADY_SENT;
   });
 
   api.post('/session/grant', limited('other'), async (context) => {

@@ -521,20 +521,29 @@ describe('a recording', () => {
     expect((await ask('GET', path, mine)).status).toBe(400);
     runner.answer = (response) => response.destroy();
     expect((await ask('GET', path, mine)).status).toBe(503);
-    let isOpen = true;
-    runner.answer = (response) => {
-      response.on('close', () => (isOpen = false));
-      const flood = (): void => {
-        while (isOpen && response.write('x'.repeat(64 * 1024)));
-        if (isOpen) response.once('drain', flood);
-      };
-      flood();
-    };
-    const endless = await ask('GET', path, mine);
-    await expect(endless.text()).rejects.toThrow();
-    await vi.waitFor(() => {
-      expect(isOpen).toBe(false);
-    });
+  });
+
+  test('what breaks off or does not end never looks whole', async () => {
+    // Often, since where in the gateway it is caught is chance: an earlier version let one of 150 end as if all had come.
+    for (let round = 0; round < 100; round++) {
+      const letGo = new Promise((resolve) => {
+        runner.answer = (response) => {
+          response.on('close', resolve);
+          const flood = (): void => {
+            while (!response.destroyed && response.write('x'.repeat(64 * 1024)));
+            response.once('drain', () => {
+              if (round % 2 === 0) flood();
+              else response.destroy();
+            });
+          };
+          flood();
+        };
+      });
+      const broken = await ask('GET', path, mine);
+      expect(broken.status).toBe(200);
+      await expect(broken.text()).rejects.toThrow('terminated');
+      await letGo;
+    }
   });
 
   test('a learner who leaves lets the runner go', async () => {
