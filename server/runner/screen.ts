@@ -5,7 +5,7 @@
  *
  * Invariant: the headless terminal is in exactly the state that the output before `place` leaves it in, but while the end of a flood
  * has not been parsed of which the beginning was skipped; nobody is told to look then. And `place` is never in the middle of an
- * escape sequence or a character (but for strings of over {@link maxUnfinishedBytes}).
+ * escape sequence or a character (but for strings of over {@link Screen.maxUnfinished} bytes).
  */
 import { isAscii } from 'node:buffer';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
@@ -72,6 +72,8 @@ export class Screen {
   private soon: NodeJS.Immediate | undefined;
   private waiting: { until: number; resolve: () => void }[] = [];
   private readonly batchBytes: number;
+  /** Less than the lag at which the pty is paused: of what is never finished all would wait for its end otherwise, and never get it. */
+  private readonly maxUnfinished: number;
   /** Output before the place was skipped: the headless terminal is as the invariant says when the place has come here. */
   private skippedUntil = 0;
   /** All before this was looked at, and what was not skipped has to be parsed. */
@@ -92,6 +94,7 @@ export class Screen {
   ) {
     this.place = log.endPlace;
     this.batchBytes = Math.min(maxBatchBytes, log.capacity / 2);
+    this.maxUnfinished = Math.min(maxUnfinishedBytes, log.capacity / 4);
     this.terminal = makeTerminal(log.sizeAt(this.place));
   }
 
@@ -171,7 +174,7 @@ export class Screen {
   /** Up to here sequences are complete. */
   private get safeEnd(): number {
     const { unfinished } = this.scanner;
-    return this.log.end - (unfinished > maxUnfinishedBytes ? 0 : unfinished);
+    return this.log.end - (unfinished > this.maxUnfinished ? 0 : unfinished);
   }
 
   private continueSoon(): void {

@@ -11,7 +11,7 @@ let exits = 0;
 let prompts = 0;
 const idles: boolean[] = [];
 const terminals: Terminal[] = [];
-const open = (...command: [string, ...string[]]): Terminal => {
+const open = (command: [string, ...string[]], scrollbackBytes = scrollback): Terminal => {
   const created = new Terminal(
     'source',
     'source',
@@ -22,13 +22,13 @@ const open = (...command: [string, ...string[]]): Terminal => {
       onPrompt: () => (prompts += 1),
       onExit: () => (exits += 1),
     },
-    scrollback,
+    scrollbackBytes,
   );
   created.open(command);
   terminals.push(created);
   return created;
 };
-const shell = (script: string): Terminal => open('sh', '-c', script);
+const shell = (script: string): Terminal => open(['sh', '-c', script]);
 const [promptStart, prompt, start, end] = [
   '\\033]133;A\\007',
   '\\033]133;B\\007',
@@ -80,7 +80,7 @@ test('who has nothing, or comes back after too long, is given the screen and wha
 });
 
 test('what was on the screen is not lost when the page is turned', async () => {
-  const terminal = open('sleep', '60');
+  const terminal = open(['sleep', '60']);
   const page = new TestPage(terminal, { from: 0 });
   terminal.turnPage('time went back');
   await page.caughtUp();
@@ -110,7 +110,7 @@ test('a program that ends while the page is behind takes nothing of its output w
 });
 
 test('a flood stops at an active page that parses nothing, and goes on as soon as it does', async () => {
-  const terminal = open('yes');
+  const terminal = open(['yes']);
   const page = new TestPage(terminal, { from: 0, isManual: true });
   const takeAll = () => {
     while (page.take(32 * 1024));
@@ -133,8 +133,24 @@ test('a flood stops at an active page that parses nothing, and goes on as soon a
   });
 });
 
+test('a string that no program ends stops nothing, however little is kept', async () => {
+  const written = 4 + 60_000;
+  const terminal = open(
+    ['sh', '-c', 'printf "\\033]0;"; head -c 60000 /dev/zero | tr "\\0" x; sleep 60'],
+    64 * 1024,
+  );
+  const page = new TestPage(terminal, { from: 0, isManual: true });
+  // Half of what is kept, where a page that has parsed nothing stops the program.
+  await until(() => terminal.log.end > 32 * 1024);
+  await until(() => {
+    while (page.take(32 * 1024));
+    page.acknowledge();
+    return page.end === written;
+  });
+});
+
 test('a page on a slow link is less behind', async () => {
-  const terminal = open('yes');
+  const terminal = open(['yes']);
   new TestPage(terminal, { from: 0, isManual: true, window: 8 * 1024 });
   await sleep(500);
   // Twice the window, and what was read from the pty at once.
@@ -142,7 +158,7 @@ test('a page on a slow link is less behind', async () => {
 });
 
 test('pages that are not used, or only look on, never hold the program up; they are given the screen', async () => {
-  const terminal = open('yes');
+  const terminal = open(['yes']);
   const used = new TestPage(terminal, { from: 0 });
   const unused = new TestPage(terminal, { from: 0, isManual: true });
   const viewer = new TestPage(terminal, { from: 0, isManual: true, role: 'viewer' });
@@ -169,7 +185,7 @@ test('a flood that nobody watches drains, and the newest of it is kept', async (
 });
 
 test('an acknowledgement of bytes that were never sent is ignored', async () => {
-  const terminal = open('yes');
+  const terminal = open(['yes']);
   const page = new TestPage(terminal, { from: 0, isManual: true });
   await until(() => {
     while (page.take(32 * 1024));
@@ -322,7 +338,7 @@ test('the page that is used decides the size, and tells all where it changed', a
 });
 
 test('who attaches anew over another connection takes the place of their own', async () => {
-  const terminal = open('cat');
+  const terminal = open(['cat']);
   const before = new TestPage(terminal, { from: 0, columns: 100, rows: 10 });
   const other = new TestPage(terminal, { from: 0, columns: 50, rows: 10 });
   before.type('abc');
