@@ -19,6 +19,8 @@ class Link {
   readonly up: (() => void)[] = [];
   pageClosed = false;
   serverClosed = false;
+  /** Something on its way was lost: TCP lets nothing pass that was sent after it. */
+  isBroken = false;
   /** How far the terminal's output was sent, null before it was attached. */
   sent: number | null = null;
 
@@ -231,6 +233,7 @@ it('shows a prefix of the output and types everything once, whatever the network
       await settle();
 
       const deliver = (link: Link | undefined, down: number, up: number): void => {
+        if (link?.isBroken) return;
         for (const arrive of link?.up.splice(0, up) ?? []) arrive();
         for (const arrive of link?.down.splice(0, down) ?? []) arrive();
       };
@@ -259,10 +262,7 @@ it('shows a prefix of the output and types everything once, whatever the network
             break;
           case 'cut':
             if (link === undefined) break;
-            if (one.lose) {
-              link.up.length = 0;
-              link.down.length = 0;
-            }
+            link.isBroken ||= one.lose;
             link.serverClosed ||= one.server;
             if (one.page && !link.pageClosed) {
               link.pageClosed = true;

@@ -46,7 +46,8 @@ export function show(terminal: Terminal, lastLines = Infinity): string[] {
   for (const buffer of active === normal ? [normal] : [normal, active]) {
     for (let row = Math.max(0, buffer.baseY - lastLines); row < buffer.baseY + terminal.rows; row++) {
       const line = buffer.getLine(row);
-      let text = line?.isWrapped ? '…' : '';
+      // Of the first line that is kept nobody knows whether it has come by wrapping.
+      let text = line?.isWrapped && row > 0 ? '…' : '';
       let drawn = '0,0,0,0,-1';
       let filled = '-1,0';
       for (let column = 0; column < terminal.cols; column++) {
