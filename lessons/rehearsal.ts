@@ -75,6 +75,8 @@ export class Rehearsal {
   private readonly held = new Set<string>();
   /** What was held when a step began, by its id: after a way back it is held again. */
   private readonly heldBefore = new Map<string, ReadonlySet<string>>();
+  /** The step that has passed last, with nothing done to the hosts since. */
+  private passed: Step | undefined;
   private size = { columns: 120, rows: 40 };
 
   constructor(
@@ -113,7 +115,7 @@ export class Rehearsal {
     const place = { line: step.line };
     this.heldBefore.set(step.id, new Set(this.held));
     try {
-      const before = await this.check(step);
+      const before = await this.before(step);
       if (before.state === 'passed') throw new Error(`The check passes before the step: ${before.message}`);
       if (before.message === '') throw new Error('The check fails without a word of what is missing.');
       const typed = await this.perform(step, place);
@@ -122,6 +124,7 @@ export class Rehearsal {
       const ms = Date.now() - sinceMs;
       await this.interrupt(typed);
       await this.atPrompts();
+      this.passed = typed.some(({ run }) => run.interrupt !== undefined) ? undefined : step;
       const runs = typed.map((one) => one.result);
       return { ms, runs, before: before.message, after: after.message };
     } catch (cause) {
@@ -187,6 +190,7 @@ export class Rehearsal {
       readyTimeoutMs,
       'way back',
     );
+    this.passed = undefined;
     this.held.clear();
     for (const terminal of this.heldBefore.get(step.id) ?? []) this.held.add(terminal);
     await this.atPrompts();
@@ -337,6 +341,25 @@ export class Rehearsal {
       `${what} of the command in ${terminal}`,
     );
     return marks;
+  }
+
+  /**
+   * What the check of a step says before it. When a step has passed the runner looks at the next one by itself, and that counts, unless
+   * something was ended since; otherwise it is asked.
+   */
+  private async before(step: Step): Promise<StepState> {
+    const { passed } = this;
+    if (!passed || this.lesson.steps[this.lesson.steps.indexOf(passed) + 1] !== step) return this.check(step);
+    const after = this.learner.messages.findLastIndex(
+      (message) => message.type === 'step' && message.stepId === passed.id && message.step.state === 'passed',
+    );
+    const looked = await this.learner.waitFor(
+      'step',
+      ({ stepId }) => stepId === step.id,
+      checkTimeoutMs,
+      after + 1,
+    );
+    return looked.step;
   }
 
   /** Waits for the runner's own checks: a learner does not ask for them either. */

@@ -97,6 +97,8 @@ describe('on hosts that answer', () => {
       second: [1, 'Not yet.'],
     };
     const { progress, states } = answersOf(answers);
+    expect(progress.checkedAtMs).toBe(0);
+    const begunAtMs = Date.now();
     progress.wantCheck();
     await expect
       .poll(() => states)
@@ -104,6 +106,7 @@ describe('on hosts that answer', () => {
         [first.id, 'passed', 'It is here.'],
         [second.id, 'open', 'Not yet.'],
       ]);
+    expect(progress.checkedAtMs).toBeGreaterThanOrEqual(begunAtMs);
     answers['first, here'] = [1, 'It is not here any more.'];
     await progress.check(small.steps[0] ?? first);
     expect(progress.place().steps[first.id]).toMatchObject({ state: 'passed', message: 'It is here.' });

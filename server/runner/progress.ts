@@ -44,6 +44,7 @@ export class Progress {
   private known: Record<string, string> = {};
   private checking: Promise<void> | undefined;
   private checkWanted = false;
+  private lookedAtMs = 0;
   /** Counts the times that the learner went back: what a check saw before is no longer so. */
   private era = 0;
 
@@ -53,6 +54,11 @@ export class Progress {
     private readonly events: ProgressEvents,
   ) {
     this.steps = new Map(lesson.steps.map((step) => [step.id, untouched]));
+  }
+
+  /** When the last round ended; while one runs, now. Milliseconds since the epoch. */
+  get checkedAtMs(): number {
+    return this.checking ? Date.now() : this.lookedAtMs;
   }
 
   get values(): Readonly<Record<string, string>> {
@@ -101,6 +107,7 @@ export class Progress {
     this.checkWanted = true;
     this.checking ??= this.runWantedChecks().finally(() => {
       this.checking = undefined;
+      this.lookedAtMs = Date.now();
     });
   }
 
