@@ -13,6 +13,15 @@ const replySchema = z.union([
   z.object({ error: z.object({ class: z.string(), desc: z.string() }), id: z.number().optional() }),
 ]);
 
+/** @returns undefined for what is no reply, as the beginning of one that QEMU's end has cut off */
+function replyIn(line: string): z.infer<typeof replySchema> | undefined {
+  try {
+    return replySchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (error: LabError) => void;
@@ -24,12 +33,15 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
 
   private constructor(private readonly socket: Socket) {
     super();
-    createInterface({ input: socket }).on('line', (line) => {
+    let cause: Error | undefined;
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => {
       this.receive(line);
     });
-    socket.on('error', () => undefined);
+    // Node passes an error of the socket on to the reader of its lines, where nobody would catch it either.
+    for (const emitter of [socket, lines]) emitter.on('error', (error: Error) => (cause = error));
     socket.on('close', () => {
-      const lost = new LabError('qemu-failed', 'QEMU closed its control socket.');
+      const lost = new LabError('qemu-failed', 'QEMU closed its control socket.', { cause });
       for (const waiting of this.pending.values()) waiting.reject(lost);
       this.pending.clear();
     });
@@ -75,9 +87,8 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
   }
 
   private receive(line: string): void {
-    const parsed = replySchema.safeParse(JSON.parse(line));
-    if (!parsed.success) return;
-    const reply = parsed.data;
+    const reply = replyIn(line);
+    if (!reply) return;
     if ('event' in reply) {
       this.emit('event', reply.event, reply.data);
     } else if ('return' in reply) {
