@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           isolate,
-          include: ['{app,server,lessons,docker}/**/*.test.{ts,tsx}'],
+          include: ['{app,server,docker}/**/*.test.{ts,tsx}'],
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
           // Property tests run for seconds, and longer on a machine full of guests.
           testTimeout: 60_000,
@@ -27,8 +27,8 @@ export default defineConfig({
         test: {
           name: 'pair',
           isolate,
-          globalSetup: 'server/setup/vitest-setup.ts',
-          include: ['{app,server,lessons}/**/*.pair.test.ts'],
+          globalSetup: 'server/testing/vitest-setup.ts',
+          include: ['{app,server}/**/*.pair.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
           maxWorkers: 2,
@@ -38,8 +38,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           isolate,
-          globalSetup: 'server/setup/vitest-setup.ts',
-          include: ['{app,server,lessons}/**/*.e2e.test.ts'],
+          globalSetup: 'server/testing/vitest-setup.ts',
+          include: ['{app,server}/**/*.e2e.test.ts'],
           testTimeout: 900_000,
           // What a page shows a moment later takes longer on a machine full of guests than the second that is the default.
           expect: { poll: { timeout: 30_000 } },

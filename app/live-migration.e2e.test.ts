@@ -1,10 +1,10 @@
 /** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
-import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
-import { launchBrowser } from '../server/setup/test-browser';
-import { startServer, type TestServer } from '../server/setup/test-server';
-import { runCommand } from './test-commands';
+import { labSetUpTimeoutMs } from '../server/testing/lab';
+import { launchBrowser } from '../server/testing/browser';
+import { startServer, type TestServer } from '../server/testing/server';
+import { runCommand } from '../server/testing/commands';
 
 /** Under TCG a JVM starts, is dumped or restored in 10 to 30 s on an idle machine. */
 const stepTimeoutMs = 240_000;

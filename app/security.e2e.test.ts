@@ -3,9 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
-import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
-import { launchBrowser } from '../server/setup/test-browser';
-import { startServer, type TestServer } from '../server/setup/test-server';
+import { labSetUpTimeoutMs } from '../server/testing/lab';
+import { launchBrowser } from '../server/testing/browser';
+import { startServer, type TestServer } from '../server/testing/server';
 
 declare global {
   interface Window {

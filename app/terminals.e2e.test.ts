@@ -6,11 +6,11 @@ import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { processIdsOf } from '../server/gateway/remains';
-import { labSetUpTimeoutMs } from '../server/gateway/test-lab';
-import { FaultProxy, seededRandom } from '../server/setup/fault-proxy';
-import { launchBrowser } from '../server/setup/test-browser';
-import { freePort, startServer, type TestServer } from '../server/setup/test-server';
+import { processIdsOf } from '../server/testing/remains';
+import { labSetUpTimeoutMs } from '../server/testing/lab';
+import { FaultProxy, seededRandom } from '../server/testing/fault-proxy';
+import { launchBrowser } from '../server/testing/browser';
+import { freePort, startServer, type TestServer } from '../server/testing/server';
 
 type Terminals = NonNullable<typeof window.labTerminals>;
 
@@ -352,7 +352,7 @@ test('a gateway that is killed in the middle of a flood: the end of the flood is
   await untilConnection('open');
   await untilShown('source', 'end-of-flood', page, 120_000);
   const after = counted((await shown('source')).split('\n'));
-  // When more is missing than the rolling buffer holds, the screen comes with a scrollback of 160,000 cells (server/runner/screen.ts).
+  // When more is missing than the rolling buffer holds, the screen comes with a scrollback of 160,000 cells (server/runner/terminal/screen.ts).
   expect(after.length).toBeGreaterThan(1000);
   expect(after).toEqual(countedLines(lines - after.length + 1, lines));
 });

@@ -5,8 +5,8 @@ import type { Lesson, Run } from '../../server/lessons/lesson';
 import { recordedRun, type Recording } from '../../server/lessons/recording';
 import { hostNames } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
-import { CommandBlock } from '../workspace/command-block';
-import { StepSection } from '../workspace/step-section';
+import { CommandBlock } from '../workspace/steps/command-block';
+import { StepSection } from '../workspace/steps/step-section';
 import { CommandNotes } from './command-notes';
 import { QuizForm } from './quiz-form';
 

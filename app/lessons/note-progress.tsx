@@ -1,7 +1,7 @@
 'use client';
 
 import { useEffect } from 'react';
-import { useLabSession, useSessionState } from '../workspace/context';
+import { useLabSession, useSessionState } from '../workspace/session/context';
 import { noteDone } from './progress';
 
 /** Remembers the steps that are done, for the course's page. */

@@ -1,6 +1,6 @@
 /** A terminal that only shows. */
 import { Terminal } from '@xterm/xterm';
-import { readTheme } from '../workspace/terminal-theme';
+import { readTheme } from '../ui/terminal-theme';
 import type { Screen } from './playback';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';

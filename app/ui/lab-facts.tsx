@@ -2,7 +2,7 @@
 
 import { useEffect, useState, type ReactElement } from 'react';
 import type { LabInfo } from '../../server/protocol/messages';
-import { getLab } from '../workspace/api';
+import { getLab } from '../workspace/session/api';
 import { Problem } from './problem';
 
 /** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */

@@ -7,13 +7,13 @@ import { fontSizesPx, usePreference } from '../ui/preferences';
 import { Wordmark } from '../ui/wordmark';
 import { spellDuration } from '../ui/time';
 import { useNow } from '../ui/use-now';
-import { useLabSession, useSessionState } from './context';
-import { changeFontSize } from './host-pane';
-import { endWarningMs } from './notice-strip';
-import { SessionMenu } from './session-menu';
-import { ConnectionMark } from './connection-mark';
-import { ShortcutList } from './shortcut-list';
-import { paneKey } from './shortcuts';
+import { useLabSession, useSessionState } from './session/context';
+import { changeFontSize } from './panes/host-pane';
+import { endWarningMs } from './session/notice-strip';
+import { SessionMenu } from './session/session-menu';
+import { ConnectionMark } from './session/connection-mark';
+import { ShortcutList } from './panes/shortcut-list';
+import { paneKey } from './panes/shortcuts';
 
 function TimeLeft(): ReactElement | null {
   const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);

@@ -15,16 +15,16 @@ import { hostNames, type HostName as Host } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
 import { panelStorage, usePreference } from '../ui/preferences';
 import { Problem } from '../ui/problem';
-import { BusyDialog } from './busy-dialog';
-import { SessionContext, useLabSession, useSessionState } from './context';
-import { HostPane, type Refusals } from './host-pane';
-import { NoticeStrip } from './notice-strip';
-import { paneNames, type PaneName } from './panes';
-import { hasPair, LabSession } from './session';
-import { SessionPanel } from './session-panel';
-import { shortcutOf } from './shortcuts';
-import { StepRail } from './step-rail';
-import { TerminalSet } from './terminal-set';
+import { BusyDialog } from './steps/busy-dialog';
+import { SessionContext, useLabSession, useSessionState } from './session/context';
+import { HostPane, type Refusals } from './panes/host-pane';
+import { NoticeStrip } from './session/notice-strip';
+import { paneNames, type PaneName } from './panes/panes';
+import { hasPair, LabSession } from './session/session';
+import { SessionPanel } from './session/session-panel';
+import { shortcutOf } from './panes/shortcuts';
+import { StepRail } from './steps/step-rail';
+import { TerminalSet } from './terminal/terminal-set';
 import { TopBar } from './top-bar';
 
 /** Below this there is no room for a column of prose beside 80 columns of terminal; the stylesheets have the same number. */
@@ -62,13 +62,13 @@ export function useTerminals(): { terminals: TerminalSet | null; refusals: Recor
 
   useEffect(() => {
     // Loaded while the hosts start, so that it costs no time when they are there.
-    if (starting) void import('./terminal').then(({ HostTerminal }) => HostTerminal.loadFonts());
+    if (starting) void import('./terminal/terminal').then(({ HostTerminal }) => HostTerminal.loadFonts());
   }, [starting]);
 
   useEffect(() => {
     if (!ready || made.current !== null) return;
     const create = async (): Promise<TerminalSet> => {
-      const { HostTerminal } = await import('./terminal');
+      const { HostTerminal } = await import('./terminal/terminal');
       await HostTerminal.loadFonts();
       const handlers = (id: string) => ({
         onFocus: () => {

@@ -1,7 +1,7 @@
 /** Keeps what a lesson's test saw: asciicasts and their manifest, see lessons/recording.ts. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StepResult } from '../../lessons/rehearsal';
+import type { StepResult } from './rehearsal';
 import { castLines, type CastPart } from '../lessons/cast';
 import type { Lesson, Step } from '../lessons/lesson';
 import { shorten } from '../lessons/output';

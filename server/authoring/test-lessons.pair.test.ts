@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseCast } from '../lessons/cast';
 import { readConfig } from '../config';
-import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { labSetUpTimeoutMs } from '../testing/lab';
 import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
 import { lessonHash, recordingSchema } from '../lessons/recording';

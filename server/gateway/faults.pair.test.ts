@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema } from '../protocol/messages';
 import { sandboxDir } from '../store/sandboxes';
-import { Learner } from './learner';
-import { processesOf, processIdsOf, sandboxesOf } from './remains';
-import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { Learner } from '../client/learner';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
 const timeoutMs = 180_000;

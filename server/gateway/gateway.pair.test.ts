@@ -5,9 +5,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
 import { closeCodes, ticketReplySchema } from '../protocol/messages';
-import { Learner } from './learner';
-import { processesOf, processIdsOf, sandboxesOf } from './remains';
-import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { Learner } from '../client/learner';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
 /** Under TCG on a busy machine; on an idle one it takes a few seconds. */

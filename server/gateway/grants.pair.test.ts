@@ -4,8 +4,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeFrame } from '../protocol/frames';
 import { closeCodes, grantReplySchema, ticketReplySchema, type ClientMessage } from '../protocol/messages';
-import { Learner } from './learner';
-import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { Learner } from '../client/learner';
+import { labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 /** Under TCG on a busy machine; on an idle one it takes a few seconds. */
 const pairTimeoutMs = 180_000;

@@ -2,13 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Rehearsal } from '../../lessons/rehearsal';
+import { Rehearsal } from '../authoring/rehearsal';
 import { loadLesson } from '../lessons/load';
 import type { Lesson } from '../lessons/lesson';
 import { hostNames } from '../protocol/hosts';
 import { root } from '../root';
-import { Learner } from './learner';
-import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { Learner } from '../client/learner';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const timeoutMs = 180_000;
 

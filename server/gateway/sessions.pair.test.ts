@@ -5,9 +5,9 @@ import { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema, type SessionReply } from '../protocol/messages';
 import { sandboxDir } from '../store/sandboxes';
-import { Learner } from './learner';
-import { processesOf, processIdsOf, sandboxesOf } from './remains';
-import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { Learner } from '../client/learner';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
 /** Under TCG on a busy machine; on an idle one it takes a few seconds. */

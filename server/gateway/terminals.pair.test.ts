@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseCast } from '../lessons/cast';
-import { pageTerminal, show, write } from '../runner/test-screen';
-import { Learner } from './learner';
-import { labSetUpTimeoutMs, startTestLab, type TestLab } from './test-lab';
+import { pageTerminal, show, write } from '../testing/screen';
+import { Learner } from '../client/learner';
+import { labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
 const pairTimeoutMs = 180_000;

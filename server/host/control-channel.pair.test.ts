@@ -1,8 +1,8 @@
 /** Scripts on a host, outside of any terminal. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { labSetUpTimeoutMs } from '../testing/lab';
 import { Pair } from '../runner/pair';
-import { workplace, type Workplace } from '../runner/test-pair';
+import { workplace, type Workplace } from '../testing/pair';
 
 let place: Workplace;
 let pair: Pair;

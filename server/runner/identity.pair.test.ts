@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { labSetUpTimeoutMs } from '../testing/lab';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { readTemplate } from '../template/template';
 import { Pair } from './pair';
-import { on, workplace, type Workplace } from './test-pair';
+import { on, workplace, type Workplace } from '../testing/pair';
 
 let place: Workplace;
 let pair: Pair;

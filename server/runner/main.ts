@@ -23,8 +23,8 @@ import { LabError } from '../protocol/errors';
 import { castQuerySchema, closeCodes, parseMessage, type EndReason } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema } from '../protocol/runner';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
-import { Gate } from './gate';
-import { Session } from './session';
+import { Gate } from './delivery/gate';
+import { Session } from './sandbox';
 
 /** Recordings sent at the same time. Each holds a copy of a terminal's output for as long as its reader takes. */
 const maxCasts = 4;

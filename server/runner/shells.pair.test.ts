@@ -1,8 +1,8 @@
 /** A learner's shell on a host behaves as on any terminal, though dtach holds it. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { labSetUpTimeoutMs } from '../testing/lab';
 import { Pair } from './pair';
-import { on, Shell, until, workplace, type Workplace } from './test-pair';
+import { on, Shell, until, workplace, type Workplace } from '../testing/pair';
 
 let place: Workplace;
 let pair: Pair;

@@ -1,16 +1,28 @@
 /**
- * Bundles the server: server/lab.ts to dist/lab.js, server/authoring/main.ts to dist/lessons.js, server/runner/main.ts to
- * dist/runner.js, and server/setup/bench-runner.ts, which stands in for it in a benchmark, to dist/bench-runner.js.
- * Skipped when every file that the last bundle was made of is as it was; each file lands in dist/ complete or not at all.
+ * Bundles the server's programs into dist/, each skipped when every file that its last bundle was made of is unchanged; each file
+ * lands in dist/ complete or not at all.
  *
- *     node server/setup/build-server.mjs [--force]
+ *     node server/setup/build-server.mjs [--tools] [--force]
+ *
+ *     --tools   also what a running lab does not need: the authors' command line, the tests, the benchmarks
  */
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const stampPath = join(root, 'dist', 'inputs.json');
+
+/** Programs that find their packages in node_modules, by the name of their bundle. */
+const programs = {
+  server: { lab: 'server/cli/lab.ts' },
+  tools: { lessons: 'server/cli/lessons.ts', bench: 'server/cli/bench.ts', test: 'server/cli/test.ts' },
+};
+/** Programs with their packages inside: a runner starts for each pair, and finding and reading them took most of its start. */
+const runners = {
+  server: { runner: 'server/runner/main.ts' },
+  tools: { 'bench-runner': 'server/bench/runner.ts' },
+};
+
 /** Files besides the sources that change what the bundle is. */
 const settings = ['package-lock.json', 'tsconfig.json', 'server/setup/build-server.mjs'];
 
@@ -20,9 +32,11 @@ const fingerprint = (path) => {
   return `${size} ${mtimeMs}`;
 };
 
-function isUpToDate() {
+const stampPath = (set) => join(root, 'dist', `${set}.inputs.json`);
+
+function isUpToDate(set) {
   try {
-    const { inputs, outputs } = JSON.parse(readFileSync(stampPath, 'utf8'));
+    const { inputs, outputs } = JSON.parse(readFileSync(stampPath(set), 'utf8'));
     return [inputs, outputs].every((files) =>
       Object.entries(files).every(([path, seen]) => fingerprint(path) === seen),
     );
@@ -31,12 +45,13 @@ function isUpToDate() {
   }
 }
 
-/**
- * @param {{ force?: boolean }} options
- * @returns {Promise<boolean>} whether anything had to be built
- */
-export async function buildServer({ force = false } = {}) {
-  if (!force && isUpToDate()) return false;
+function writeWhole(path, contents) {
+  const partial = `${path}.partial-${process.pid}`;
+  writeFileSync(partial, contents);
+  renameSync(partial, path);
+}
+
+async function buildSet(set) {
   const { build } = await import('esbuild');
   const options = {
     absWorkingDir: root,
@@ -44,22 +59,17 @@ export async function buildServer({ force = false } = {}) {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    target: 'node20.9',
+    target: 'node20.19',
     sourcemap: true,
     metafile: true,
     write: false,
     logLevel: 'warning',
   };
   const results = await Promise.all([
+    build({ ...options, entryPoints: programs[set], packages: 'external' }),
     build({
       ...options,
-      entryPoints: { lab: 'server/lab.ts', lessons: 'server/authoring/main.ts' },
-      packages: 'external',
-    }),
-    // Its packages are in the bundle: a runner starts for each pair, and finding and reading them took most of its start.
-    build({
-      ...options,
-      entryPoints: { runner: 'server/runner/main.ts', 'bench-runner': 'server/setup/bench-runner.ts' },
+      entryPoints: runners[set],
       external: ['node-pty'],
       // Packages in CommonJS ask for Node's own modules by require, which a module does not have.
       banner: {
@@ -69,9 +79,7 @@ export async function buildServer({ force = false } = {}) {
   ]);
   mkdirSync(join(root, 'dist'), { recursive: true });
   for (const { path, contents } of results.flatMap(({ outputFiles }) => outputFiles)) {
-    const partial = `${path}.partial-${process.pid}`;
-    writeFileSync(partial, contents);
-    renameSync(partial, path);
+    writeWhole(path, contents);
   }
   const stamp = (paths) => Object.fromEntries(paths.map((path) => [path, fingerprint(path)]));
   const metafiles = results.map(({ metafile }) => metafile);
@@ -81,13 +89,23 @@ export async function buildServer({ force = false } = {}) {
     .filter((path) => !path.startsWith('node_modules/'));
   const inputs = stamp([...sources, ...settings]);
   const outputs = stamp(metafiles.flatMap((made) => Object.keys(made.outputs)));
-  const partial = `${stampPath}.partial-${process.pid}`;
-  writeFileSync(partial, JSON.stringify({ inputs, outputs }));
-  renameSync(partial, stampPath);
-  return true;
+  writeWhole(stampPath(set), JSON.stringify({ inputs, outputs }));
+}
+
+/**
+ * @param {{ tools?: boolean, force?: boolean }} options
+ * @returns {Promise<boolean>} whether anything had to be built
+ */
+export async function buildServer({ tools = false, force = false } = {}) {
+  const stale = ['server', ...(tools ? ['tools'] : [])].filter((set) => force || !isUpToDate(set));
+  await Promise.all(stale.map(buildSet));
+  return stale.length > 0;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const built = await buildServer({ force: process.argv.includes('--force') });
+  const built = await buildServer({
+    tools: process.argv.includes('--tools'),
+    force: process.argv.includes('--force'),
+  });
   console.log(built ? 'Server: bundled.' : 'Server: up to date.');
 }

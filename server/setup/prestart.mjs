@@ -2,13 +2,14 @@
  * What must be there before the server can even be loaded: Node, system packages, Node packages, the server's bundle.
  * Plain Node without dependencies, since it runs before there are any.
  *
- *     node server/setup/prestart.mjs [--test] [--system] [--no-system]
+ *     node server/setup/prestart.mjs [--test] [--tools] [--system] [--no-system]
  *
- *     --test        also what `npm test` needs
+ *     --test        also what `npm test` needs, `--tools` included
+ *     --tools       also the bundles of the lessons' command line, the tests and the benchmarks
  *     --system      system packages only, to be run as root for someone who is not
  *     --no-system   all but system packages: the doctor tells of those and installs nothing
  *
- * Exit codes are those of server/setup/exit-codes.ts.
+ * Exit codes are those of server/cli/exit-codes.ts.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -41,6 +42,7 @@ const exit = { badConfig: 2, missingTool: 3, diskFull: 4, buildFailed: 6, cancel
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const withTests = process.argv.includes('--test');
+const withTools = withTests || process.argv.includes('--tools');
 const systemOnly = process.argv.includes('--system');
 const withoutSystem = process.argv.includes('--no-system');
 const startedAt = Date.now();
@@ -374,7 +376,7 @@ if (systemOnly) {
 }
 if (needsNodePackages) await installNodePackages();
 try {
-  await buildServer();
+  await buildServer({ tools: withTools });
 } catch (error) {
   stop(exit.buildFailed, `The server could not be bundled: ${error.message}`);
 }

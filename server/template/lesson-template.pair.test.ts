@@ -1,9 +1,9 @@
 /** What a lesson's set-up leaves behind is in every clone of its template, running. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { labSetUpTimeoutMs } from '../gateway/test-lab';
+import { labSetUpTimeoutMs } from '../testing/lab';
 import { Pair } from '../runner/pair';
-import { on, Shell, workplace, type Workplace } from '../runner/test-pair';
+import { on, Shell, workplace, type Workplace } from '../testing/pair';
 import { ensureLessonTemplate, readTemplate } from './template';
 
 let place: Workplace;

@@ -1,0 +1,695 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Lesson } from '../../../server/lessons/lesson';
+import { LabError } from '../../../server/protocol/errors';
+import {
+  clientMessageSchema,
+  type ClientMessage,
+  type LabInfo,
+  type QueuePlace,
+  type ServerMessage,
+  type SessionInfo,
+  type SessionReply,
+  type ShellMark,
+  type TerminalInfo,
+} from '../../../server/protocol/messages';
+import type { SocketHandlers } from '../../../server/client/connection';
+import type { Layout } from '../panes/arrangement';
+import { LabSession, queuePollMs, type Api } from './session';
+
+const run = { host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false } as const;
+const step = (id: string, title: string): Lesson['steps'][number] => ({
+  id,
+  title,
+  line: 1,
+  runs: [run],
+  checks: [],
+  solves: [],
+});
+const lesson: Lesson = {
+  id: 'demo',
+  title: 'Demo',
+  summary: '',
+  minutes: 1,
+  part: 1,
+  order: 1,
+  outcomes: [],
+  'builds-on': [],
+  sources: [],
+  slides: {},
+  cpus: {},
+  steps: [step('start', 'Start it'), step('move', 'Move it')],
+  values: [],
+  setups: [],
+  files: [],
+};
+const lab: LabInfo = { accelerator: 'kvm', acceleratorReason: '', versions: {} };
+const info = (id: string, lessonId = 'demo'): SessionInfo => ({
+  id,
+  lessonId,
+  accelerator: 'kvm',
+  createdAtMs: 0,
+  endsAtMs: 1_000_000,
+  extensionsLeft: 2,
+});
+const pair = (id: string, lessonId = 'demo'): SessionReply => ({ session: info(id, lessonId), queue: null });
+const queued = (place: number): SessionReply & { queue: QueuePlace } => ({
+  session: null,
+  queue: { lessonId: 'demo', place, estimateMs: 60_000 },
+});
+const nothing: SessionReply = { session: null, queue: null };
+const passed = { state: 'passed' as const, message: 'It runs.', checkedAtMs: 1 };
+const open = { state: 'open' as const, message: '', checkedAtMs: null };
+
+const terminalInfo = (id: string): TerminalInfo => ({
+  id,
+  host: id.startsWith('source') ? 'source' : 'destination',
+  channel: id.length,
+  name: id,
+});
+type Hello = Extract<ServerMessage, { type: 'hello' }>;
+const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
+  type: 'hello',
+  session: info(id),
+  role: 'owner',
+  pair: { phase: 'ready', elapsedMs: 0 },
+  terminals: [terminalInfo('source'), terminalInfo('destination')],
+  steps: {},
+  values: {},
+  ran: [],
+  deadline: { endsAtMs: 1_000_000, extensionsLeft: 2, idleEndsAtMs: null },
+  saves: [],
+  ...more,
+});
+
+/** A server that answers what the test says, and the sockets that were opened to it. */
+class FakeServer implements Api {
+  /** What the next GET answers. */
+  now: SessionReply | LabError = nothing;
+  /** What the next POST, of whatever kind, answers. */
+  next: SessionReply | LabError = nothing;
+  readonly asked: string[] = [];
+  readonly sockets: { handlers: SocketHandlers; sent: ClientMessage[]; closed: boolean }[] = [];
+
+  getLab = (): Promise<LabInfo> => Promise.resolve(lab);
+  getSession = (): Promise<SessionReply> => this.#answer('GET', this.now);
+  postSession = (): Promise<SessionReply> => this.#answer('POST', this.next);
+  resetSession = (): Promise<SessionReply> => this.#answer('reset', this.next);
+  extendSession = (): Promise<SessionReply> => this.#answer('extend', this.next);
+  deleteSession = (): Promise<void> => {
+    this.asked.push('DELETE');
+    return Promise.resolve();
+  };
+  offerHandover = (): Promise<string> => Promise.resolve('a-key');
+  grantView = (): Promise<string> => Promise.resolve('a-grant');
+  revokeView = (): Promise<void> => Promise.resolve();
+  getCast = (terminal: string): Promise<{ name: string; content: Blob }> =>
+    terminal === 'gone'
+      ? Promise.reject(new LabError('bad-message', 'There is no terminal gone.'))
+      : Promise.resolve({ name: `x-${terminal}.cast`, content: new Blob(['{}']) });
+  openSocket: Api['openSocket'] = (handlers) => {
+    const socket = { handlers, sent: [] as ClientMessage[], closed: false };
+    this.sockets.push(socket);
+    return Promise.resolve({
+      send: (data) => {
+        if (typeof data === 'string') socket.sent.push(JSON.parse(data) as ClientMessage);
+      },
+      close: () => {
+        socket.closed = true;
+      },
+    });
+  };
+
+  say(message: ServerMessage, socket = this.sockets.at(-1)): void {
+    socket?.handlers.onMessage(JSON.stringify(message));
+  }
+  get sent(): ClientMessage[] {
+    return this.sockets.at(-1)?.sent ?? [];
+  }
+
+  async #answer(what: string, answer: SessionReply | LabError): Promise<SessionReply> {
+    this.asked.push(what);
+    await Promise.resolve();
+    if (answer instanceof LabError) throw answer;
+    return answer;
+  }
+}
+
+let server: FakeServer;
+let session: LabSession;
+/** What the browser keeps of the layout. */
+let keptLayout: Layout | undefined;
+const layouts = {
+  load: () => keptLayout,
+  save: (layout: Layout) => {
+    keptLayout = layout;
+  },
+};
+let phases: string[];
+let announced: string[];
+
+/** Lets the page ask for its place once more. */
+const poll = (): Promise<unknown> => vi.advanceTimersByTimeAsync(queuePollMs);
+
+/** A page whose pair is there. */
+async function ready(more: Partial<Hello> = {}): Promise<void> {
+  server.now = pair('s1');
+  await session.load();
+  await vi.advanceTimersByTimeAsync(0);
+  server.say(hello('s1', more));
+}
+
+const sessionOf = (of: Lesson): LabSession =>
+  new LabSession(
+    of,
+    server,
+    (ms, callback) => {
+      const timer = setInterval(callback, ms);
+      return () => {
+        clearInterval(timer);
+      };
+    },
+    layouts,
+  );
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  keptLayout = undefined;
+  server = new FakeServer();
+  session = sessionOf(lesson);
+  phases = [];
+  announced = [];
+  session.subscribe(() => {
+    const { phase, announcement } = session.getState();
+    if (phases.at(-1) !== phase) phases.push(phase);
+    if (announced.at(-1) !== announcement) announced.push(announcement);
+  });
+});
+
+afterEach(() => {
+  session.close();
+  vi.useRealTimers();
+});
+
+describe('the queue', () => {
+  it('is waited in until the pair comes, which is then connected to', async () => {
+    server.next = queued(2);
+    await session.start();
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 2 } });
+    server.now = queued(1);
+    await poll();
+    expect(session.getState().queue?.place).toBe(1);
+    server.now = pair('s1');
+    await poll();
+    expect(session.getState()).toMatchObject({ phase: 'cloning', queue: null, called: true });
+    expect(server.sockets).toHaveLength(1);
+    server.say(hello('s1'));
+    expect(session.getState().phase).toBe('ready');
+    const asked = server.asked.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.asked).toHaveLength(asked);
+    session.seen();
+    expect(session.getState().called).toBe(false);
+  });
+
+  it('says a place once, not at every question', async () => {
+    server.next = queued(2);
+    server.now = queued(2);
+    await session.start();
+    await poll();
+    await poll();
+    server.now = queued(1);
+    await poll();
+    await poll();
+    expect(announced.filter((text) => text.includes('queue'))).toEqual([
+      'You are number 2 in the queue.',
+      'You are number 1 in the queue.',
+    ]);
+  });
+
+  it('is found again by a reload', async () => {
+    server.now = queued(3);
+    await session.load();
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 3 } });
+    server.now = queued(2);
+    await poll();
+    expect(session.getState().queue?.place).toBe(2);
+  });
+
+  it('is left at once and for good, whatever is still on its way', async () => {
+    server.next = queued(1);
+    await session.start();
+    server.now = pair('s1');
+    session.wake();
+    await session.leaveQueue();
+    await poll();
+    expect(server.asked.filter((what) => what === 'DELETE')).toHaveLength(1);
+    expect(session.getState()).toMatchObject({ phase: 'none', queue: null });
+    expect(server.sockets).toEqual([]);
+  });
+
+  it('outlasts a server that does not answer, and says when the place is gone', async () => {
+    server.next = queued(1);
+    await session.start();
+    server.now = new LabError('lost', 'No server.');
+    await poll();
+    expect(session.getState()).toMatchObject({ phase: 'queued', problem: { code: 'lost' } });
+    server.now = queued(1);
+    await poll();
+    expect(session.getState()).toMatchObject({ phase: 'queued', problem: null });
+    server.now = nothing;
+    await poll();
+    expect(session.getState()).toMatchObject({ phase: 'none', queue: null });
+    expect(session.getState().problem?.message).toContain('gone');
+  });
+
+  it('leads to another lesson when that one asked', async () => {
+    server.now = queued(1);
+    await session.load();
+    server.now = pair('s1', 'other');
+    await poll();
+    expect(session.getState()).toMatchObject({ phase: 'none', otherSession: { lessonId: 'other' } });
+    expect(server.sockets).toEqual([]);
+  });
+
+  it.each(['no-capacity', 'too-many-sessions', 'cannot-run'] as const)('%s is said at once', async (code) => {
+    server.next = new LabError(code, 'No.', { hint: 'Later.' });
+    await session.start();
+    expect(session.getState()).toMatchObject({
+      phase: 'none',
+      problem: { code, message: 'No.', hint: 'Later.' },
+    });
+  });
+});
+
+describe('a recording', () => {
+  it('is saved under its name, and said', async () => {
+    await ready();
+    const saved: string[] = [];
+    await session.takeRecording('source', (name) => saved.push(name));
+    expect(saved).toEqual(['x-source.cast']);
+    expect(session.getState().announcement).toContain('x-source.cast');
+  });
+
+  it('that cannot be had is an error that is told, and nothing is saved', async () => {
+    await ready();
+    await session.takeRecording('gone', () => {
+      throw new Error('saved');
+    });
+    expect(session.getState()).toMatchObject({ phase: 'ready', problem: { code: 'bad-message' } });
+  });
+});
+
+describe('the end', () => {
+  it('is as the last message says', async () => {
+    await ready();
+    const deadline = { endsAtMs: 500_000, extensionsLeft: 1, idleEndsAtMs: 400_000 };
+    server.say({ type: 'deadline', deadline });
+    expect(session.getState().deadline).toEqual(deadline);
+    session.here();
+    expect(server.sent.at(-1)).toEqual({ type: 'here' });
+    server.say({ type: 'deadline', deadline: { ...deadline, idleEndsAtMs: null } });
+    expect(announced.at(-1)).toBe('Your hosts stay.');
+  });
+
+  it('is put off once for a double click', async () => {
+    await ready();
+    server.next = { session: { ...info('s1'), endsAtMs: 2_000_000, extensionsLeft: 1 }, queue: null };
+    await Promise.all([session.extend(), session.extend()]);
+    expect(server.asked.filter((what) => what === 'extend')).toHaveLength(1);
+    expect(session.getState()).toMatchObject({
+      extending: false,
+      deadline: { endsAtMs: 2_000_000, extensionsLeft: 1, idleEndsAtMs: null },
+    });
+    expect(announced.at(-1)).toMatch(/^Your hosts now end at /);
+  });
+
+  it.each(['idle', 'disconnected', 'total-time', 'host-lost'] as const)('of %s is told', async (reason) => {
+    await ready({ saves: [{ stepId: 'move', savedAtMs: 1 }] });
+    server.say({ type: 'ended', reason });
+    expect(session.getState()).toMatchObject({
+      phase: 'ended',
+      endReason: reason,
+      deadline: null,
+      saves: [],
+    });
+  });
+});
+
+describe('fresh hosts', () => {
+  it('are connected to, and nothing is left of the old ones', async () => {
+    await ready({ steps: { start: passed }, ran: ['start/0'], values: { address: '10.88.0.2' } });
+    const old = server.sockets[0];
+    server.next = pair('s2');
+    const reset = session.reset();
+    server.say({ type: 'ended', reason: 'reset' }, old);
+    await reset;
+    await vi.advanceTimersByTimeAsync(0);
+    server.say({ type: 'ended', reason: 'reset' }, old);
+    expect(old?.closed).toBe(true);
+    server.say(hello('s2'));
+    expect(session.getState()).toMatchObject({
+      phase: 'ready',
+      steps: {},
+      runs: {},
+      values: {},
+      session: { id: 's2' },
+    });
+    expect(phases).not.toContain('ended');
+    expect(server.asked).toEqual(['GET', 'reset']);
+  });
+
+  it('may have to be queued for', async () => {
+    await ready();
+    server.next = queued(4);
+    await session.reset();
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 4 }, session: null });
+  });
+
+  it('that do not come leave the old ones, and say why', async () => {
+    await ready();
+    server.next = new LabError('no-capacity', 'All pairs are taken.');
+    await session.reset();
+    await vi.advanceTimersByTimeAsync(0);
+    server.say(hello('s1'));
+    expect(session.getState()).toMatchObject({
+      phase: 'ready',
+      session: { id: 's1' },
+      problem: { code: 'no-capacity' },
+    });
+  });
+
+  it('that another tab asked for are followed', async () => {
+    await ready();
+    server.now = pair('s2');
+    server.say({ type: 'ended', reason: 'reset' });
+    await vi.advanceTimersByTimeAsync(0);
+    server.say(hello('s2'));
+    expect(session.getState()).toMatchObject({ phase: 'ready', session: { id: 's2' } });
+    expect(phases).not.toContain('ended');
+  });
+});
+
+describe('going back', () => {
+  it('replaces steps, values and commands', async () => {
+    await ready({
+      steps: { start: passed, move: passed },
+      values: { address: '10.88.0.2', other: 'x' },
+      ran: ['start/0', 'move/0'],
+      saves: [{ stepId: 'move', savedAtMs: 1 }],
+    });
+    session.rewind('move');
+    session.rewind('move');
+    expect(server.sent.filter(({ type }) => type === 'rewind')).toEqual([{ type: 'rewind', stepId: 'move' }]);
+    expect(session.getState().rewind).toEqual({ stepId: 'move', state: 'sent' });
+    server.say({ type: 'pair', pair: { phase: 'rewinding', elapsedMs: 0 } });
+    expect(session.getState()).toMatchObject({ phase: 'rewinding', rewind: { state: 'going' } });
+    session.run('start', 0);
+    expect(session.getState().runs['start/0']).toMatchObject({
+      state: 'refused',
+      error: { code: 'not-ready' },
+    });
+    server.say({
+      type: 'rewound',
+      stepId: 'move',
+      steps: { start: passed, move: open },
+      values: { address: '10.88.0.2' },
+      ran: ['start/0'],
+    });
+    server.say({ type: 'pair', pair: { phase: 'ready', elapsedMs: 0 } });
+    expect(session.getState()).toMatchObject({ phase: 'ready', rewind: null });
+    expect(session.getState().steps['move']?.state).toBe('open');
+    expect(session.getState().values).toEqual({ address: '10.88.0.2' });
+    expect(session.getState().runs).toEqual({ 'start/0': { state: 'typed' } });
+    expect(announced.at(-1)).toBe('Both hosts are as they were at the start of step 2, Move it.');
+  });
+
+  it('that is refused is told at its step, and other errors are not', async () => {
+    await ready();
+    session.rewind('move');
+    const error = { code: 'no-saved-state' as const, message: 'There is no saved state of this step.' };
+    server.say({ type: 'error', error });
+    expect(session.getState()).toMatchObject({ phase: 'ready', problem: null });
+    expect(session.getState().rewind).toEqual({ stepId: 'move', state: 'refused', error });
+    server.sockets[0]?.handlers.onClose(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    expect(session.getState().rewind?.state).toBe('refused');
+    server.say({ type: 'error', error: { code: 'internal', message: 'Something else.' } });
+    expect(session.getState().problem?.code).toBe('internal');
+  });
+
+  it('is not asked for without a connection, nor later by surprise', async () => {
+    await ready();
+    server.sockets[0]?.handlers.onClose(1006);
+    session.rewind('move');
+    expect(session.getState().rewind).toMatchObject({ state: 'refused', error: { code: 'lost' } });
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    expect(server.sent).toEqual([]);
+    expect(session.getState().rewind).toBeNull();
+  });
+
+  it('drops a command that waited for the connection', async () => {
+    await ready();
+    session.run('start', 0);
+    server.say({ type: 'rewound', stepId: 'start', steps: {}, values: {}, ran: [] });
+    server.sockets[0]?.handlers.onClose(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    expect(server.sent).toEqual([]);
+  });
+
+  it('that happened during a break is seen from the hello', async () => {
+    await ready({ steps: { start: passed }, ran: ['start/0'] });
+    server.sockets[0]?.handlers.onClose(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1', { steps: { start: open } }));
+    expect(session.getState().runs).toEqual({});
+    expect(session.getState().steps['start']?.state).toBe('open');
+  });
+});
+
+it('a command is asked for over plain HTTP as well, where browsers have no randomUUID', async () => {
+  vi.stubGlobal('crypto', { getRandomValues: <T extends Uint8Array>(bytes: T) => bytes.fill(0xff) });
+  await ready();
+  session.run('start', 0);
+  vi.unstubAllGlobals();
+  expect(clientMessageSchema.parse(server.sent.at(-1))).toMatchObject({ type: 'run', stepId: 'start' });
+});
+
+it('a pair that was lost makes room for a new one', async () => {
+  await ready({ steps: { start: passed } });
+  const error = { code: 'lost' as const, message: 'The source stopped.' };
+  server.say({ type: 'pair', pair: { phase: 'failed', elapsedMs: 0, error } });
+  expect(session.getState()).toMatchObject({ phase: 'failed', deadline: null, pair: { error } });
+  expect(announced.at(-1)).toBe('The source stopped.');
+  server.next = pair('s2');
+  await session.start();
+  await vi.advanceTimersByTimeAsync(0);
+  server.say(hello('s2'));
+  expect(server.asked).toEqual(['GET', 'DELETE', 'POST']);
+  expect(session.getState()).toMatchObject({ phase: 'ready', steps: {}, session: { id: 's2' } });
+});
+
+describe('a command', () => {
+  const mark = (kind: ShellMark, terminal = 'source'): void => {
+    server.say({ type: 'mark', terminal, offset: 0, mark: kind });
+  };
+  const lastRun = (): Extract<ClientMessage, { type: 'run' }> => {
+    const run = server.sent.findLast((message) => message.type === 'run');
+    if (run === undefined) throw new Error('no run was sent');
+    return run;
+  };
+  const answer = (more: Partial<Extract<ServerMessage, { type: 'run' }>>): void => {
+    const { runId, stepId, block, terminal } = lastRun();
+    server.say({ type: 'run', runId, stepId, block, terminal, result: 'typed', ...more });
+  };
+  const error = { code: 'not-ready' as const, message: 'The terminal is busy.' };
+
+  it('goes to the terminal in use, and is followed to its end', async () => {
+    await ready({ terminals: [terminalInfo('source'), terminalInfo('source-2')] });
+    session.showTerminal('source-2');
+    session.run('start', 0);
+    expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
+    answer({});
+    expect(session.getState().runs['start/0']).toEqual({
+      state: 'typed',
+      terminal: 'source-2',
+      command: null,
+    });
+    mark({ kind: 'start', command: 4, atMs: 0 }, 'source-2');
+    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'running' } });
+    mark({ kind: 'end', command: 4, exitCode: 1, durationMs: 70 }, 'source-2');
+    const done = { state: 'done', exitCode: 1, durationMs: 70 };
+    expect(session.getState().runs['start/0']).toMatchObject({ command: done });
+    expect(session.getState().lastCommand['source-2']).toEqual(done);
+    // The next command is the learner's own, and marks that come twice change nothing.
+    mark({ kind: 'start', command: 5, atMs: 0 }, 'source-2');
+    mark({ kind: 'end', command: 4, exitCode: 0, durationMs: 1 }, 'source-2');
+    expect(session.getState().runs['start/0']).toMatchObject({ command: done });
+    expect(session.getState().lastCommand['source-2']?.state).toBe('running');
+  });
+
+  it('whose end was missed is found on the repainted screen', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({});
+    mark({ kind: 'start', command: 1, atMs: 0 });
+    const shown = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 9 };
+    const size = { columns: 80, rows: 24 };
+    const screen = { type: 'screen' as const, terminal: 'source', offset: 9, ...size, bytes: 0 };
+    server.say({ ...screen, commands: [shown] });
+    expect(session.getState().runs['start/0']).toMatchObject({
+      command: { state: 'done', exitCode: 0, durationMs: 9 },
+    });
+    server.say(hello('s1', { ran: ['start/0'] }));
+    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'done' } });
+  });
+
+  it('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
+    await ready();
+    session.run('start', 0);
+    const first = lastRun().runId;
+    answer({ result: 'refused', busy: 'program', error });
+    expect(session.getState().question).toEqual({
+      stepId: 'start',
+      block: 0,
+      terminal: 'source',
+      busy: 'program',
+    });
+    session.answer('interrupt');
+    expect(session.getState().question).toBeNull();
+    expect(lastRun()).toMatchObject({ terminal: 'source', whenBusy: 'interrupt' });
+    expect(lastRun().runId).not.toBe(first);
+  });
+
+  it('that was asked for on another page is not asked about on this one', async () => {
+    await ready();
+    const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
+    const refused = { type: 'run' as const, runId, stepId: 'start', block: 0, terminal: 'source' };
+    server.say({ ...refused, result: 'refused', busy: 'program', error });
+    expect(session.getState()).toMatchObject({ question: null, runs: {} });
+  });
+
+  it('is run in a new terminal as soon as that has a prompt', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'full-screen', error });
+    session.answer('new-terminal');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    expect(session.activeTerminal('source')).toBe('source-2');
+    expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(1);
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(2);
+  });
+
+  it('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
+    session = sessionOf({
+      ...lesson,
+      steps: [{ ...step('start', 'Start it'), runs: [run, { ...run, terminal: 2 }] }],
+    });
+    session.run('start', 1);
+    expect(session.getState().runs['start/1']).toMatchObject({
+      state: 'refused',
+      error: { code: 'not-ready' },
+    });
+    await ready();
+    session.run('start', 1);
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    server.say({ type: 'prompt', terminal: 'source-2', idle: true });
+    expect(lastRun()).toMatchObject({ block: 1, terminal: 'source-2' });
+    // What follows in the first goes there, though the second one is in use.
+    session.run('start', 0);
+    expect(lastRun()).toMatchObject({ block: 0, terminal: 'source' });
+    expect(session.activeTerminal('source')).toBe('source');
+    answer({ result: 'refused', error });
+    session.run('start', 1);
+    expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
+  });
+
+  it('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
+    await ready();
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'program', error });
+    session.answer('new-terminal');
+    server.sockets[0]?.handlers.onClose(1006);
+    expect(session.getState().runs['start/0']).toMatchObject({ state: 'refused' });
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1'));
+    session.run('start', 0);
+    answer({ result: 'refused', busy: 'program', error });
+    session.answer('new-terminal');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const terminals = [terminalInfo('source'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals, requestId: asked.requestId });
+    for (let ping = 0; ping < 15; ping += 1) {
+      await vi.advanceTimersByTimeAsync(4_000);
+      server.say({ type: 'pong' });
+    }
+    expect(session.getState().runs['start/0']).toMatchObject({ state: 'refused' });
+  });
+});
+
+describe('the layout', () => {
+  it('is kept, and found again with what is left of it', async () => {
+    await ready();
+    session.arrangeHosts('beside');
+    session.splitHost('source', 'stacked');
+    const asked = server.sent.at(-1);
+    if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
+    const two = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
+    server.say({ type: 'terminals', terminals: two, requestId: asked.requestId });
+    expect(session.getState().layout.views.source.shown).toEqual(['source', 'source-2']);
+    expect(keptLayout).toEqual(session.getState().layout);
+    server.say({ type: 'terminals', terminals: two.slice(0, 2) });
+    expect(session.getState().layout).toMatchObject({
+      hosts: 'beside',
+      views: { source: { shown: ['source'] } },
+    });
+  });
+
+  it('of a viewer is not kept', async () => {
+    await ready({ role: 'viewer' });
+    session.arrangeHosts('beside');
+    expect(session.getState().layout.hosts).toBe('beside');
+    expect(keptLayout).toBeUndefined();
+  });
+});
+
+describe('a viewer', () => {
+  it('sees what there is without asking for a session, until the link is taken back', async () => {
+    session.watch();
+    await vi.advanceTimersByTimeAsync(0);
+    server.say(hello('s1', { role: 'viewer' }));
+    expect(session.getState()).toMatchObject({ phase: 'ready', role: 'viewer' });
+    expect(server.asked).toEqual([]);
+    server.sockets[0]?.handlers.onClose(4403);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(session.getState()).toMatchObject({ phase: 'ended', terminals: [] });
+  });
+
+  it('has a link until it is taken back', async () => {
+    await ready();
+    await session.share();
+    expect(session.getState().grant).toBe('a-grant');
+    await session.stopSharing();
+    expect(session.getState().grant).toBeNull();
+  });
+});
+
+it('says what was typed and did not arrive, until it is dismissed', async () => {
+  await ready();
+  session.setTrouble('source', { kind: 'lost', keys: 3 });
+  expect(session.getState().trouble).toEqual({ source: { kind: 'lost', keys: 3 } });
+  session.setTrouble('source', null);
+  expect(session.getState().trouble).toEqual({});
+});

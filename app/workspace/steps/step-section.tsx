@@ -1,0 +1,103 @@
+'use client';
+
+import { Children, type ReactElement, type ReactNode } from 'react';
+import type { Block } from '../../../server/lessons/lesson';
+import { HostName } from '../../ui/host';
+import { useLabSession, useSessionState } from '../session/context';
+import { RewindControl } from './rewind-control';
+import { hasPair } from '../session/session';
+
+function Scripts({ summary, blocks }: { summary: string; blocks: readonly Block[] }): ReactElement {
+  return (
+    <details className="scripts">
+      <summary>{summary}</summary>
+      {blocks.map((block) => (
+        <div key={block.line} className="script">
+          <HostName host={block.host} />
+          <pre tabIndex={0}>
+            <code>{block.text}</code>
+          </pre>
+        </div>
+      ))}
+    </details>
+  );
+}
+
+function StepStatus({ stepId }: { stepId: string }): ReactElement {
+  const session = useLabSession();
+  const step = useSessionState((state) => state.steps[stepId]);
+  const ready = useSessionState(hasPair);
+  const canCheck = useSessionState((state) => state.phase === 'ready' && state.connection === 'open');
+  const checking = useSessionState((state) => state.checking.includes(stepId));
+  const definition = session.lesson.steps.find(({ id }) => id === stepId);
+  const passed = step?.state === 'passed';
+  const asked = step?.checkedAtMs !== null && step !== undefined;
+
+  let words = 'The lab checks this step by itself, as soon as your hosts run.';
+  if (passed) words = step.message;
+  else if (asked) words = step.message;
+  else if (ready) words = 'Not checked so far.';
+
+  return (
+    <div className="step-status">
+      <div className="step-status-line">
+        <StepMark passed={passed} />
+        <p>
+          <strong>{passed ? 'Done.' : asked ? 'Not done yet.' : 'Open.'}</strong> {words}
+        </p>
+        {ready && !passed && (
+          <button
+            type="button"
+            className="button button-quiet"
+            disabled={!canCheck || checking}
+            onClick={() => {
+              session.check(stepId);
+            }}
+          >
+            {checking ? 'Checking' : 'Check now'}
+          </button>
+        )}
+      </div>
+      {definition !== undefined && (
+        <>
+          <Scripts summary="How this is checked" blocks={definition.checks} />
+          {definition.solves.length > 0 && <Scripts summary="Show a solution" blocks={definition.solves} />}
+        </>
+      )}
+    </div>
+  );
+}
+
+/** Open: a ring. Passed: a filled disc with a tick. */
+export function StepMark({ passed, number }: { passed: boolean; number?: number }): ReactElement {
+  return (
+    <span className="step-mark" data-passed={passed} aria-hidden="true">
+      {passed ? (
+        <svg viewBox="0 0 20 20">
+          <path d="M5 10.5l3.5 3.5L15 7" />
+        </svg>
+      ) : (
+        number
+      )}
+    </span>
+  );
+}
+
+/** A section of the lesson that has commands and a check; its heading is the first of the children. */
+export function StepSection({ id, children }: { id: string; children: ReactNode }): ReactElement {
+  const session = useLabSession();
+  const passed = useSessionState((state) => state.steps[id]?.state === 'passed');
+  const number = session.lesson.steps.findIndex((step) => step.id === id) + 1;
+  const [heading, ...rest] = Children.toArray(children);
+  return (
+    <section className="step" data-step={id} data-state={passed ? 'passed' : 'open'} aria-labelledby={id}>
+      <div className="step-number" aria-hidden="true">
+        <StepMark passed={passed} number={number} />
+      </div>
+      {heading}
+      <RewindControl stepId={id} />
+      {rest}
+      <StepStatus stepId={id} />
+    </section>
+  );
+}

@@ -1,0 +1,213 @@
+/**
+ * The commands on one terminal's screen and scrollback: where each was typed, where its output begins and ends, and what came of it. Told by
+ * its shell's marks, which guest root can forge: it shows, and proves nothing.
+ */
+import type { IBuffer, IDisposable, IMarker } from '@xterm/xterm';
+import type { ShellMark, ShownCommand } from '../../../server/protocol/messages';
+import type { CommandState } from '../session/session';
+
+/** Above what fits into the scrollback as commands of several lines; a loop that forges marks costs no more than that. */
+const maxCommands = 1_000;
+
+/** A command that is on the screen or in the scrollback. */
+export interface TrackedCommand {
+  /** Counts the terminal's commands from 1. */
+  command: number;
+  state: CommandState;
+  prompt: IMarker;
+  output: IMarker;
+  /** Line after its output. */
+  end: IMarker | undefined;
+}
+
+/** The part of a terminal that this needs; the headless one of the tests has it as well. */
+export interface MarkedTerminal {
+  readonly cols: number;
+  readonly buffer: {
+    readonly active: IBuffer;
+    readonly normal: IBuffer;
+    onBufferChange: (listener: () => void) => IDisposable;
+  };
+  registerMarker(cursorYOffset?: number): IMarker | undefined;
+  scrollToLine(line: number): void;
+  scrollToBottom(): void;
+}
+
+export class CommandTrack {
+  #commands: TrackedCommand[] = [];
+  #prompt: IMarker | undefined;
+  /** The command that was jumped to. */
+  #current: TrackedCommand | undefined;
+  /** The commands of a screen that came while a program had all of it: the lines they are on are not there yet. */
+  #hidden: readonly ShownCommand[] = [];
+
+  /**
+   * @param onCommand a command began, ended, or is the current one
+   * @param onGone it is no longer on the screen or in the scrollback
+   */
+  constructor(
+    private readonly terminal: MarkedTerminal,
+    private readonly onCommand: (command: TrackedCommand, isCurrent: boolean) => void,
+    private readonly onGone: (command: TrackedCommand) => void,
+  ) {
+    terminal.buffer.onBufferChange(() => {
+      const hidden = this.#hidden;
+      this.#hidden = [];
+      this.show(hidden);
+    });
+  }
+
+  get commands(): readonly TrackedCommand[] {
+    return this.#commands;
+  }
+
+  /** The command that was jumped to, else the last one. */
+  get current(): TrackedCommand | undefined {
+    return this.#current ?? this.#commands.at(-1);
+  }
+
+  /** To be called when all output before the mark is parsed, and no more. */
+  mark(mark: ShellMark): void {
+    switch (mark.kind) {
+      case 'prompt':
+        this.#forgetPrompt();
+        this.#prompt = this.#markerHere();
+        break;
+      case 'start': {
+        // A shell that runs within another, or a mark that comes again after a break.
+        if (this.#commands.some(({ command }) => command >= mark.command)) return;
+        const output = this.#markerHere();
+        if (output === undefined) return;
+        const prompt = this.#prompt?.isDisposed === false ? this.#prompt : output;
+        this.#prompt = undefined;
+        this.#add({
+          command: mark.command,
+          state: { state: 'running', sinceMs: Date.now() },
+          prompt,
+          output,
+          end: undefined,
+        });
+        break;
+      }
+      case 'end': {
+        const command = this.#commands.find((one) => one.command === mark.command);
+        if (command?.state.state !== 'running') return;
+        command.state = { state: 'done', exitCode: mark.exitCode, durationMs: mark.durationMs };
+        // Output that does not end with a newline ends on this line.
+        command.end = this.#markerHere(this.terminal.buffer.normal.cursorX > 0 ? 1 : 0);
+        this.onCommand(command, command === this.#current);
+        break;
+      }
+    }
+  }
+
+  /** The commands of a screen that was just repainted: lines count from the first of its scrollback. */
+  show(commands: readonly ShownCommand[]): void {
+    const { active, normal } = this.terminal.buffer;
+    if (active.type === 'alternate') {
+      this.#hidden = commands;
+      return;
+    }
+    const at = (line: number): IMarker | undefined =>
+      this.terminal.registerMarker(line - normal.baseY - normal.cursorY);
+    for (const { command, promptLine, outputLine, endLine, exitCode, durationMs } of commands) {
+      if (outputLine === null) {
+        this.#forgetPrompt();
+        this.#prompt = at(promptLine);
+        continue;
+      }
+      const prompt = at(promptLine);
+      const output = at(outputLine);
+      if (prompt === undefined || output === undefined) continue;
+      this.#add({
+        command,
+        state:
+          endLine === null ? { state: 'running', sinceMs: null } : { state: 'done', exitCode, durationMs },
+        prompt,
+        output,
+        end: endLine === null ? undefined : at(endLine),
+      });
+    }
+  }
+
+  /** The terminal was emptied. */
+  clear(): void {
+    for (const command of this.#commands.splice(0)) this.#remove(command);
+    this.#forgetPrompt();
+    this.#hidden = [];
+    this.#current = undefined;
+  }
+
+  /** The learner goes on at the prompt: the next jump begins at the end again. */
+  leave(): void {
+    const before = this.#current;
+    this.#current = undefined;
+    if (before !== undefined) this.onCommand(before, false);
+  }
+
+  /**
+   * Scrolls to the command before or after the current one.
+   * @returns the command, or undefined at the end of all, where the prompt is
+   */
+  jump(direction: 'previous' | 'next'): TrackedCommand | undefined {
+    const at = this.#current === undefined ? this.#commands.length : this.#commands.indexOf(this.#current);
+    const index = direction === 'previous' ? Math.max(0, at - 1) : at + 1;
+    this.leave();
+    const command = this.#commands[index];
+    if (command === undefined) {
+      this.terminal.scrollToBottom();
+      return undefined;
+    }
+    this.#current = command;
+    this.terminal.scrollToLine(Math.max(0, command.prompt.line));
+    this.onCommand(command, true);
+    return command;
+  }
+
+  /** What a command has put out, as far as it is still in the scrollback; a wrapped line is one line. */
+  outputOf({ output, end }: TrackedCommand): string {
+    const buffer = this.terminal.buffer.normal;
+    const stop = end?.isDisposed === false ? end.line : buffer.baseY + buffer.cursorY + 1;
+    let text = '';
+    for (let row = Math.max(0, output.line); row < Math.min(stop, buffer.length); row += 1) {
+      const line = buffer.getLine(row);
+      if (line === undefined) break;
+      const isFirst = row === Math.max(0, output.line);
+      const wrapsOn = buffer.getLine(row + 1)?.isWrapped === true && row + 1 < stop;
+      text +=
+        (line.isWrapped || isFirst ? '' : '\n') + line.translateToString(!wrapsOn, 0, this.terminal.cols);
+    }
+    return text.trimEnd();
+  }
+
+  #add(command: TrackedCommand): void {
+    this.#commands.push(command);
+    // Where the line of its prompt goes, the mark on it goes.
+    command.prompt.onDispose(() => {
+      if (this.#commands.includes(command)) this.#remove(command);
+    });
+    if (this.#commands.length > maxCommands) {
+      const first = this.#commands[0];
+      if (first !== undefined) this.#remove(first);
+    }
+    this.onCommand(command, false);
+  }
+
+  #remove(command: TrackedCommand): void {
+    this.#commands = this.#commands.filter((one) => one !== command);
+    if (this.#current === command) this.#current = undefined;
+    this.onGone(command);
+    for (const marker of [command.prompt, command.output, command.end]) marker?.dispose();
+  }
+
+  #forgetPrompt(): void {
+    this.#prompt?.dispose();
+    this.#prompt = undefined;
+  }
+
+  /** A marker on the cursor's line. A program that has taken the whole screen has lines of its own, which go when it goes. */
+  #markerHere(below = 0): IMarker | undefined {
+    if (this.terminal.buffer.active.type === 'alternate') return undefined;
+    return this.terminal.registerMarker(below);
+  }
+}

@@ -1,0 +1,485 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LabError } from '../protocol/errors';
+import { decodeFrame } from '../protocol/frames';
+import { closeCodes, type ServerMessage } from '../protocol/messages';
+import {
+  ackBytes,
+  ackMs,
+  answerMs,
+  Connection,
+  helloMs,
+  noticeMs,
+  pingAfterMs,
+  wakeAnswerMs,
+  type ConnectionState,
+} from './connection';
+import { maxAgeMs } from './input-queue';
+import { FakeClock, FakeSocket, FakeTerminal, settle } from '../testing/connection';
+
+const hello = (
+  sessionId = 's1',
+  more: Partial<Extract<ServerMessage, { type: 'hello' }>> = {},
+): ServerMessage => ({
+  type: 'hello',
+  session: {
+    id: sessionId,
+    lessonId: 'demo',
+    accelerator: 'tcg',
+    createdAtMs: 0,
+    endsAtMs: 1,
+    extensionsLeft: 2,
+  },
+  role: 'owner',
+  pair: { phase: 'ready', elapsedMs: 0 },
+  terminals: [
+    { id: 'source', host: 'source', channel: 0, name: 'one' },
+    { id: 'destination', host: 'destination', channel: 1, name: 'one' },
+  ],
+  steps: {},
+  values: {},
+  ran: [],
+  deadline: { endsAtMs: 1, extensionsLeft: 2, idleEndsAtMs: null },
+  saves: [],
+  ...more,
+});
+
+const size = { columns: 80, rows: 24 };
+const writer = '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
+const run = {
+  runId: '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e',
+  stepId: 'run',
+  block: 0,
+  terminal: 'source',
+  whenBusy: 'refuse' as const,
+};
+const attached = (more: Partial<Extract<ServerMessage, { type: 'attached' }>> = {}): ServerMessage => ({
+  type: 'attached',
+  terminal: 'source',
+  offset: 0,
+  screen: false,
+  inputOffset: 0,
+  ...size,
+  ...more,
+});
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+describe('Connection', () => {
+  let clock: FakeClock;
+  let sockets: FakeSocket[];
+  let states: ConnectionState[];
+  let errors: LabError[];
+  let silences: (number | null)[];
+  let lost: [string, number][];
+  let refuse: LabError | undefined;
+  let connection: Connection;
+  let terminal: FakeTerminal;
+  const socket = (): FakeSocket => {
+    const last = sockets.at(-1);
+    if (last === undefined) throw new Error('no socket was opened');
+    return last;
+  };
+  /** The line breaks, and the next one gets its hello. */
+  const reconnect = async (): Promise<void> => {
+    socket().handlers.onClose(1006);
+    await clock.pass(500);
+    socket().message(hello());
+  };
+  const typed = (): [number, string][] =>
+    socket().input.map((data) => {
+      const frame = decodeFrame(data);
+      return [frame.offset, new TextDecoder().decode(frame.bytes)];
+    });
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    sockets = [];
+    states = [];
+    errors = [];
+    silences = [];
+    lost = [];
+    refuse = undefined;
+    terminal = new FakeTerminal();
+    connection = new Connection({
+      openSocket: (handlers) => {
+        if (refuse !== undefined) return Promise.reject(refuse);
+        const opened = new FakeSocket(handlers);
+        sockets.push(opened);
+        return Promise.resolve(opened);
+      },
+      onState: (state) => states.push(state),
+      onSilence: (sinceMs) => silences.push(sinceMs),
+      onMessage: () => undefined,
+      onError: (error) => errors.push(error),
+      onInputLost: (id, keys) => lost.push([id, keys]),
+      clock,
+      writer,
+    });
+    connection.attach('source', terminal, size);
+    connection.open();
+    await settle();
+  });
+
+  it('is open only after hello, and attaches then', () => {
+    expect(states).toEqual(['connecting']);
+    expect(socket().sent).toEqual([]);
+    socket().message(hello());
+    expect(states).toEqual(['connecting', 'open']);
+    expect(socket().sent).toEqual([{ type: 'attach', terminal: 'source', from: null, ...size, writer }]);
+  });
+
+  it('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
+    refuse = new LabError('lost', 'No server.');
+    socket().handlers.onClose(1006);
+    const waits: number[] = [];
+    for (let attempt = 0; attempt < 7; attempt += 1) {
+      const wait = clock.waiting[0] ?? NaN;
+      waits.push(Math.round(wait / 500) * 500);
+      await clock.pass(wait + 1);
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
+    refuse = undefined;
+    connection.wake();
+    await settle();
+    socket().message(hello());
+    socket().handlers.onClose(1006);
+    expect(clock.waiting).toEqual([500]);
+  });
+
+  it('is in no hurry to come back when the server ended the line for what this page did', async () => {
+    socket().message(hello());
+    socket().handlers.onClose(closeCodes.badMessage);
+    expect(clock.waiting.map((ms) => Math.round(ms / 100) * 100)).toEqual([8000]);
+    await clock.pass(8000);
+    socket().message(hello());
+    socket().handlers.onClose(closeCodes.badMessage);
+    expect(clock.waiting.map((ms) => Math.round(ms / 100) * 100)).toEqual([8000]);
+  });
+
+  it('gives up when the server says that there is no session', async () => {
+    refuse = new LabError('no-session', 'There is no session.');
+    socket().handlers.onClose(1006);
+    await clock.pass(500);
+    expect(connection.state).toBe('closed');
+    expect(errors).toEqual([refuse]);
+    expect(clock.waiting).toEqual([]);
+  });
+
+  it.each([closeCodes.sessionEnded, closeCodes.forbidden])('does not come back after %i', async (code) => {
+    socket().message(hello());
+    socket().handlers.onClose(code);
+    await clock.pass(60_000);
+    expect(connection.state).toBe('closed');
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
+    const first = socket();
+    await clock.pass(helloMs + 1000);
+    expect(sockets).toHaveLength(2);
+    expect(first.closed).toBe(true);
+    first.message(hello('old'));
+    expect(connection.state).toBe('connecting');
+    socket().message(hello());
+    expect(connection.state).toBe('open');
+  });
+
+  it('begins anew when it is woken while an attempt hangs', async () => {
+    await clock.pass(1000);
+    connection.wake();
+    await settle();
+    expect(sockets).toHaveLength(1);
+    await clock.pass(1000);
+    connection.wake();
+    await settle();
+    expect(sockets).toHaveLength(2);
+    sockets[0]?.message(hello());
+    expect(connection.state).toBe('connecting');
+    socket().message(hello());
+    expect(connection.state).toBe('open');
+  });
+
+  it('reports a message that it does not understand and goes on', () => {
+    socket().message(hello());
+    socket().handlers.onMessage('{"type":"from-the-future"}');
+    expect(errors.map((error) => error.code)).toEqual(['bad-message']);
+    expect(connection.state).toBe('open');
+  });
+
+  it('sends a run again with the same id until it is answered, and then no more', async () => {
+    socket().message(hello());
+    socket().message(attached());
+    connection.run(run);
+    expect(socket().sent.slice(-2)).toEqual([
+      { type: 'activate', terminal: 'source' },
+      { type: 'run', ...run },
+    ]);
+    await reconnect();
+    expect(socket().ofType('run')).toEqual([]);
+    socket().message(attached());
+    expect(socket().ofType('run')).toEqual([{ type: 'run', ...run }]);
+    socket().message({ type: 'run', ...run, result: 'typed' });
+    await reconnect();
+    socket().message(attached());
+    expect(socket().ofType('run')).toEqual([]);
+  });
+
+  it('opens, closes and renames terminals only now or not at all', async () => {
+    expect(connection.openTerminal('source', run.runId)).toBe(false);
+    socket().message(hello());
+    expect(connection.openTerminal('source', run.runId)).toBe(true);
+    expect(connection.closeTerminal('source-2')).toBe(true);
+    expect(connection.renameTerminal('source', 'logs')).toBe(true);
+    await reconnect();
+    expect(socket().sent.map(({ type }) => type)).toEqual(['attach']);
+  });
+
+  it('attaches a terminal that is opened later as soon as it is known', () => {
+    socket().message(hello());
+    connection.attach('source-2', new FakeTerminal(), size);
+    expect(socket().ofType('attach')).toHaveLength(1);
+    const terminals = [{ id: 'source-2', host: 'source' as const, channel: 7, name: 'two' }];
+    socket().message({ type: 'terminals', terminals });
+    expect(socket().ofType('attach').at(-1)).toMatchObject({ terminal: 'source-2', from: null });
+  });
+
+  describe('output', () => {
+    it('goes on after a break at exactly what was not received', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      socket().frame('output', 0, 'hello ');
+      await reconnect();
+      expect(socket().ofType('attach')).toMatchObject([{ from: 6 }]);
+      socket().message(attached({ offset: 3 }));
+      socket().frame('output', 3, 'lo world');
+      expect(terminal).toMatchObject({ text: 'hello world', restarts: 1 });
+    });
+
+    it('begins with the screen, at its size and with its commands', () => {
+      socket().message(hello());
+      socket().message(attached({ offset: 100, screen: true }));
+      const screen = { type: 'screen' as const, terminal: 'source', offset: 100, columns: 132, rows: 40 };
+      const command = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 5 };
+      socket().message({ ...screen, bytes: 8, commands: [command] });
+      socket().frame('screen', 0, 'scr');
+      socket().frame('screen', 3, 'een$ ');
+      socket().frame('output', 100, 'ls');
+      expect(terminal.log).toEqual(['restart 132', 'write scr', 'write een$ ', 'commands 1', 'write ls']);
+    });
+
+    it('asks for the whole screen again when it was cut in the middle of one', async () => {
+      socket().message(hello());
+      socket().message(attached({ offset: 100, screen: true }));
+      socket().message({ type: 'screen', terminal: 'source', offset: 100, ...size, bytes: 8, commands: [] });
+      socket().frame('screen', 0, 'scr');
+      await reconnect();
+      expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
+    });
+
+    it('brings sizes and marks at their place', () => {
+      socket().message(hello());
+      socket().message(attached());
+      socket().frame('output', 0, '$ ');
+      socket().message({ type: 'mark', terminal: 'source', offset: 2, mark: { kind: 'prompt' } });
+      socket().frame('output', 2, 'ls');
+      socket().message({ type: 'size', terminal: 'source', columns: 100, rows: 30, active: false });
+      socket().frame('output', 4, '\r\n');
+      expect(terminal.log.slice(1)).toEqual([
+        'write $ ',
+        'mark prompt',
+        'write ls',
+        'size 100 passive',
+        'write \r\n',
+      ]);
+    });
+
+    it('is acknowledged when the terminal has parsed it, soon or at once if it is much', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      socket().frame('output', 0, 'abc');
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toEqual([]);
+      terminal.parseAll();
+      expect(socket().ofType('ack')).toEqual([]);
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toEqual([{ type: 'ack', terminal: 'source', offset: 3 }]);
+      socket().frame('output', 3, 'x'.repeat(ackBytes));
+      terminal.parseAll();
+      expect(socket().ofType('ack').at(-1)).toEqual({
+        type: 'ack',
+        terminal: 'source',
+        offset: 3 + ackBytes,
+      });
+    });
+
+    it('of another session replaces what is shown, and its input is counted anew', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      connection.input('source', bytes('rm '));
+      socket().handlers.onClose(1006);
+      await clock.pass(500);
+      socket().message(hello('s2'));
+      expect(terminal.restarts).toBe(2);
+      expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
+      socket().message(attached());
+      expect(socket().input).toEqual([]);
+    });
+
+    it('that is missing is never shown: the line is given up, and the screen asked for', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      socket().frame('output', 0, 'abc');
+      socket().frame('output', 7, 'xyz');
+      expect(terminal.text).toBe('abc');
+      expect(errors).toHaveLength(1);
+      expect(connection.state).toBe('connecting');
+      await clock.pass(8000);
+      socket().message(hello());
+      expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
+    });
+
+    it('of an attachment that was replaced meanwhile is not taken for the new one’s', () => {
+      socket().message(hello());
+      socket().message(attached());
+      connection.detach('source');
+      const next = new FakeTerminal();
+      connection.attach('source', next, size);
+      socket().frame('output', 0, 'old');
+      connection.detach('source');
+      connection.attach('source', next, size);
+      socket().message(attached({ offset: 3, screen: true }));
+      socket().message({ type: 'screen', terminal: 'source', offset: 3, ...size, bytes: 3, commands: [] });
+      socket().frame('screen', 0, 'old');
+      expect(next.text).toBe('');
+      socket().message(attached({ offset: 3, screen: true }));
+      socket().message({ type: 'screen', terminal: 'source', offset: 3, ...size, bytes: 3, commands: [] });
+      socket().frame('screen', 0, 'old');
+      socket().frame('output', 3, 'new');
+      expect(next.text).toBe('oldnew');
+    });
+
+    it('from before the attachment is a replay, up to its very byte', () => {
+      socket().message(hello());
+      socket().message(attached({ end: 5 }));
+      socket().frame('output', 0, 'abc');
+      socket().frame('output', 3, 'defgh');
+      expect(terminal.replayed).toBe('abcde');
+      expect(terminal.text).toBe('abcdefgh');
+    });
+  });
+
+  describe('input', () => {
+    it('is sent with its offset', () => {
+      socket().message(hello());
+      socket().message(attached());
+      expect(connection.input('source', bytes('l'))).toBe('taken');
+      expect(connection.input('source', bytes('s\r'))).toBe('taken');
+      expect(typed()).toEqual([
+        [0, 'l'],
+        [1, 's\r'],
+      ]);
+    });
+
+    it('that was not taken is sent once more after a break', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      connection.input('source', bytes('ls'));
+      socket().message({ type: 'input-ack', terminal: 'source', offset: 2 });
+      connection.input('source', bytes(' -l\r'));
+      await reconnect();
+      socket().message(attached({ inputOffset: 3 }));
+      expect(typed()).toEqual([[3, '-l\r']]);
+      expect(lost).toEqual([]);
+    });
+
+    it('that has become too old is dropped, and the learner told', async () => {
+      socket().message(hello());
+      socket().message(attached());
+      connection.input('source', bytes('r'));
+      connection.input('source', bytes('m'));
+      refuse = new LabError('lost', 'No server.');
+      socket().handlers.onClose(1006);
+      await clock.pass(maxAgeMs);
+      refuse = undefined;
+      connection.wake();
+      await settle();
+      socket().message(hello());
+      socket().message(attached());
+      expect(typed()).toEqual([]);
+      expect(lost).toEqual([['source', 2]]);
+      connection.input('source', bytes('x'));
+      expect(typed()).toEqual([[0, 'x']]);
+    });
+
+    it('is refused without a connection, and waits for the answer to the attachment', () => {
+      expect(connection.input('source', bytes('x'))).toBe('offline');
+      socket().message(hello());
+      expect(connection.input('source', bytes('y'))).toBe('taken');
+      expect(typed()).toEqual([]);
+      socket().message(attached());
+      expect(typed()).toEqual([[0, 'y']]);
+    });
+
+    it('is nothing that a viewer has', () => {
+      socket().message(hello('s1', { role: 'viewer' }));
+      socket().message(attached());
+      expect(connection.input('source', bytes('x'))).toBe('watching');
+      connection.viewport('source', size);
+      connection.activate('source');
+      expect(socket().input).toEqual([]);
+      expect(socket().sent.map(({ type }) => type)).toEqual(['attach']);
+    });
+  });
+
+  it('rests while nobody looks, and then goes on where it was', () => {
+    socket().message(hello());
+    socket().message(attached());
+    socket().frame('output', 0, 'abc');
+    connection.rest();
+    expect(socket().sent.at(-1)).toEqual({ type: 'detach', terminal: 'source' });
+    socket().frame('output', 3, 'def');
+    expect(terminal.text).toBe('abc');
+    connection.wake();
+    expect(socket().ofType('attach').at(-1)).toMatchObject({ from: 3 });
+    socket().message(attached({ offset: 3, end: 6 }));
+    socket().frame('output', 3, 'def');
+    expect(terminal).toMatchObject({ text: 'abcdef', replayed: 'def' });
+  });
+
+  describe('a line that is silent', () => {
+    beforeEach(() => {
+      socket().message(hello());
+    });
+
+    it('is asked, told of and given up', async () => {
+      await clock.pass(pingAfterMs);
+      expect(socket().ofType('ping')).toHaveLength(1);
+      expect(silences).toEqual([]);
+      await clock.pass(noticeMs);
+      expect(silences).toEqual([0]);
+      await clock.pass(answerMs - noticeMs);
+      expect(connection.state).toBe('connecting');
+      expect(silences).toEqual([0, null]);
+      await clock.pass(500);
+      expect(sockets).toHaveLength(2);
+    });
+
+    it('that answers stays, and is not asked while it is heard', async () => {
+      await clock.pass(pingAfterMs);
+      socket().message({ type: 'pong' });
+      await clock.pass(pingAfterMs - 1);
+      expect(socket().ofType('ping')).toHaveLength(1);
+      socket().message({ type: 'values', values: {} });
+      await clock.pass(pingAfterMs - 1);
+      expect(socket().ofType('ping')).toHaveLength(1);
+      expect(connection.state).toBe('open');
+      expect(silences).toEqual([]);
+    });
+
+    it('is given up sooner when the page was just woken', async () => {
+      connection.wake();
+      expect(socket().ofType('ping')).toHaveLength(1);
+      await clock.pass(wakeAnswerMs);
+      expect(connection.state).toBe('connecting');
+    });
+  });
+});

@@ -1,0 +1,187 @@
+/** Where a learner is in a lesson: which steps are done, the values read from the hosts, the commands that were typed. */
+import { LabError } from '../../protocol/errors';
+import { hostNames, type HostName } from '../../protocol/hosts';
+import type { StepState } from '../../protocol/messages';
+import type { ScriptResult } from '../../host/control-channel';
+import type { Block, Lesson, Step, Value } from '../../lessons/lesson';
+
+/** A check takes 0.2 to 3 s under TCG; one that hangs must not hold up the others for long. */
+const checkTimeoutMs = 60_000;
+
+export interface ProgressEvents {
+  onStep(stepId: string, state: StepState): void;
+  /** A step's check has passed that had not before. */
+  onPassed(step: Step): void;
+  onValues(values: Readonly<Record<string, string>>): void;
+}
+
+/** Runs scripts on a host as root, out of sight, one after the other. Rejects while there is no pair that could. */
+export type RunOnHost = (
+  host: HostName,
+  scripts: readonly string[],
+  timeoutMs: number,
+) => Promise<readonly ScriptResult[]>;
+
+/** What a script of a lesson said. */
+interface Answer {
+  ok: boolean;
+  /** The last line that it printed. */
+  message: string;
+  stdout: string;
+}
+
+/** What can be kept of a learner's place, and gone back to. */
+export interface Place {
+  steps: Readonly<Record<string, StepState>>;
+  values: Readonly<Record<string, string>>;
+  /** Keys `stepId/block` of the run blocks that were typed at least once. */
+  ran: readonly string[];
+}
+
+export class Progress {
+  private readonly steps: Map<string, StepState>;
+  private readonly ran = new Set<string>();
+  private known: Record<string, string> = {};
+  private checking: Promise<void> | undefined;
+  private checkWanted = false;
+  private lookedAtMs = 0;
+  /** Counts the times that the learner went back: what a check saw before is no longer so. */
+  private era = 0;
+
+  constructor(
+    readonly lesson: Lesson,
+    private readonly runOnHost: RunOnHost,
+    private readonly events: ProgressEvents,
+  ) {
+    this.steps = new Map(lesson.steps.map((step) => [step.id, untouched]));
+  }
+
+  /** When the last round ended; while one runs, now. Milliseconds since the epoch. */
+  get checkedAtMs(): number {
+    return this.checking ? Date.now() : this.lookedAtMs;
+  }
+
+  get values(): Readonly<Record<string, string>> {
+    return this.known;
+  }
+
+  place(): Place {
+    return { steps: Object.fromEntries(this.steps), values: this.known, ran: [...this.ran] };
+  }
+
+  /** Goes back to a step: it and all after it are open again, and nothing of them was typed. */
+  goBackTo(stepId: string, values: Readonly<Record<string, string>>): void {
+    this.era++;
+    this.known = { ...values };
+    const from = this.lesson.steps.findIndex((step) => step.id === stepId);
+    for (const step of this.lesson.steps.slice(from)) {
+      this.steps.set(step.id, untouched);
+      for (const key of this.ran) if (key.startsWith(`${step.id}/`)) this.ran.delete(key);
+    }
+  }
+
+  /** @throws LabError `bad-message` */
+  step(id: string): Step {
+    const step = this.lesson.steps.find((candidate) => candidate.id === id);
+    if (!step) throw new LabError('bad-message', `The lesson has no step ${id}.`);
+    return step;
+  }
+
+  /** The step after this one, if it is not the last. */
+  stepAfter(step: Step): Step | undefined {
+    return this.lesson.steps[this.lesson.steps.indexOf(step) + 1];
+  }
+
+  noteRun(stepId: string, block: number): void {
+    this.ran.add(`${stepId}/${block}`);
+  }
+
+  /** Whether one of the step's commands was typed, or its check has passed. */
+  hasBegun(step: Step): boolean {
+    if (this.steps.get(step.id)?.state === 'passed') return true;
+    return [...this.ran].some((key) => key.startsWith(`${step.id}/`));
+  }
+
+  /** Asks for the values and the first open step's check; requests that come while these run are one more round. */
+  wantCheck(): void {
+    this.checkWanted = true;
+    this.checking ??= this.runWantedChecks().finally(() => {
+      this.checking = undefined;
+      this.lookedAtMs = Date.now();
+    });
+  }
+
+  /** Runs a step's checks on the hosts. A step that has passed stays passed: later steps may undo what it looked at. */
+  check(step: Step): Promise<void> {
+    return this.look([], step);
+  }
+
+  private async runWantedChecks(): Promise<void> {
+    while (this.checkWanted) {
+      this.checkWanted = false;
+      const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
+      await this.look(this.lesson.values, current);
+    }
+  }
+
+  /** Looks at both hosts: what values have become, and whether a step is done. */
+  private async look(values: readonly Value[], step: Step | undefined): Promise<void> {
+    const { era } = this;
+    const answers = await this.onHosts([...values, ...(step?.checks ?? [])]);
+    if (era !== this.era) return;
+    this.noteValues(values.map((value, index) => [value, answers[index]]));
+    if (step) this.noteChecks(step, answers.slice(values.length));
+  }
+
+  private noteValues(answers: readonly (readonly [value: Value, answer: Answer | undefined])[]): void {
+    const values = { ...this.known };
+    for (const [{ name }, answer] of answers) {
+      const text = answer?.stdout.trim() ?? '';
+      // One word: it is typed into a root shell, and the guest that prints it is not to be trusted with more.
+      if (answer?.ok && /^[\w.:/@%+-]{1,200}$/.test(text)) values[name] = text;
+    }
+    if (JSON.stringify(values) === JSON.stringify(this.known)) return;
+    this.known = values;
+    this.events.onValues(values);
+  }
+
+  private noteChecks(step: Step, answers: readonly Answer[]): void {
+    const failed = answers.find(({ ok }) => !ok);
+    const passed = failed === undefined;
+    const message = (failed ?? answers.at(-1))?.message ?? '';
+    const before = this.steps.get(step.id);
+    if (before?.state === 'passed' && !passed) return;
+    const state: StepState = { state: passed ? 'passed' : 'open', message, checkedAtMs: Date.now() };
+    this.steps.set(step.id, state);
+    this.events.onStep(step.id, state);
+    if (passed && before?.state !== 'passed') {
+      this.events.onPassed(step);
+      this.wantCheck();
+    }
+  }
+
+  /** Runs scripts where each belongs, both hosts at the same time. @returns their answers, in their order */
+  private async onHosts(scripts: readonly Block[]): Promise<Answer[]> {
+    const answers = new Map<Block, Answer>();
+    const onHost = async (host: HostName): Promise<void> => {
+      const here = scripts.filter((script) => script.host === host);
+      if (here.length === 0) return;
+      try {
+        const texts = here.map(({ text }) => text);
+        const results = await this.runOnHost(host, texts, checkTimeoutMs);
+        for (const [index, script] of here.entries()) {
+          const { exitCode, stdout } = results[index] ?? { exitCode: NaN, stdout: '' };
+          const message = stdout.trim().split('\n').at(-1) ?? '';
+          answers.set(script, { ok: exitCode === 0, message, stdout });
+        }
+      } catch (error) {
+        const { message } = LabError.from(error, `A check on ${host} failed`);
+        for (const script of here) answers.set(script, { ok: false, message, stdout: '' });
+      }
+    };
+    await Promise.all(hostNames.map(onHost));
+    return scripts.flatMap((script) => answers.get(script) ?? []);
+  }
+}
+
+const untouched: StepState = { state: 'open', message: '', checkedAtMs: null };

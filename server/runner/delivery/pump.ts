@@ -1,0 +1,215 @@
+/**
+ * Sends to one page, over one connection, what its terminals have to show: fairly, and never more than fits on the way.
+ *
+ * Round robin in small quanta; a terminal with little to send goes first, so that the echo of a keystroke does not queue behind
+ * another terminal's flood. What is on the way is bounded by a window that follows the delay (as LEDBAT does, RFC 6817):
+ * WebSocket pings between the frames tell when what was sent before them has arrived. The window grows while they come back about
+ * as fast as the fastest did, and shrinks when a queue builds up somewhere on the way. On a link of 20 KB/s a keystroke's echo
+ * then waits for some kilobytes at most; on a fast one nothing waits.
+ *
+ * What the page has parsed is another matter, bounded for each terminal by its view.
+ */
+import { encodeFrame } from '../../protocol/frames';
+import type { ServerMessage } from '../../protocol/messages';
+import type { Portion } from './view';
+
+/** Before anything is known of the link; TCP begins with as much (RFC 6928). */
+const firstWindow = 16 * 1024;
+/** 0.4 s of a link of 20 KB/s. */
+const minWindow = 8 * 1024;
+/** 0.3 s at 50 Mbit/s. */
+const maxWindow = 2 * 1024 * 1024;
+/** Delay that a queue may add, in milliseconds, or as much as the link itself has, if that is more. */
+const targetMs = 50;
+/** The fastest answer of the last one to two of these times is the link's own delay; links change. */
+const memoryMs = 30_000;
+/** What a terminal with less to send than this sends goes first, and on a full link too. */
+const smallBytes = 4 * 1024;
+const minQuantum = 2 * 1024;
+const maxQuantum = 32 * 1024;
+/** A terminal that was just served waits this long for more, unless it has this much: a flood comes out of a pty in small pieces. */
+const gatherMs = 1;
+const gatherBytes = 8 * 1024;
+/** At least between pings, unless much is sent or nothing can be sent without an answer. */
+const pingMs = 5;
+/** A queue shows in all answers of a round trip, a busy moment of either end only in some: the fastest of these counts. */
+const answersCompared = 4;
+
+export interface Source {
+  /** Bytes that it has to send now, roughly; 0 for none. */
+  readonly pending: number;
+  take(maxBytes: number): Portion | undefined;
+}
+
+export interface Wire {
+  send(data: string | Uint8Array): void;
+  /** Is answered with the same payload when all that was sent before has arrived. */
+  ping(payload: Buffer): void;
+  /** What is sent until `uncork` may go out at once. */
+  cork(): void;
+  uncork(): void;
+}
+
+export class Pump {
+  /** Bytes that may be on the way. */
+  window = firstWindow;
+  /** In the order in which they are asked. */
+  private sources: { source: Source; servedAtMs: number }[] = [];
+  private sent = 0;
+  private arrived = 0;
+  private pingedAt = 0;
+  private pingedAtMs = -Infinity;
+  private pings: { sent: number; atMs: number; wasFull: boolean }[] = [];
+  private isStarting = true;
+  private delays: number[] = [];
+  private fastest = Infinity;
+  private fastestBefore = Infinity;
+  private fastestSinceMs: number;
+  private scheduled: NodeJS.Immediate | undefined;
+  private gathering: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly wire: Wire,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.fastestSinceMs = now();
+  }
+
+  add(source: Source): void {
+    this.sources.push({ source, servedAtMs: -Infinity });
+    this.wake();
+  }
+
+  remove(source: Source): void {
+    this.sources = this.sources.filter((candidate) => candidate.source !== source);
+  }
+
+  /** A source has something to send. */
+  wake(): void {
+    this.scheduled ??= setImmediate(() => {
+      this.scheduled = undefined;
+      this.run();
+    });
+  }
+
+  /** Sends a message that belongs to no terminal's output, before all that waits. */
+  send(message: ServerMessage): void {
+    this.write(JSON.stringify(message));
+    this.ask();
+  }
+
+  /** A ping was answered. Answers to what was never asked are ignored. */
+  answered(payload: Buffer): void {
+    if (payload.length !== 8) return;
+    const sent = Number(payload.readBigUInt64BE());
+    const index = this.pings.findIndex((ping) => ping.sent === sent);
+    const ping = this.pings[index];
+    if (!ping) return;
+    // A page may answer only the last of several (RFC 6455, 5.5.3).
+    this.pings = this.pings.slice(index + 1);
+    this.adapt(this.now() - ping.atMs, sent - this.arrived, ping.wasFull);
+    this.arrived = sent;
+    this.run();
+  }
+
+  close(): void {
+    clearImmediate(this.scheduled);
+    clearTimeout(this.gathering);
+    this.sources = [];
+  }
+
+  private get onTheWay(): number {
+    return this.sent - this.arrived;
+  }
+
+  private get quantum(): number {
+    return Math.max(minQuantum, Math.min(maxQuantum, this.window / 8));
+  }
+
+  private run(): void {
+    this.wire.cork();
+    for (;;) {
+      const room = this.window - this.onTheWay;
+      const entry = room + smallBytes > 0 ? this.next(room > 0) : undefined;
+      if (!entry) {
+        if (room <= 0 && this.pings.length === 0) this.ask(true);
+        break;
+      }
+      this.sources = [...this.sources.filter((other) => other !== entry), entry];
+      entry.servedAtMs = this.now();
+      for (let left = Math.floor(room > 0 ? this.quantum : smallBytes); left > 0;) {
+        const portion = entry.source.take(left);
+        if (!portion) break;
+        left -= this.write(
+          portion.type === 'message' ? JSON.stringify(portion.message) : encodeFrame(portion),
+        );
+      }
+      this.ask();
+    }
+    this.wire.uncork();
+  }
+
+  /** Who is to be served now: of those with little the first, else the first of all. */
+  private next(hasRoom: boolean): { source: Source; servedAtMs: number } | undefined {
+    let first: { source: Source; servedAtMs: number } | undefined;
+    let waits = false;
+    const now = this.now();
+    for (const entry of this.sources) {
+      const { pending } = entry.source;
+      if (pending === 0) continue;
+      if (pending < gatherBytes && now - entry.servedAtMs < gatherMs) {
+        waits = true;
+        continue;
+      }
+      if (pending <= smallBytes) return entry;
+      first ??= entry;
+    }
+    if (hasRoom && first) return first;
+    if (waits) {
+      this.gathering ??= setTimeout(() => {
+        this.gathering = undefined;
+        this.run();
+      }, gatherMs);
+    }
+    return undefined;
+  }
+
+  private write(data: string | Uint8Array): number {
+    const bytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+    this.sent += bytes;
+    this.wire.send(data);
+    return bytes;
+  }
+
+  /** Asks for an answer several times a window, and now and then when nothing is asked. */
+  private ask(mustKnow = false): void {
+    const isTime = this.pings.length === 0 && this.now() - this.pingedAtMs >= pingMs;
+    if (!mustKnow && !isTime && this.sent - this.pingedAt < this.window / 8) return;
+    const payload = Buffer.alloc(8);
+    payload.writeBigUInt64BE(BigInt(this.sent));
+    this.pings.push({ sent: this.sent, atMs: this.now(), wasFull: this.onTheWay > this.window / 2 });
+    this.pingedAt = this.sent;
+    this.pingedAtMs = this.now();
+    this.wire.ping(payload);
+  }
+
+  /** @param wasFull whether the window was what bounded the sending: otherwise nothing is learned of a larger one */
+  private adapt(delayMs: number, bytes: number, wasFull: boolean): void {
+    if (this.now() - this.fastestSinceMs > memoryMs) {
+      this.fastestBefore = this.fastest;
+      this.fastest = Infinity;
+      this.fastestSinceMs = this.now();
+    }
+    this.fastest = Math.min(this.fastest, delayMs);
+    const linkMs = Math.min(this.fastest, this.fastestBefore);
+    this.delays = [...this.delays, delayMs].slice(-answersCompared);
+    const queuedMs = Math.min(...this.delays) - linkMs;
+    const target = Math.max(targetMs, linkMs);
+    const off = Math.max(-1, (target - queuedMs) / target);
+    if (off < 0.5) this.isStarting = false;
+    if (off > 0 && !wasFull) return;
+    // Doubles in a round trip at first, later changes by half of itself at most.
+    this.window += bytes * off * (this.isStarting ? 1 : 0.5);
+    this.window = Math.max(minWindow, Math.min(maxWindow, this.window));
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * One page's place in a terminal's output: what it was sent, what it has parsed, and what comes next.
+ *
+ * Invariant: what is taken from it is, in this order: `attached`; then, again and again, a screen if the page needs one, and the
+ * log from the screen's place on without a gap.
+ */
+import type { Role, ServerMessage } from '../../protocol/messages';
+import type { OutputLog, Place } from '../terminal/output-log';
+import type { Screen } from '../terminal/screen';
+
+/** Output sent to a page that it has not parsed yet: bounds what piles up in the tab. */
+export const maxUnparsedBytes = 256 * 1024;
+
+/** How fast a page takes its output is measured over at least so long, in milliseconds. */
+const measureMs = 200;
+
+/** The connection to which a view belongs. */
+export interface Viewer {
+  /** Bytes that fit on the way to the page without much delay (see pump.ts). */
+  readonly window: number;
+  /** The view has something to be taken. */
+  wake(): void;
+  /** This page's input before the offset has been given to the program. */
+  inputGiven(offset: number): void;
+  /** The same page has attached anew over another connection, or the terminal is gone. */
+  end(): void;
+}
+
+/** What a view's terminal is to it. */
+export interface Viewed {
+  readonly id: string;
+  readonly channel: number;
+  readonly log: OutputLog;
+  readonly screen: Screen;
+  takenFrom(writer: string): number;
+  isActive(view: View): boolean;
+  /** The view has parsed more. */
+  balance(): void;
+}
+
+/** The next thing to send. */
+export type Portion =
+  | { type: 'message'; message: ServerMessage }
+  | { type: 'frame'; kind: 'output' | 'screen'; channel: number; offset: number; bytes: Buffer };
+
+export class View {
+  /** Size of the page's terminal when it is this page that decides. */
+  viewport: { columns: number; rows: number };
+  /** For the order in which pages were used last. */
+  usedAt = 0;
+  /** Undefined while a screen is waited for. */
+  private place: Place | undefined;
+  /** The page has parsed all output before this; it begins where a screen ends. */
+  private parsed = 0;
+  private measured = { atMs: performance.now(), parsed: 0 };
+  private bytesPerMs: number | undefined;
+  private isAttached = true;
+  /** What precedes the log: messages, made when they are sent, and a screen's bytes. */
+  private readonly before: ((() => ServerMessage) | Buffer)[] = [];
+  private screenOffset = 0;
+  private wantsScreen = false;
+
+  /** @param from the page has all before this byte; null when it has nothing */
+  constructor(
+    private readonly terminal: Viewed,
+    readonly viewer: Viewer,
+    readonly writer: string,
+    readonly role: Role,
+    from: number | null,
+    viewport: { columns: number; rows: number },
+  ) {
+    this.viewport = viewport;
+    this.place = from === null ? undefined : terminal.log.placeAt(from);
+    if (!this.place) {
+      this.fetchScreen(true);
+      return;
+    }
+    const { place } = this;
+    this.begin(place);
+    this.before.push(
+      () => this.attached(place, false),
+      () => this.size(place),
+    );
+  }
+
+  /** Bytes of output that the page has not parsed, sent or not. */
+  get behind(): number {
+    return this.place ? this.terminal.log.end - this.parsed : 0;
+  }
+
+  /** Bytes of output that the page was not sent. */
+  get unsent(): number {
+    return this.place ? this.terminal.log.end - this.place.offset : 0;
+  }
+
+  /** How long the page takes to parse all output so far, at the rate of late: in milliseconds, 0 when nothing is known of it. */
+  get behindMs(): number {
+    return this.bytesPerMs === undefined ? 0 : this.behind / Math.max(this.bytesPerMs, 0.001);
+  }
+
+  /** Bytes that could be taken now, roughly: a message counts as one. 0 when there is nothing. */
+  get pending(): number {
+    if (!this.isAttached) return 0;
+    if (this.before.length > 0) {
+      return this.before.reduce((sum, part) => sum + (Buffer.isBuffer(part) ? part.length : 1), 0);
+    }
+    if (!this.place) return 0;
+    if (this.wantsScreen || !this.terminal.log.has(this.place)) return 1;
+    const bytes = Math.min(this.unsent, this.room);
+    return bytes > 0 ? bytes : this.terminal.log.at(this.place, 0) ? 1 : 0;
+  }
+
+  /** The next thing to send, with at most `maxBytes` bytes of the terminal's. Undefined when there is nothing now. */
+  take(maxBytes: number): Portion | undefined {
+    if (!this.isAttached) return undefined;
+    const [part] = this.before;
+    if (part !== undefined) return this.takeBefore(part, maxBytes);
+    for (;;) {
+      if (!this.place) return undefined;
+      if (this.wantsScreen || !this.terminal.log.has(this.place)) {
+        this.fetchScreen(false);
+        return undefined;
+      }
+      const item = this.terminal.log.at(this.place, Math.min(maxBytes, this.room));
+      if (!item) return undefined;
+      this.place = item.next;
+      if (item.type === 'bytes') {
+        const { channel } = this.terminal;
+        return { type: 'frame', kind: 'output', channel, offset: item.offset, bytes: item.bytes };
+      }
+      switch (item.event.type) {
+        case 'size':
+          return { type: 'message', message: this.size(item.next) };
+        case 'mark': {
+          const { mark } = item.event;
+          const { id } = this.terminal;
+          return { type: 'message', message: { type: 'mark', terminal: id, offset: item.offset, mark } };
+        }
+        case 'prompt-start':
+          break;
+      }
+    }
+  }
+
+  /** The page has parsed all output before `offset`; offsets that make no sense are ignored. */
+  acknowledge(offset: number): void {
+    if (!this.place || offset <= this.parsed || offset > this.place.offset) return;
+    this.parsed = offset;
+    const atMs = performance.now();
+    const passedMs = atMs - this.measured.atMs;
+    if (passedMs >= measureMs) {
+      this.bytesPerMs = Math.max(0, offset - this.measured.parsed) / passedMs;
+      this.measured = { atMs, parsed: offset };
+    }
+    this.terminal.balance();
+    this.viewer.wake();
+  }
+
+  /** Gives the page the screen as it is instead of what it was not sent yet. */
+  skipToScreen(): void {
+    if (!this.place) return;
+    this.wantsScreen = true;
+    this.viewer.wake();
+  }
+
+  detach(): void {
+    this.isAttached = false;
+  }
+
+  /** Bytes that may be sent until the page has parsed more. */
+  private get room(): number {
+    return this.place ? Math.max(0, maxUnparsedBytes - (this.place.offset - this.parsed)) : 0;
+  }
+
+  private begin({ offset }: Place): void {
+    this.parsed = offset;
+    this.measured = { atMs: performance.now(), parsed: offset };
+  }
+
+  private takeBefore(part: (() => ServerMessage) | Buffer, maxBytes: number): Portion {
+    if (!Buffer.isBuffer(part)) {
+      this.before.shift();
+      return { type: 'message', message: part() };
+    }
+    const bytes = part.subarray(0, maxBytes);
+    const offset = this.screenOffset;
+    this.screenOffset += bytes.length;
+    if (bytes.length < part.length) this.before[0] = part.subarray(bytes.length);
+    else this.before.shift();
+    return { type: 'frame', kind: 'screen', channel: this.terminal.channel, offset, bytes };
+  }
+
+  private fetchScreen(isFirst: boolean): void {
+    const { screen } = this.terminal;
+    this.place = undefined;
+    this.wantsScreen = false;
+    void screen.settled().then(() => {
+      if (!this.isAttached) return;
+      const { place, size, data, commands } = screen.snapshot();
+      this.place = place;
+      this.begin(place);
+      this.screenOffset = 0;
+      if (isFirst) this.before.push(() => this.attached(place, true));
+      const { offset } = place;
+      const { id } = this.terminal;
+      this.before.push(() => ({
+        type: 'screen',
+        terminal: id,
+        offset,
+        ...size,
+        bytes: data.length,
+        commands,
+      }));
+      if (data.length > 0) this.before.push(data);
+      this.before.push(() => this.size(place));
+      this.terminal.balance();
+      this.viewer.wake();
+    });
+  }
+
+  private attached(place: Place, screen: boolean): ServerMessage {
+    const { id, log } = this.terminal;
+    // Who only looks on types nothing, and must not make the terminal remember writers.
+    const inputOffset = this.role === 'owner' ? this.terminal.takenFrom(this.writer) : 0;
+    return {
+      type: 'attached',
+      terminal: id,
+      offset: place.offset,
+      screen,
+      end: log.end,
+      inputOffset,
+      ...log.sizeAt(place),
+    };
+  }
+
+  private size(place: Place): ServerMessage {
+    const { id, log } = this.terminal;
+    return { type: 'size', terminal: id, ...log.sizeAt(place), active: this.terminal.isActive(this) };
+  }
+}

@@ -1,0 +1,113 @@
+/** The terminals of a session: the first one of each host, and those that the learner has opened besides. */
+import { LabError } from '../../protocol/errors';
+import { hostNames, type HostName } from '../../protocol/hosts';
+import type { TerminalInfo } from '../../protocol/messages';
+import { Terminal, type TerminalEvents } from './terminal';
+
+/** A frame names its terminal with one byte. */
+const channels = 256;
+
+export class Terminals implements Iterable<Terminal> {
+  private readonly open: Terminal[] = [];
+  private channelsUsed = 0;
+  private readonly numbers: Record<HostName, number> = { source: 0, destination: 0 };
+  /** Requests to open one that were fulfilled: a page may ask twice for the same. */
+  private readonly requests = new Set<string>();
+
+  /**
+   * @param limit terminals at the same time
+   * @param scrollbackBytes of output kept of each
+   * @param events of a terminal
+   */
+  constructor(
+    private readonly limit: number,
+    private readonly scrollbackBytes: number,
+    private readonly events: (terminal: () => Terminal) => TerminalEvents,
+  ) {
+    for (const host of hostNames) this.add(host);
+  }
+
+  [Symbol.iterator](): Iterator<Terminal> {
+    return this.open[Symbol.iterator]();
+  }
+
+  get infos(): TerminalInfo[] {
+    return this.open.map(({ info }) => info);
+  }
+
+  /** The one that each host has from the beginning to the end. */
+  get first(): Terminal[] {
+    return this.open.filter(({ id, host }) => id === host);
+  }
+
+  find(id: string): Terminal | undefined {
+    return this.open.find((candidate) => candidate.id === id);
+  }
+
+  /** @throws LabError `bad-message` */
+  get(id: string): Terminal {
+    const terminal = this.find(id);
+    if (!terminal) throw new LabError('bad-message', `There is no terminal ${id}.`);
+    return terminal;
+  }
+
+  /** Whether a terminal has or had this channel. */
+  hasHadChannel(channel: number): boolean {
+    return channel < this.channelsUsed;
+  }
+
+  has(terminal: Terminal): boolean {
+    return this.open.includes(terminal);
+  }
+
+  /**
+   * One more terminal of a host. Its program is not started.
+   * @returns undefined when this request was answered before
+   * @throws LabError `overloaded` when there are as many as may be
+   */
+  create(host: HostName, requestId: string): Terminal | undefined {
+    if (this.requests.has(requestId)) return undefined;
+    if (this.open.length >= this.limit) {
+      throw new LabError('overloaded', `There are ${this.limit} terminals, and no more can be opened.`, {
+        hint: 'Close one that you do not need.',
+      });
+    }
+    if (this.channelsUsed >= channels) {
+      throw new LabError(
+        'overloaded',
+        `${channels} terminals were opened in this session, and no more can be.`,
+        {
+          hint: 'Start over with a new pair.',
+        },
+      );
+    }
+    const terminal = this.add(host);
+    this.requests.add(requestId);
+    return terminal;
+  }
+
+  /** @throws LabError `bad-message` for the first terminal of a host */
+  remove(terminal: Terminal): void {
+    if (terminal.id === terminal.host) {
+      throw new LabError('bad-message', 'The first terminal of a host cannot be closed.');
+    }
+    this.open.splice(this.open.indexOf(terminal), 1);
+    terminal.dispose();
+  }
+
+  private add(host: HostName): Terminal {
+    const number = ++this.numbers[host];
+    const id = number === 1 ? host : `${host}-${number}`;
+    const name = number === 1 ? host : `${host} ${number}`;
+    const terminal: Terminal = new Terminal(
+      id,
+      host,
+      this.channelsUsed++,
+      name,
+      this.events(() => terminal),
+      this.scrollbackBytes,
+    );
+    this.open.push(terminal);
+    return terminal;
+  }
+}

@@ -1,0 +1,153 @@
+/** For tests: a page without a browser and without a socket, which takes a terminal's views at its own pace. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Role, ServerMessage } from '../protocol/messages';
+import type { Terminal } from '../runner/terminal/terminal';
+import type { View } from '../runner/delivery/view';
+
+type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
+
+export interface TestPageOptions {
+  from?: number | null;
+  columns?: number;
+  rows?: number;
+  role?: Role;
+  writer?: string;
+  window?: number;
+  /** Takes and acknowledges nothing by itself. */
+  isManual?: boolean;
+}
+
+export class TestPage {
+  readonly messages: ServerMessage[] = [];
+  /** Output that was shown since the last screen; it begins at `begin`. */
+  bytes = Buffer.alloc(0);
+  begin = 0;
+  /** Bytes of the last screen that came. */
+  screen: Buffer | undefined;
+  screens = 0;
+  ended = false;
+  readonly writer: string;
+  readonly view: View;
+  typed = 0;
+  window: number;
+  private readonly isManual: boolean;
+  private screenLeft = 0;
+  /** What `bytes` is the beginning of. */
+  private room = Buffer.alloc(0);
+  private scheduled: NodeJS.Immediate | undefined;
+
+  constructor(
+    readonly terminal: Terminal,
+    options: TestPageOptions = {},
+  ) {
+    const { from = null, columns = 80, rows = 24, role = 'owner', window = 1 << 20 } = options;
+    this.writer = options.writer ?? randomUUID();
+    this.isManual = options.isManual ?? false;
+    this.window = window;
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- a getter has a `this` of its own
+    const page = this;
+    this.view = terminal.attach(
+      {
+        get window() {
+          return page.window;
+        },
+        wake: () => {
+          if (!this.isManual)
+            this.scheduled ??= setImmediate(() => {
+              this.takeAll();
+            });
+        },
+        inputGiven: (offset) => {
+          this.messages.push({ type: 'input-ack', terminal: terminal.id, offset });
+        },
+        end: () => {
+          this.ended = true;
+        },
+      },
+      { from, columns, rows, role, writer: this.writer },
+    );
+  }
+
+  get end(): number {
+    return this.begin + this.bytes.length;
+  }
+
+  /** Takes one thing of at most so many bytes, and shows it. @returns false when there was nothing */
+  take(maxBytes: number): boolean {
+    const portion = this.view.take(maxBytes);
+    if (!portion) return false;
+    if (portion.type === 'message') {
+      this.messages.push(portion.message);
+      if (portion.message.type === 'attached' && !portion.message.screen) {
+        this.begin = portion.message.offset;
+        this.bytes = Buffer.alloc(0);
+      }
+      if (portion.message.type === 'screen') {
+        this.screens += 1;
+        this.screen = Buffer.alloc(0);
+        this.screenLeft = portion.message.bytes;
+        this.begin = portion.message.offset;
+        this.bytes = Buffer.alloc(0);
+      }
+    } else if (portion.kind === 'screen') {
+      if (portion.offset !== this.screen?.length) throw new Error('A screen frame is out of order.');
+      this.screen = Buffer.concat([this.screen, portion.bytes]);
+      this.screenLeft -= portion.bytes.length;
+    } else {
+      if (this.screenLeft !== 0) throw new Error('Output came before the screen was complete.');
+      if (portion.offset !== this.end)
+        throw new Error(`Output goes on at ${portion.offset}, not at ${this.end}.`);
+      this.append(portion.bytes);
+    }
+    return true;
+  }
+
+  acknowledge(offset = this.end): void {
+    this.view.acknowledge(offset);
+  }
+
+  type(text: string | Buffer): void {
+    const bytes = Buffer.from(text);
+    this.terminal.write(this.view, this.typed, bytes);
+    this.typed += bytes.length;
+  }
+
+  resize(columns: number, rows: number): void {
+    this.terminal.setViewport(this.view, columns, rows);
+  }
+
+  detach(): void {
+    this.terminal.detach(this.view);
+  }
+
+  all<Type extends ServerMessage['type']>(type: Type): MessageOf<Type>[] {
+    return this.messages.filter((message): message is MessageOf<Type> => message.type === type);
+  }
+
+  latest<Type extends ServerMessage['type']>(type: Type): MessageOf<Type> | undefined {
+    return this.all(type).at(-1);
+  }
+
+  /** Resolves when it has shown all that the terminal has put out. */
+  async caughtUp(): Promise<void> {
+    while (this.view.pending > 0 || this.view.behind > 0 || this.latest('attached') === undefined)
+      await sleep(1);
+  }
+
+  /** In place, in a buffer that doubles: tests let terminals flood. */
+  private append(bytes: Buffer): void {
+    const { length } = this.bytes;
+    if (this.room.length < length + bytes.length || length === 0) {
+      this.room = Buffer.concat([this.bytes], 2 * (length + bytes.length));
+    }
+    this.room.set(bytes, length);
+    this.bytes = this.room.subarray(0, length + bytes.length);
+  }
+
+  private takeAll(): void {
+    this.scheduled = undefined;
+    while (this.take(32 * 1024));
+    this.acknowledge();
+  }
+}

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { readVitestReport } from './run';
+
+const passedTest = { status: 'passed', fullName: 'counts', failureMessages: [] };
+const failedTest = {
+  status: 'failed',
+  fullName: 'counts backwards',
+  failureMessages: ['\x1b[31mAssertionError: 3 is not 2\x1b[39m\n  at line 5'],
+};
+const report = (...files: { status: string; message?: string; assertionResults: unknown[] }[]) =>
+  JSON.stringify({
+    numPassedTests: 5,
+    testResults: files.map((file) => ({ name: '/lab/server/count.test.ts', message: '', ...file })),
+  });
+
+describe('readVitestReport', () => {
+  it('counts tests', () => {
+    expect(readVitestReport(report({ status: 'passed', assertionResults: [passedTest] }), true)).toEqual({
+      passed: 5,
+      failures: [],
+    });
+  });
+
+  it('names a test that failed, and why', () => {
+    const file = { status: 'failed', message: '', assertionResults: [passedTest, failedTest] };
+    expect(readVitestReport(report(file), false)).toEqual({
+      passed: 5,
+      failures: ['count.test.ts, counts backwards: AssertionError: 3 is not 2'],
+    });
+  });
+
+  it('counts a file that could not be loaded as one failure', () => {
+    const file = { status: 'failed', message: 'Error: no such module\n  at', assertionResults: [] };
+    expect(readVitestReport(report(file), false)).toEqual({
+      passed: 5,
+      failures: ['count.test.ts: Error: no such module'],
+    });
+  });
+
+  it('counts a run that failed without a failed test as one failure', () => {
+    const file = { status: 'passed', assertionResults: [passedTest] };
+    expect(readVitestReport(report(file), false)).toEqual({
+      passed: 5,
+      failures: ['an error outside of any test'],
+    });
+  });
+});
