@@ -1,7 +1,7 @@
 'use client';
 
 import { useEffect, useState, type ReactElement } from 'react';
-import type { LabInfo } from '../../server/protocol/messages';
+import type { LabInfo } from '../../server/protocol/http';
 import { getLab } from '../workspace/session/api';
 import { Problem } from './problem';
 

@@ -232,7 +232,7 @@ function Toast(): ReactElement | null {
 /** The tab's title tells whoever waits in another tab. */
 function usePageTitle(): void {
   const session = useLabSession();
-  const place = useSessionState((state) => state.queue?.place);
+  const place = useSessionState((state) => state.queue?.position);
   const called = useSessionState((state) => state.called);
   const news = called ? 'Your turn' : place === undefined ? null : `Number ${place} in the queue`;
   useEffect(() => {

@@ -14,7 +14,7 @@ import {
   type RecordedStep,
   type Recording,
 } from '../lessons/recording';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 
 /** Fits two terminals one over the other beside a lesson on a laptop, and the widest line of `podman ps`. */
 export const castSize = { columns: 100, rows: 24 };

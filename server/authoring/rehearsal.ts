@@ -7,7 +7,8 @@ import { fillValues, splitAtValues } from '../lessons/fill';
 import type { Lesson, Run, Solve, Step } from '../lessons/lesson';
 import { missingLine, plainText } from '../lessons/output';
 import { hostNames } from '../protocol/hosts';
-import type { ShellMark, StepState } from '../protocol/messages';
+import type { StepState } from '../protocol/session';
+import type { ShellMark } from '../protocol/terminal';
 
 /** Two hosts cloned and logged in to: 4 s on an idle machine with 2 cores under TCG, a minute on a busy one. */
 const readyTimeoutMs = 180_000;
@@ -230,8 +231,8 @@ export class Rehearsal {
     const sinceMs = Date.now();
     const runId = randomUUID();
     this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
-    const { result, error } = await this.learner.waitFor('run', (run) => run.runId === runId, 30_000);
-    if (result === 'refused') throw new Error(`The command was not typed: ${error?.message ?? ''}`);
+    const answer = await this.learner.runAnswer(runId, 30_000);
+    if (answer.type === 'run-refused') throw new Error(`The command was not typed: ${answer.error.message}`);
 
     const typed: Typed = {
       run: block,

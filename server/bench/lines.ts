@@ -8,13 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { decodeFrame, encodeFrame } from '../protocol/frames';
 import { hostNames, type HostName } from '../protocol/hosts';
+import type { TerminalInfo } from '../protocol/terminal';
+import { ticketReplySchema } from '../protocol/http';
 import {
   protocolName,
   serverMessageSchema,
-  ticketReplySchema,
   type ClientMessage,
   type ServerMessage,
-  type TerminalInfo,
 } from '../protocol/messages';
 
 /** What local terminals run: no start-up files, so that it is the same inside and outside of a sandbox. */
@@ -112,7 +112,7 @@ interface LabTerminal extends Line {
 /** A page without a browser: one socket for all terminals of a session, as a page has it. */
 export class LabPage {
   private socket: WebSocket | undefined;
-  private readonly writer = randomUUID();
+  private readonly clientId = randomUUID();
   private readonly terminals = new Map<string, LabTerminal>();
   private readonly channels = new Map<number, LabTerminal>();
   private readonly listeners = new Set<(message: ServerMessage) => void>();
@@ -260,7 +260,7 @@ export class LabPage {
   }
 
   private attach({ info, received }: LabTerminal): void {
-    this.send({ type: 'attach', terminal: info.id, from: received, ...size, writer: this.writer });
+    this.send({ type: 'attach', terminal: info.id, from: received, ...size, clientId: this.clientId });
   }
 
   private send(message: ClientMessage): void {

@@ -7,12 +7,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { text } from 'node:stream/consumers';
 import pino from 'pino';
 import { hostNames } from '../protocol/hosts';
-import { closeCodes, parseMessage, type SessionInfo } from '../protocol/messages';
+import type { SessionInfo } from '../protocol/session';
+import { closeCodes, parseMessage } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema, type RunnerStatus } from '../protocol/runner';
 import type { Client, Inbox } from '../runner/delivery/connection';
 import { Gate } from '../runner/delivery/gate';
 import { Terminals } from '../runner/terminal/terminals';
-import { Viewing } from '../runner/delivery/viewing';
+import { PageAttachments } from '../runner/delivery/page-attachments';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { localShell } from './lines';
 
@@ -25,6 +26,7 @@ const log = pino(pino.destination({ dest: 1, sync: true }));
 const terminals = new Terminals(spec.maxTerminals, spec.scrollbackBytes, () => ({
   onIdle: () => undefined,
   onPrompt: () => undefined,
+  onRun: () => undefined,
   onExit: () => undefined,
 }));
 for (const terminal of terminals) terminal.open(localShell);
@@ -32,16 +34,17 @@ let session: SessionInfo | undefined;
 
 function connect(client: Client): Inbox {
   if (!session) throw new Error('No session was assigned.');
-  const viewing = new Viewing(client, terminals);
+  const viewing = new PageAttachments(client, terminals);
   client.send({
     type: 'hello',
     session,
+    sandboxId: spec.id,
     role: client.role,
     pair: { phase: 'ready', elapsedMs: 0 },
     terminals: terminals.infos,
     steps: {},
     values: {},
-    ran: [],
+    runs: [],
     deadline: { endsAtMs: session.endsAtMs, extensionsLeft: 0, idleEndsAtMs: null },
     saves: [],
   });

@@ -44,12 +44,13 @@ class ModelServer {
     this.#say(link, {
       type: 'hello',
       session: { id: 's', lessonId: 'l', accelerator: 'tcg', createdAtMs: 0, endsAtMs: 1, extensionsLeft: 0 },
+      sandboxId: 'sandbox',
       role: 'owner',
       pair: { phase: 'ready', elapsedMs: 0 },
       terminals: [{ id: terminalId, host: 'source', channel, name: 'one' }],
       steps: {},
       values: {},
-      ran: [],
+      runs: [],
       deadline: { endsAtMs: 1, extensionsLeft: 0, idleEndsAtMs: null },
       saves: [],
     });
@@ -226,7 +227,7 @@ it('shows a prefix of the output and types everything once, whatever the network
           lost += count;
         },
         clock,
-        writer: '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e',
+        clientId: '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e',
       });
       connection.attach(terminalId, terminal, size);
       connection.open();

@@ -17,18 +17,19 @@ import { maxAgeMs } from './input-queue';
 import { FakeClock, FakeSocket, FakeTerminal, settle } from '../testing/connection';
 
 const hello = (
-  sessionId = 's1',
+  sandboxId = 's1',
   more: Partial<Extract<ServerMessage, { type: 'hello' }>> = {},
 ): ServerMessage => ({
   type: 'hello',
   session: {
-    id: sessionId,
+    id: 'session',
     lessonId: 'demo',
     accelerator: 'tcg',
     createdAtMs: 0,
     endsAtMs: 1,
     extensionsLeft: 2,
   },
+  sandboxId,
   role: 'owner',
   pair: { phase: 'ready', elapsedMs: 0 },
   terminals: [
@@ -37,14 +38,14 @@ const hello = (
   ],
   steps: {},
   values: {},
-  ran: [],
+  runs: [],
   deadline: { endsAtMs: 1, extensionsLeft: 2, idleEndsAtMs: null },
   saves: [],
   ...more,
 });
 
 const size = { columns: 80, rows: 24 };
-const writer = '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
+const clientId = '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
 const run = {
   runId: '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e',
   stepId: 'run',
@@ -112,7 +113,7 @@ describe('Connection', () => {
       onError: (error) => errors.push(error),
       onInputLost: (id, keys) => lost.push([id, keys]),
       clock,
-      writer,
+      clientId,
     });
     connection.attach('source', terminal, size);
     connection.open();
@@ -124,7 +125,7 @@ describe('Connection', () => {
     expect(socket().sent).toEqual([]);
     socket().message(hello());
     expect(states).toEqual(['connecting', 'open']);
-    expect(socket().sent).toEqual([{ type: 'attach', terminal: 'source', from: null, ...size, writer }]);
+    expect(socket().sent).toEqual([{ type: 'attach', terminal: 'source', from: null, ...size, clientId }]);
   });
 
   it('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
@@ -217,7 +218,8 @@ describe('Connection', () => {
     expect(socket().ofType('run')).toEqual([]);
     socket().message(attached());
     expect(socket().ofType('run')).toEqual([{ type: 'run', ...run }]);
-    socket().message({ type: 'run', ...run, result: 'typed' });
+    const { whenBusy: _, ...which } = run;
+    socket().message({ type: 'run', run: { ...which, command: { state: 'typed' } } });
     await reconnect();
     socket().message(attached());
     expect(socket().ofType('run')).toEqual([]);

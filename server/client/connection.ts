@@ -14,16 +14,14 @@ import '../../app/zod-without-eval';
 import { LabError } from '../protocol/errors';
 import { decodeFrame, encodeFrame, type Frame } from '../protocol/frames';
 import type { HostName } from '../protocol/hosts';
+import type { ShellMark, ShownCommand, TerminalInfo } from '../protocol/terminal';
+import type { Role } from '../protocol/session';
 import {
   closeCodes,
   parseMessage,
   serverMessageSchema,
   type ClientMessage,
-  type Role,
   type ServerMessage,
-  type ShellMark,
-  type ShownCommand,
-  type TerminalInfo,
 } from '../protocol/messages';
 import { InputQueue } from './input-queue';
 
@@ -101,7 +99,7 @@ export interface ConnectionOptions {
   onInputLost: (terminal: string, keys: number) => void;
   clock: Clock;
   /** A UUID, one for each page load: whose input the server counts. */
-  writer: string;
+  clientId: string;
 }
 
 /** Parsed output that is acknowledged at once: a quarter of the least that a server would let be on its way. */
@@ -162,7 +160,7 @@ export class Connection {
   #failures = 0;
   /** What {@link #failures} begins with: not 0 after the server ended a line for what this page did, until one works again. */
   #leastFailures = 0;
-  #sessionId: string | undefined;
+  #sandboxId: string | undefined;
   #role: Role = 'owner';
   #resting = false;
   #terminals: readonly TerminalInfo[] = [];
@@ -502,7 +500,7 @@ export class Connection {
     if (this.#state !== 'open' || this.#resting || this.#infoOf(terminal) === undefined) return;
     this.#unanswered.set(terminal, (this.#unanswered.get(terminal) ?? 0) + 1);
     const { received: from, size } = attachment;
-    this.#send({ type: 'attach', terminal, from, ...size, writer: this.options.writer });
+    this.#send({ type: 'attach', terminal, from, ...size, clientId: this.options.clientId });
   }
 
   #sendInput(terminal: string): void {
@@ -549,6 +547,9 @@ export class Connection {
         this.#sendInput(message.terminal);
         break;
       case 'run':
+        this.#unansweredRuns.delete(message.run.runId);
+        break;
+      case 'run-refused':
         this.#unansweredRuns.delete(message.runId);
         break;
       case 'rewound':
@@ -567,7 +568,7 @@ export class Connection {
     this.#failures = this.#leastFailures;
     this.#role = hello.role;
     this.#terminals = hello.terminals;
-    if (this.#sessionId !== undefined && this.#sessionId !== hello.session.id) {
+    if (this.#sandboxId !== undefined && this.#sandboxId !== hello.sandboxId) {
       this.#unansweredRuns.clear();
       this.#input.clear();
       for (const attachment of this.#attachments.values()) {
@@ -575,7 +576,7 @@ export class Connection {
         attachment.sink.restart();
       }
     }
-    this.#sessionId = hello.session.id;
+    this.#sandboxId = hello.sandboxId;
     this.#setState('open');
     for (const [terminal, attachment] of this.#attachments) this.#sendAttach(terminal, attachment);
     for (const request of this.#unansweredRuns.values()) this.#sendRun(request);

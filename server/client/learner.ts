@@ -4,17 +4,15 @@ import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { LabError } from '../protocol/errors';
 import { decodeFrame, encodeFrame, maxInputBytes } from '../protocol/frames';
+import type { TerminalInfo } from '../protocol/terminal';
+import type { SessionInfo } from '../protocol/session';
 import {
-  errorReplySchema,
   protocolName,
   serverMessageSchema,
-  sessionReplySchema,
-  ticketReplySchema,
   type ClientMessage,
   type ServerMessage,
-  type SessionInfo,
-  type TerminalInfo,
 } from '../protocol/messages';
+import { errorReplySchema, sessionReplySchema, ticketReplySchema } from '../protocol/http';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
@@ -43,11 +41,11 @@ export class Learner {
   closeCode: number | undefined;
   /** The session's terminals, in the order in which they were opened. */
   terminals: readonly TerminalInfo[] = [];
-  private sessionId = '';
+  private sandboxId = '';
   private readonly shown = new Map<string, Shown>();
   /** What `screens` are the beginnings of. */
   private readonly rooms = new Map<string, Buffer>();
-  private readonly writer = randomUUID();
+  private readonly clientId = randomUUID();
   private cookie = '';
   private socket: WebSocket | undefined;
   private readonly wakeups = new Set<() => void>();
@@ -127,7 +125,7 @@ export class Learner {
   /** Shows a terminal; again, from where it was left on. */
   attach(terminal: string, columns = 120, rows = 40): void {
     const { offset } = this.of(terminal);
-    this.send({ type: 'attach', terminal, from: offset, columns, rows, writer: this.writer });
+    this.send({ type: 'attach', terminal, from: offset, columns, rows, clientId: this.clientId });
   }
 
   /** Types as a keyboard would; while the terminal is not attached, as soon as it is. */
@@ -193,6 +191,24 @@ export class Learner {
       `a message ${type}`,
     );
     return found as MessageOf<Type>;
+  }
+
+  /** Waits for what the runner first says of a run. */
+  async runAnswer(
+    runId: string,
+    timeoutMs: number,
+    after = 0,
+  ): Promise<MessageOf<'run'> | MessageOf<'run-refused'>> {
+    const find = () =>
+      this.messages
+        .slice(after)
+        .find(
+          (message): message is MessageOf<'run'> | MessageOf<'run-refused'> =>
+            (message.type === 'run' && message.run.runId === runId) ||
+            (message.type === 'run-refused' && message.runId === runId),
+        );
+    await this.until(() => find() !== undefined, timeoutMs, 'answer to the run');
+    return find() as NonNullable<ReturnType<typeof find>>;
   }
 
   /** Waits until a condition holds, looking again whenever anything arrives. @throws Error naming `what` when it never does */
@@ -264,8 +280,8 @@ export class Learner {
     switch (message.type) {
       case 'hello':
         this.terminals = message.terminals;
-        if (message.session.id !== this.sessionId) {
-          this.sessionId = message.session.id;
+        if (message.sandboxId !== this.sandboxId) {
+          this.sandboxId = message.sandboxId;
           this.shown.clear();
           this.screens.clear();
         }

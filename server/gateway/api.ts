@@ -12,9 +12,9 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { castType, maxCastLength } from '../lessons/cast';
 import { LabError, type ErrorCode } from '../protocol/errors';
+import { parseMessage } from '../protocol/messages';
 import {
   castQuerySchema,
-  parseMessage,
   sessionRequestSchema,
   type grantReplySchema,
   type handoverReplySchema,
@@ -22,7 +22,7 @@ import {
   type LabInfo,
   type SessionReply,
   type ticketReplySchema,
-} from '../protocol/messages';
+} from '../protocol/http';
 import { sessionInfo, type Lease } from '../store/leases';
 import type { SandboxProvider } from '../providers/provider';
 import type { Handovers } from './handovers';
@@ -30,7 +30,7 @@ import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rat
 import { openCast } from './runner-client';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
-import type { Viewers } from './viewers';
+import type { ViewerSockets } from './viewer-sockets';
 
 type GrantReply = z.infer<typeof grantReplySchema>;
 type HandoverReply = z.infer<typeof handoverReplySchema>;
@@ -81,7 +81,7 @@ export interface ApiOptions {
   >;
   tickets: Tickets;
   handovers: Handovers;
-  viewers: Viewers;
+  viewers: ViewerSockets;
   provider: Pick<SandboxProvider, 'connect'>;
   /** Output that runners keep of a terminal. */
   scrollbackBytes: number;

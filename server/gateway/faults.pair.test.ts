@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostNames } from '../protocol/hosts';
-import { sessionReplySchema } from '../protocol/messages';
+import { sessionReplySchema } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
 import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';

@@ -11,20 +11,15 @@ import { getRequestListener } from '@hono/node-server';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import {
-  closeCodes,
-  grantReplySchema,
-  handoverReplySchema,
-  protocolName,
-  ticketReplySchema,
-} from '../protocol/messages';
+import { grantReplySchema, handoverReplySchema, ticketReplySchema } from '../protocol/http';
+import { closeCodes, protocolName } from '../protocol/messages';
 import { sessionInfo, type Lease } from '../store/leases';
 import { createApi, hashOwner } from './api';
 import { Handovers } from './handovers';
 import { RateLimits } from './rate-limits';
 import { proxySocket } from './socket-proxy';
 import { Tickets } from './tickets';
-import { Viewers } from './viewers';
+import { ViewerSockets } from './viewer-sockets';
 
 const origin = 'https://lab.example';
 const cookieName = '__Host-live-migration-lab';
@@ -136,7 +131,7 @@ beforeEach(async () => {
   runner.server.listen(0, '127.0.0.1');
   await once(runner.server, 'listening');
   const runnerPort = (runner.server.address() as AddressInfo).port;
-  const viewers = new Viewers();
+  const viewers = new ViewerSockets();
   const shared = { sessions, tickets, viewers, origins: new Set([origin]), isHttps: true };
   const log = pino({ level: 'silent' });
   const provider = {

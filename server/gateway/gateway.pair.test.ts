@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames';
-import { closeCodes, ticketReplySchema } from '../protocol/messages';
+import { ticketReplySchema } from '../protocol/http';
+import { closeCodes } from '../protocol/messages';
 import { Learner } from '../client/learner';
 import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
@@ -87,9 +88,15 @@ describe('a session', () => {
     await learner.untilPrompt('source', true, commandTimeoutMs);
     for (let sent = 0; sent < 3; sent++) learner.send(run);
     const results = () =>
-      learner.messages.filter((message) => message.type === 'run' && message.runId === runId);
-    await learner.until(() => results().length === 3, commandTimeoutMs, 'three answers');
-    expect(results()).toMatchObject(new Array(3).fill({ result: 'typed' }));
+      learner.messages.filter((message) => message.type === 'run' && message.run.runId === runId);
+    // It is typed, begins and ends; besides, each request that came again is answered.
+    const ended = () =>
+      results().some((message) => message.type === 'run' && message.run.command.state === 'done');
+    await learner.until(() => results().length >= 5 && ended(), commandTimeoutMs, 'answers and the end');
+    expect(learner.latest('run', ({ run: { runId: id } }) => id === runId)?.run.command).toMatchObject({
+      state: 'done',
+      exitCode: 1,
+    });
     // There is no checkpoint yet, so the command fails, once.
     const failures = () => learner.screen('source').split('No such file').length - 1;
     await learner.until(() => failures() === 1, commandTimeoutMs, 'output of the command');
@@ -119,8 +126,8 @@ describe('a session', () => {
       terminal: 'source',
       whenBusy: 'refuse',
     });
-    const refused = await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs);
-    expect(refused).toMatchObject({ result: 'refused', busy: 'program', error: { code: 'not-at-prompt' } });
+    const refused = await learner.runAnswer(runId, commandTimeoutMs);
+    expect(refused).toMatchObject({ type: 'run-refused', busy: 'program', error: { code: 'not-at-prompt' } });
     learner.type('source', '\x03');
     await learner.untilPrompt('source', true, commandTimeoutMs);
   });
@@ -165,7 +172,7 @@ describe('a session', () => {
       ['an impossible size', '{"type":"viewport","terminal":"source","columns":1e9,"rows":1}'],
       [
         'a terminal that is not there',
-        `{"type":"attach","terminal":"host","from":0,"columns":80,"rows":24,"writer":"${randomUUID()}"}`,
+        `{"type":"attach","terminal":"host","from":0,"columns":80,"rows":24,"clientId":"${randomUUID()}"}`,
       ],
       ['a frame without header', Uint8Array.of(2)],
       ['an output frame', encodeFrame({ kind: 'output', channel: 0, offset: 0, bytes: Uint8Array.of(65) })],

@@ -8,7 +8,8 @@ import type { Logger } from 'pino';
 import type { Config } from '../config';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
-import { labInfoSchema, type EndReason, type LabInfo } from '../protocol/messages';
+import type { EndReason } from '../protocol/session';
+import { labInfoSchema, type LabInfo } from '../protocol/http';
 import { Isolation, type IsolationReport } from '../providers/isolation';
 import { LocalProvider } from '../providers/local';
 import { checkStateDir } from '../store/sandboxes';
@@ -20,7 +21,7 @@ import { Sessions } from './sessions';
 import { proxySocket, socketPath } from './socket-proxy';
 import { Handovers } from './handovers';
 import { Tickets } from './tickets';
-import { Viewers } from './viewers';
+import { ViewerSockets } from './viewer-sockets';
 
 export interface GatewayOptions {
   config: Config;
@@ -63,7 +64,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const sessions = new Sessions(config, sources, provider, log);
   const tickets = new Tickets();
   const handovers = new Handovers();
-  const viewers = new Viewers();
+  const viewers = new ViewerSockets();
   const origins = new Set<string>();
   const isHttps = config.publicOrigin?.startsWith('https:') ?? false;
   const headers = await SecurityHeaders.read(options.siteDir);

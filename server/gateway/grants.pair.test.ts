@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeFrame } from '../protocol/frames';
-import { closeCodes, grantReplySchema, ticketReplySchema, type ClientMessage } from '../protocol/messages';
+import { grantReplySchema, ticketReplySchema } from '../protocol/http';
+import { closeCodes, type ClientMessage } from '../protocol/messages';
 import { Learner } from '../client/learner';
 import { labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 

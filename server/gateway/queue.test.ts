@@ -18,21 +18,21 @@ describe('Queue', () => {
 
   it('serves who came first', () => {
     for (const name of ['ada', 'bob', 'eve']) join(name);
-    expect(queue.ask('eve')?.place).toBe(3);
+    expect(queue.ask('eve')?.position).toBe(3);
     expect([takeAny(), takeAny(), takeAny(), takeAny()]).toEqual(['ada', 'bob', 'eve', undefined]);
   });
 
   it('gives one place to each, and lets who asks twice keep it', () => {
     for (const name of ['ada', 'bob', 'ada']) join(name);
     expect(queue.size).toBe(2);
-    expect(queue.ask('ada')?.place).toBe(1);
+    expect(queue.ask('ada')?.position).toBe(1);
   });
 
   it('keeps the place of who asks for another lesson', () => {
     join('ada');
     join('bob');
     queue.join('ada', 'hotel', 'another');
-    expect(queue.ask('ada')).toMatchObject({ place: 1, entry: { lessonId: 'another' } });
+    expect(queue.ask('ada')).toMatchObject({ position: 1, entry: { lessonId: 'another' } });
   });
 
   it('forgets who was not heard of, and moves the others up', () => {
@@ -42,14 +42,14 @@ describe('Queue', () => {
     queue.ask('bob');
     now = graceMs + 1;
     expect(queue.ask('ada')).toBeUndefined();
-    expect(queue.ask('bob')?.place).toBe(1);
+    expect(queue.ask('bob')?.position).toBe(1);
   });
 
   it('passes over who may not have a pair now, who stays in front', () => {
     join('ada', 'greedy');
     join('bob', 'hotel');
     expect(queue.take(({ address }) => address !== 'greedy')?.ownerHash).toBe('bob');
-    expect(queue.ask('ada')?.place).toBe(1);
+    expect(queue.ask('ada')?.position).toBe(1);
     expect(queue.countOf('greedy')).toBe(1);
   });
 
@@ -57,7 +57,7 @@ describe('Queue', () => {
     join('ada');
     join('bob');
     queue.leave('ada');
-    expect(queue.ask('bob')?.place).toBe(1);
+    expect(queue.ask('bob')?.position).toBe(1);
     expect(takeAny()).toBe('bob');
   });
 });

@@ -48,12 +48,12 @@ export class Queue {
   }
 
   /** The owner's page asked: it is there. @returns the place, 1 being next, or undefined for who has none */
-  ask(ownerHash: string): { entry: Waiting; place: number } | undefined {
+  ask(ownerHash: string): { entry: Waiting; position: number } | undefined {
     this.expire();
     const entry = this.waiting.get(ownerHash);
     if (!entry) return undefined;
     entry.seenAtMs = this.now();
-    return { entry, place: [...this.waiting.keys()].indexOf(ownerHash) + 1 };
+    return { entry, position: [...this.waiting.keys()].indexOf(ownerHash) + 1 };
   }
 
   /** Takes the first in line who may have a pair now; others keep their places. */

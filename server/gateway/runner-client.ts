@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { pipeline, Transform, type Readable } from 'node:stream';
 import { LabError } from '../protocol/errors';
-import { errorReplySchema, parseMessage } from '../protocol/messages';
+import { parseMessage } from '../protocol/messages';
+import { errorReplySchema } from '../protocol/http';
 import { castPath, runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
 import type { SandboxProvider } from '../providers/provider';
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
-import { sessionReplySchema, type SessionReply } from '../protocol/messages';
+import { sessionReplySchema, type SessionReply } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
 import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
@@ -164,14 +164,14 @@ describe('a full house', () => {
     expect(reply.queue?.estimateMs).toBeGreaterThan(0);
     for (let second = 0; second < 6; second++) {
       await sleep(1000);
-      expect((await ask(bob)).queue?.place).toBe(1);
+      expect((await ask(bob)).queue?.position).toBe(1);
     }
   });
 
   test('limits what one address may ask for', async () => {
     const third = new Learner(lab.url);
     const reply = sessionReplySchema.parse(await third.request('POST', '/session', { lessonId }));
-    expect(reply.queue?.place).toBe(2);
+    expect(reply.queue?.position).toBe(2);
     const fourth = new Learner(lab.url);
     await expect(fourth.request('POST', '/session', { lessonId })).rejects.toMatchObject({
       code: 'too-many-sessions',

@@ -6,7 +6,8 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
-import type { Accelerator, EndReason, SessionReply } from '../protocol/messages';
+import type { SessionReply } from '../protocol/http';
+import type { Accelerator, EndReason } from '../protocol/session';
 import type { EndedSandbox, SandboxProvider } from '../providers/provider';
 import { listLeases, removeLease, sessionInfo, writeLease, type Lease } from '../store/leases';
 import { readPairPeaks, writePairPeaks } from '../store/pair-cost';
@@ -139,10 +140,10 @@ export class Sessions {
     if (mine) return { session: sessionInfo(mine), queue: null };
     const waiting = this.queue.ask(ownerHash);
     if (!waiting) return { session: null, queue: null };
-    const { entry, place } = waiting;
+    const { entry, position } = waiting;
     return {
       session: null,
-      queue: { lessonId: entry.lessonId, place, estimateMs: this.estimateMs(place) },
+      queue: { lessonId: entry.lessonId, position, estimateMs: this.estimateMs(position) },
     };
   }
 
@@ -535,7 +536,7 @@ export class Sessions {
   /** Compares what there is with what should be: the dead are buried, the living get their lease. */
   private async lookAfter(): Promise<void> {
     const { running, ended } = await this.provider.list();
-    for (const sandbox of ended) await this.bury(sandbox);
+    for (const sandbox of ended) await this.reap(sandbox);
     const now = Date.now();
     await Promise.all(
       running.map(async ({ id }) => {
@@ -560,7 +561,7 @@ export class Sessions {
     );
   }
 
-  private async bury(sandbox: EndedSandbox): Promise<void> {
+  private async reap(sandbox: EndedSandbox): Promise<void> {
     this.pool.forget(sandbox.id);
     const lease = this.leases.get(sandbox.id);
     if (lease) await this.settle(lease, sandbox.reason, sandbox.lastWords);
@@ -575,7 +576,7 @@ export class Sessions {
     const { running, ended } = await this.provider.list();
     const leases = new Map((await listLeases(this.config.stateDir)).map((lease) => [lease.id, lease]));
     for (const lease of leases.values()) this.leases.set(lease.id, lease);
-    for (const sandbox of ended) await this.bury(sandbox);
+    for (const sandbox of ended) await this.reap(sandbox);
     for (const lease of leases.values()) {
       // Killed in the middle of a reset: one pair is enough.
       if (this.newestOf(lease.ownerHash) !== lease) await this.end(lease.id, 'reset');

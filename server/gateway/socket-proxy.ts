@@ -9,14 +9,14 @@ import type { SandboxProvider } from '../providers/provider';
 import { cookieNameFor, hashOwner } from './api';
 import type { Sessions } from './sessions';
 import type { TicketHolder, Tickets } from './tickets';
-import { ViewerStream, type Viewers } from './viewers';
+import { ViewerStream, type ViewerSockets } from './viewer-sockets';
 
 export const socketPath = '/api/session/socket';
 
 export interface SocketProxyOptions {
   sessions: Pick<Sessions, 'find' | 'isGranted'>;
   tickets: Tickets;
-  viewers: Viewers;
+  viewers: ViewerSockets;
   provider: Pick<SandboxProvider, 'connect'>;
   origins: ReadonlySet<string>;
   isHttps: boolean;

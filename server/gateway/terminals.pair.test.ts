@@ -148,8 +148,8 @@ describe('terminals', () => {
     for (const whenBusy of ['refuse', 'interrupt', 'cut-line'] as const) {
       const runId = randomUUID();
       runs(learner, runId, whenBusy);
-      const answer = await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs);
-      expect(answer).toMatchObject({ result: 'refused', busy: 'full-screen' });
+      const answer = await learner.runAnswer(runId, commandTimeoutMs);
+      expect(answer).toMatchObject({ type: 'run-refused', busy: 'full-screen' });
     }
     learner.type('source', ':q\r');
     await learner.untilPrompt('source', true, commandTimeoutMs);
@@ -161,22 +161,18 @@ describe('terminals', () => {
     await shows('echo half');
     const runId = randomUUID();
     runs(learner, runId, 'refuse');
-    const refused = await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs);
-    expect(refused).toMatchObject({ result: 'refused', busy: 'half-typed' });
+    const refused = await learner.runAnswer(runId, commandTimeoutMs);
+    expect(refused).toMatchObject({ type: 'run-refused', busy: 'half-typed' });
     // Typed and deleted again is nothing typed.
     learner.type('source', '\x7f'.repeat('echo half'.length));
     learner.type('source', 'sleep 0\x01');
     await sleep(1000);
     const again = learner.messages.length;
     runs(learner, runId, 'refuse');
-    expect(await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs, again)).toEqual(
-      refused,
-    );
+    expect(await learner.runAnswer(runId, commandTimeoutMs, again)).toEqual(refused);
     const after = learner.messages.length;
     runs(learner, runId, 'cut-line');
-    expect(await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs, after)).toMatchObject(
-      { result: 'typed' },
-    );
+    expect(await learner.runAnswer(runId, commandTimeoutMs, after)).toMatchObject({ type: 'run' });
     const end = await learner.waitFor('mark', ({ mark }) => mark.kind === 'end', commandTimeoutMs, after);
     expect(end.mark).toMatchObject({ exitCode: 0 });
   });
@@ -197,8 +193,8 @@ describe('terminals', () => {
       learner.attach('source', columns, rows);
     }
     runs(learner, runId, 'refuse');
-    const answer = await learner.waitFor('run', (run) => run.runId === runId, commandTimeoutMs);
-    expect(answer).toMatchObject({ result: 'typed' });
+    const answer = await learner.runAnswer(runId, commandTimeoutMs);
+    expect(answer).toMatchObject({ type: 'run' });
     await learner.untilPrompt('source', true, commandTimeoutMs);
     expect(await says('podman ps -q | wc -l')).toMatch(/^1\r$/m);
     expect(typed()).toBe(before + 1);

@@ -41,7 +41,7 @@ export class ControlChannel {
   private master: ChildProcess | undefined;
   private opening: Promise<void> | undefined;
   /** Counts disconnections: who still connects from before one gives up. */
-  private era = 0;
+  private generation = 0;
   private closed = false;
 
   /**
@@ -174,7 +174,7 @@ export class ControlChannel {
 
   /** Drops the connection, as when the host is replaced; {@link open} makes a new one. */
   disconnect(): void {
-    this.era += 1;
+    this.generation += 1;
     this.opening = undefined;
     this.master?.kill('SIGKILL');
     // A master that was killed leaves its socket, which looks like a connection.
@@ -188,9 +188,9 @@ export class ControlChannel {
 
   private async connect(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    const { era } = this;
+    const { generation } = this;
     const { control } = hostFiles(this.directory, this.host);
-    while (!this.closed && era === this.era) {
+    while (!this.closed && generation === this.generation) {
       await rm(control, { force: true });
       let complaint = '';
       const master = spawn('ssh', [...this.options('connect'), '-M', '-N', `root@${this.host}`], {

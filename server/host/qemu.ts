@@ -1,7 +1,7 @@
 /** The one place that builds a QEMU command line, for the template and for its clones. */
 import { join } from 'node:path';
 import type { CpuModels, HostName } from '../protocol/hosts';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 
 /** Sockets and files of one host's virtual machine inside of its directory. Names are short: a Unix socket's path holds 107 bytes (unix(7)). */
 export const hostFiles = (directory: string, host: HostName) => ({

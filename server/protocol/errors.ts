@@ -3,6 +3,8 @@
  *
  * Codes name what went wrong for the person who meets it, not where in the code it happened.
  */
+import { z } from 'zod';
+
 export const errorCodes = [
   'bad-config',
   'bad-message',
@@ -45,13 +47,14 @@ export const errorCodes = [
 export type ErrorCode = (typeof errorCodes)[number];
 
 /** An error as it crosses a process: no stack, no cause, nothing a learner must not see. */
-export interface WireError {
-  code: ErrorCode;
+export const wireErrorSchema = z.object({
+  code: z.enum(errorCodes),
   /** What failed and why, one sentence. */
-  message: string;
+  message: z.string(),
   /** The next thing to try. */
-  hint?: string | undefined;
-}
+  hint: z.string().optional(),
+});
+export type WireError = z.infer<typeof wireErrorSchema>;
 
 export class LabError extends Error {
   readonly code: ErrorCode;

@@ -9,7 +9,7 @@
  *     bytes 10-   the terminal's bytes, never decoded on the way
  *
  * The offset of output is the number of bytes that this terminal had put out before this frame. That of input is the number of
- * bytes that this page (its `writer`, see `attach`) had typed into this terminal before this frame: bytes that come twice are
+ * bytes that this page (its `clientId`, see `attach`) had typed into this terminal before this frame: bytes that come twice are
  * cut, bytes that are missing close the socket. That of a screen frame is the number of bytes of this screen before this frame.
  */
 import { LabError } from './errors';

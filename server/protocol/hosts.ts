@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** The two sandbox hosts of a pair, in the order in which they are shown. */
 export const hostNames = ['source', 'destination'] as const;
 export type HostName = (typeof hostNames)[number];
@@ -16,3 +18,5 @@ export const cpuModels = ['Nehalem', 'SandyBridge', 'Haswell'] as const;
 export type CpuModel = (typeof cpuModels)[number];
 /** Hosts that have another CPU than the accelerator's own. */
 export type CpuModels = Partial<Record<HostName, CpuModel | undefined>>;
+
+export const hostNameSchema = z.enum(hostNames);

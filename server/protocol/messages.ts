@@ -1,100 +1,33 @@
-/**
- * JSON text frames of a session's WebSocket, and the bodies of the gateway's HTTP API.
- * Each message that crosses a process is one schema here; its type is inferred from it.
- */
+/** JSON text frames of a session's WebSocket. Each message is one schema here; its type is inferred from it. */
 import { z } from 'zod';
-import { errorCodes, LabError } from './errors';
-import { hostNames } from './hosts';
+import { LabError, wireErrorSchema } from './errors';
+import { hostNameSchema } from './hosts';
+import {
+  deadlineSchema,
+  endReasonSchema,
+  pairStatusSchema,
+  roleSchema,
+  savedStateSchema,
+  sessionInfoSchema,
+  stepStateSchema,
+} from './session';
+import {
+  busySchema,
+  runIdSchema,
+  runReportSchema,
+  shellMarkSchema,
+  shownCommandSchema,
+  terminalIdSchema,
+  terminalInfoSchema,
+  terminalNameSchema,
+} from './terminal';
 
 /** Offered as the WebSocket's subprotocol; a change that old pages cannot read gets a new number. */
-export const protocolName = 'live-migration-lab.v2';
+export const protocolName = 'live-migration-lab.v3';
 
-export const hostNameSchema = z.enum(hostNames);
-export const wireErrorSchema = z.object({
-  code: z.enum(errorCodes),
-  message: z.string(),
-  hint: z.string().optional(),
-});
-
-export const acceleratorSchema = z.enum(['kvm', 'tcg']);
-export type Accelerator = z.infer<typeof acceleratorSchema>;
-
-/** What a learner may know of their session. Times are Unix milliseconds. */
-export const sessionInfoSchema = z.object({
-  id: z.string(),
-  lessonId: z.string(),
-  accelerator: acceleratorSchema,
-  createdAtMs: z.number().int(),
-  /** When the session ends whatever happens. */
-  endsAtMs: z.number().int(),
-  /** How often the learner may still put that off. */
-  extensionsLeft: z.number().int().nonnegative(),
-});
-export type SessionInfo = z.infer<typeof sessionInfoSchema>;
-
-/** Where the pair is on its way to a prompt. */
-export const pairPhases = [
-  'cloning',
-  'resuming',
-  'logging-in',
-  'setting-clocks',
-  'ready',
-  /** Going back to a saved state; the terminals stay and get their shells back. */
-  'rewinding',
-  'failed',
-  'ended',
-] as const;
-export const pairPhaseSchema = z.enum(pairPhases);
-export type PairPhase = z.infer<typeof pairPhaseSchema>;
-
-export const stepStateSchema = z.object({
-  state: z.enum(['open', 'passed']),
-  /** What the check said last: the last line that it printed, or why it could not run. */
-  message: z.string(),
-  /** Unix milliseconds of the last run of the check, null before the first. */
-  checkedAtMs: z.number().int().nullable(),
-});
-export type StepState = z.infer<typeof stepStateSchema>;
-
-/** The state of both hosts as it was when a step was finished, kept to go back to. */
-export const savedStateSchema = z.object({
-  /** The step that begins from it; the lesson's first step needs none, it begins from the template. */
-  stepId: z.string(),
-  savedAtMs: z.number().int(),
-});
-export type SavedState = z.infer<typeof savedStateSchema>;
-
-/** When the session ends, as far as is known now. */
-export const deadlineSchema = z.object({
-  endsAtMs: z.number().int(),
-  extensionsLeft: z.number().int().nonnegative(),
-  /** When it ends for want of input; null while that is far off. */
-  idleEndsAtMs: z.number().int().nullable(),
-  /** The page warns this long before the end; absent: 5 minutes. */
-  warningMs: z.number().int().positive().optional(),
-});
-export type Deadline = z.infer<typeof deadlineSchema>;
-
-export const terminalIdSchema = z.string().regex(/^[a-z0-9-]{1,32}$/);
 const columns = z.number().int().min(2).max(1000);
 const rows = z.number().int().min(2).max(1000);
 const offset = z.number().int().nonnegative();
-const terminalName = z.string().trim().min(1).max(40);
-
-/** What a page may do: an owner everything, a viewer only look at the terminals. */
-export const roleSchema = z.enum(['owner', 'viewer']);
-export type Role = z.infer<typeof roleSchema>;
-
-/** What stands in the way of typing a command into a terminal. */
-export const busySchema = z.enum([
-  /** A program runs in it. */
-  'program',
-  /** A program runs in it that has taken the whole screen, such as vim. */
-  'full-screen',
-  /** The shell waits, and something has been typed behind its prompt. */
-  'half-typed',
-]);
-export type Busy = z.infer<typeof busySchema>;
 
 export const clientMessageSchema = z.discriminatedUnion('type', [
   /**
@@ -109,7 +42,7 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
     columns,
     rows,
     /** Chosen by the page once, when it is loaded: whose input is counted by the offsets of input frames. */
-    writer: z.uuid(),
+    clientId: z.uuid(),
   }),
   /** Show it no longer. */
   z.object({ type: z.literal('detach'), terminal: terminalIdSchema }),
@@ -122,11 +55,11 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('open-terminal'), host: hostNameSchema, requestId: z.uuid() }),
   /** Ends its shell and what runs in it. The first terminal of a host cannot be closed. */
   z.object({ type: z.literal('close-terminal'), terminal: terminalIdSchema }),
-  z.object({ type: z.literal('rename-terminal'), terminal: terminalIdSchema, name: terminalName }),
+  z.object({ type: z.literal('rename-terminal'), terminal: terminalIdSchema, name: terminalNameSchema }),
   /** Type the lesson's run block `block` (index within its step) into a terminal of its host. Executed once for each runId. */
   z.object({
     type: z.literal('run'),
-    runId: z.uuid(),
+    runId: runIdSchema,
     stepId: z.string().max(100),
     block: z.number().int().nonnegative(),
     terminal: terminalIdSchema,
@@ -147,81 +80,19 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
 ]);
 export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
-export const terminalInfoSchema = z.object({
-  id: terminalIdSchema,
-  host: hostNameSchema,
-  /** The number by which binary frames name this terminal. Not used again in this session after the terminal was closed. */
-  channel: z.number().int().min(0).max(255),
-  /** For the learner: what stands on its tab. */
-  name: terminalName,
-});
-export type TerminalInfo = z.infer<typeof terminalInfoSchema>;
-
-/** What a shell said of a command, by its OSC 133 marks. The guest can forge it: it decorates and triggers, and proves nothing. */
-export const shellMarkSchema = z.discriminatedUnion('kind', [
-  /** The prompt is complete: what is typed from here on is a command. */
-  z.object({ kind: z.literal('prompt') }),
-  /** A command was entered, its output begins. `command` counts the terminal's commands from 1. */
-  z.object({ kind: z.literal('start'), command: z.number().int().positive(), atMs: z.number().int() }),
-  z.object({
-    kind: z.literal('end'),
-    command: z.number().int().positive(),
-    exitCode: z.number().int().min(0).max(255).nullable(),
-    /** By the runner's clock, between both marks. */
-    durationMs: z.number().int().nonnegative(),
-  }),
-]);
-export type ShellMark = z.infer<typeof shellMarkSchema>;
-
-/** A command on a repainted screen. Lines count from the first line of the repainted scrollback, from 0. */
-export const shownCommandSchema = z.object({
-  command: z.number().int().positive(),
-  /** Where its prompt stands. */
-  promptLine: z.number().int().nonnegative(),
-  /** Where its output begins; null when the command was not entered yet. */
-  outputLine: z.number().int().nonnegative().nullable(),
-  /** Line after its output; null while it runs. */
-  endLine: z.number().int().nonnegative().nullable(),
-  exitCode: z.number().int().min(0).max(255).nullable(),
-  durationMs: z.number().int().nonnegative().nullable(),
-});
-export type ShownCommand = z.infer<typeof shownCommandSchema>;
-
-export const pairStatusSchema = z.object({
-  phase: pairPhaseSchema,
-  /** Milliseconds since the pair's launch began. */
-  elapsedMs: z.number().int().nonnegative(),
-  error: wireErrorSchema.optional(),
-});
-export type PairStatus = z.infer<typeof pairStatusSchema>;
-
-/** Why a session is over. */
-export const endReasonSchema = z.enum([
-  'by-learner',
-  /** The learner asked for a fresh pair and has it. */
-  'reset',
-  /** No input for too long. */
-  'idle',
-  /** No page was open for too long. */
-  'disconnected',
-  'total-time',
-  'server-stopped',
-  'host-lost',
-]);
-export type EndReason = z.infer<typeof endReasonSchema>;
-
 export const serverMessageSchema = z.discriminatedUnion('type', [
   /** First message on each connection: everything that a freshly loaded page needs. */
   z.object({
     type: z.literal('hello'),
     session: sessionInfoSchema,
+    /** The sandbox that the session has now. With another one, nothing that a page knew of hosts and terminals holds. */
+    sandboxId: z.string(),
     role: roleSchema,
     pair: pairStatusSchema,
     terminals: z.array(terminalInfoSchema),
     steps: z.record(z.string(), stepStateSchema),
     values: z.record(z.string(), z.string()),
-    /** Keys `stepId/block` of the run blocks that were typed at least once. */
-    ran: z.array(z.string()),
+    runs: z.array(runReportSchema),
     deadline: deadlineSchema,
     saves: z.array(savedStateSchema),
   }),
@@ -229,16 +100,17 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('step'), stepId: z.string(), step: stepStateSchema }),
   /** Lesson values (such as a container's address) as they become known. */
   z.object({ type: z.literal('values'), values: z.record(z.string(), z.string()) }),
-  /** What became of a `run` message: typed into the terminal, or refused and nothing was typed. */
+  /** A command of the lesson was typed, began or ended. Told to every page; it also answers a `run` that is sent again. */
+  z.object({ type: z.literal('run'), run: runReportSchema }),
+  /** Answers a `run` whose command was not typed, to the page that asked. */
   z.object({
-    type: z.literal('run'),
-    runId: z.uuid(),
+    type: z.literal('run-refused'),
+    runId: runIdSchema,
     stepId: z.string(),
     block: z.number().int().nonnegative(),
     terminal: terminalIdSchema,
-    result: z.enum(['typed', 'refused']),
-    error: wireErrorSchema.optional(),
-    /** With `refused`: what stood in the way, when the learner may say how to go on. */
+    error: wireErrorSchema,
+    /** What stood in the way, when the learner may say how to go on. */
     busy: busySchema.optional(),
   }),
   /** All terminals, after one was opened, closed or renamed. */
@@ -263,7 +135,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
      * so that only a screen's are not answered.
      */
     end: offset.optional(),
-    /** Bytes typed by this page (its `writer`) that the terminal has taken. */
+    /** Bytes typed by this page (its `clientId`) that the terminal has taken. */
     inputOffset: offset,
     columns,
     rows,
@@ -299,71 +171,12 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     stepId: z.string(),
     steps: z.record(z.string(), stepStateSchema),
     values: z.record(z.string(), z.string()),
-    ran: z.array(z.string()),
+    runs: z.array(runReportSchema),
   }),
   z.object({ type: z.literal('ended'), reason: endReasonSchema }),
   z.object({ type: z.literal('error'), error: wireErrorSchema }),
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
-
-/** A learner's place in the queue for a pair. Asking `GET /api/session` keeps it; who does not ask for a minute loses it. */
-export const queuePlaceSchema = z.object({
-  lessonId: z.string(),
-  /** 1 is next. */
-  place: z.number().int().positive(),
-  /** Milliseconds until a pair is free, estimated from the sessions that run; null when nothing is known yet. */
-  estimateMs: z.number().int().nonnegative().nullable(),
-});
-export type QueuePlace = z.infer<typeof queuePlaceSchema>;
-
-/**
- * `GET /api/session`, `POST /api/session` (a pair for a lesson, or a place in the queue), `POST /api/session/reset` (a fresh
- * pair for the same lesson, the old one ends) and `POST /api/session/extend` (a later end).
- */
-export const sessionReplySchema = z.object({
-  session: sessionInfoSchema.nullable(),
-  /** Never beside a session. */
-  queue: queuePlaceSchema.nullable(),
-});
-export type SessionReply = z.infer<typeof sessionReplySchema>;
-/** `POST /api/session`: which lesson the pair is for. */
-export const sessionRequestSchema = z.object({ lessonId: z.string().min(1).max(100) });
-/** `POST /api/session/ticket`: opens one WebSocket within 30 s as `/api/session/socket?ticket=…`. */
-export const ticketReplySchema = z.object({ ticket: z.string() });
-/** `POST /api/watch/:grant/ticket` answers as {@link ticketReplySchema}: whoever has the grant may look at the session's terminals. */
-/**
- * `POST /api/session/grant`: a link by which others may look at the terminals and nothing else, until the session ends or the
- * learner takes it back (`DELETE /api/session/grant`). Asking again gives the same one.
- */
-export const grantReplySchema = z.object({ grant: z.string() });
-/**
- * `POST /api/session/handover`: a key by which the session can be gone on with in another browser, once, within 10 minutes; a
- * further one makes the one before worthless.
- */
-export const handoverReplySchema = z.object({ handover: z.string() });
-/**
- * `POST /api/handover/:key` gives the browser that asks the session, and answers which lesson it is of. A browser with a session
- * of its own is refused with `session-exists`, and the key stays good.
- */
-export const handoverTakenSchema = z.object({ lessonId: z.string() });
-/**
- * `GET /api/session/cast?terminal=…`: what is kept of a terminal's output, as an asciicast (version 2) to be saved. For the
- * session's owner alone.
- */
-export const castQuerySchema = z.object({ terminal: terminalIdSchema });
-/** Body of each failed HTTP request. */
-export const errorReplySchema = z.object({ error: wireErrorSchema });
-/** `GET /api/lab`: what this server runs sandbox hosts with, shown on every page. */
-export const labInfoSchema = z.object({
-  accelerator: acceleratorSchema,
-  /** Why KVM is not used; empty with KVM. */
-  acceleratorReason: z.string(),
-  /** Versions inside of the hosts, such as `criu: 4.1.1`. */
-  versions: z.record(z.string(), z.string()),
-  /** Why this machine cannot run any pair, such as too little memory; absent when it can. */
-  cannotRun: wireErrorSchema.optional(),
-});
-export type LabInfo = z.infer<typeof labInfoSchema>;
 
 /** WebSocket close codes of our own (4000-4999 is the range left to applications by RFC 6455, 7.4.2). */
 export const closeCodes = {

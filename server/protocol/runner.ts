@@ -1,6 +1,6 @@
 /** What the gateway says to a runner over its socket, in HTTP. Learners speak to it as messages.ts says. */
 import { z } from 'zod';
-import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './messages';
+import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './session';
 
 /**
  * Header of the handshake of `GET /socket`: what the page may do, a {@link Role}. The gateway alone writes it, after it has checked

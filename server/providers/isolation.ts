@@ -12,7 +12,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 import { Cgroups, type CgroupLimits, type Controller } from './cgroup';
 
 /** What of the isolation this machine and configuration give. */

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { Config } from '../config';
 import { hostFiles } from '../host/qemu';
 import { LabError } from '../protocol/errors';
-import { endReasonSchema, type EndReason } from '../protocol/messages';
+import { endReasonSchema, type EndReason } from '../protocol/session';
 import {
   listSandboxIds,
   readSandbox,

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { EndReason } from '../protocol/messages';
+import type { EndReason } from '../protocol/session';
 import type { SandboxSpec } from '../store/sandboxes';
 
 /** A sandbox whose runner is gone. */

@@ -20,11 +20,13 @@ import { pipeline } from 'node:stream/promises';
 import pino from 'pino';
 import { castType } from '../lessons/cast';
 import { LabError } from '../protocol/errors';
-import { castQuerySchema, closeCodes, parseMessage, type EndReason } from '../protocol/messages';
+import type { EndReason } from '../protocol/session';
+import { closeCodes, parseMessage } from '../protocol/messages';
+import { castQuerySchema } from '../protocol/http';
 import { assignmentSchema, stopRequestSchema } from '../protocol/runner';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { Gate } from './delivery/gate';
-import { Session } from './sandbox';
+import { Sandbox } from './sandbox';
 
 /** Recordings sent at the same time. Each holds a copy of a terminal's output for as long as its reader takes. */
 const maxCasts = 4;
@@ -42,14 +44,14 @@ process.on('uncaughtException', (error) => {
   process.exit(70);
 });
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => void session.end('server-stopped'));
+  process.on(signal, () => void sandbox.end('server-stopped'));
 }
 
-const session = new Session(spec, files.run, log, (reason) => {
+const sandbox = new Sandbox(spec, files.run, log, (reason) => {
   void leave(reason);
 });
 
-const gate = new Gate((client) => session.connect(client), log);
+const gate = new Gate((client) => sandbox.connect(client), log);
 
 const server = createServer((request, response) => {
   void answer(request, response);
@@ -59,7 +61,7 @@ server.on('upgrade', (request, socket, head) => {
 });
 server.listen(files.socket);
 log.info('runner listens');
-session.start();
+sandbox.start();
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const reply = (status: number, body: unknown) => {
@@ -69,23 +71,23 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://runner');
     switch (`${request.method ?? ''} ${pathname}`) {
       case 'GET /status':
-        reply(200, await session.report());
+        reply(200, await sandbox.report());
         break;
       case 'PUT /session':
-        await session.assign(parseMessage(assignmentSchema, await text(request)));
+        await sandbox.assign(parseMessage(assignmentSchema, await text(request)));
         reply(200, {});
         break;
       case 'POST /lease':
-        session.renewLease();
-        reply(200, await session.report());
+        sandbox.renewLease();
+        reply(200, await sandbox.report());
         break;
       case 'GET /cast': {
         const { terminal } = castQuerySchema.parse(Object.fromEntries(searchParams));
-        await sendCast(session.cast(terminal), response);
+        await sendCast(sandbox.cast(terminal), response);
         break;
       }
       case 'POST /stop':
-        await session.end(parseMessage(stopRequestSchema, await text(request)).reason);
+        await sandbox.end(parseMessage(stopRequestSchema, await text(request)).reason);
         reply(200, {});
         break;
       default:

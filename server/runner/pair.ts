@@ -12,7 +12,7 @@ import { Machine } from '../host/machine';
 import { hostFiles } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
-import type { PairPhase } from '../protocol/messages';
+import type { PairPhase } from '../protocol/session';
 import { readTemplate, templateShape, type Template } from '../template/template';
 import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-state';
 

@@ -9,14 +9,8 @@ import type { Lesson, Step } from '../lessons/lesson';
 import { loadLesson } from '../lessons/load';
 import { LabError, type WireError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
-import type {
-  ClientMessage,
-  Deadline,
-  EndReason,
-  PairPhase,
-  PairStatus,
-  ServerMessage,
-} from '../protocol/messages';
+import type { Deadline, EndReason, PairPhase, PairStatus } from '../protocol/session';
+import type { ClientMessage, ServerMessage } from '../protocol/messages';
 import type { Assignment, RunnerStatus } from '../protocol/runner';
 import type { SandboxSpec } from '../store/sandboxes';
 import { Pair } from './pair';
@@ -28,12 +22,12 @@ import { Runs, type RunRequest } from './checks/runs';
 import type { Terminal } from './terminal/terminal';
 import { Terminals } from './terminal/terminals';
 import { usageOf } from './usage';
-import { Viewing } from './delivery/viewing';
+import { PageAttachments } from './delivery/page-attachments';
 
 /** One connected page. */
-interface Connection {
+interface Page {
   client: Client;
-  viewing: Viewing;
+  attachments: PageAttachments;
 }
 
 /** Whose the pair is, from the moment of the assignment on. */
@@ -52,12 +46,12 @@ const checkAfterActivityMs = 120_000;
 /** A pair that is lost keeps its session this long, so that the page can tell what happened. */
 const lostGraceMs = 120_000;
 /** Writing a lesson's files takes a tenth of a second under TCG. */
-const equipTimeoutMs = 60_000;
+const provisionTimeoutMs = 60_000;
 /** A shell of a terminal that was closed ends within this, or stays behind on its host. */
 const closeTimeoutMs = 20_000;
 
-export class Session {
-  private readonly connections = new Set<Connection>();
+export class Sandbox {
+  private readonly pages = new Set<Page>();
   private readonly terminals: Terminals;
   private readonly runs = new Runs();
   private readonly startedAt = Date.now();
@@ -92,6 +86,10 @@ export class Session {
       },
       onPrompt: () => {
         this.onPrompt();
+      },
+      onRun: (runId, state) => {
+        const run = this.runs.note(runId, state);
+        if (run) this.broadcast({ type: 'run', run });
       },
       onExit: () => void this.replaceShell(terminal()),
     }));
@@ -136,7 +134,7 @@ export class Session {
       },
     });
     // A pair that is not ready yet is equipped as soon as it is there.
-    if (this.pair && this.status.phase === 'ready') await this.equip(this.pair, lesson);
+    if (this.pair && this.status.phase === 'ready') await this.provision(this.pair, lesson);
     this.tenancy = { assignment, progress };
     this.lastActivityMs = this.lastConnectedMs = Date.now();
     this.log.info({ lesson: assignment.lessonId }, 'assigned');
@@ -158,16 +156,17 @@ export class Session {
   /** @throws LabError `no-session` while the pair is nobody's */
   connect(client: Client): Inbox {
     const tenancy = this.requireTenancy();
-    const connection: Connection = { client, viewing: new Viewing(client, this.terminals) };
-    this.connections.add(connection);
+    const connection: Page = { client, attachments: new PageAttachments(client, this.terminals) };
+    this.pages.add(connection);
     if (client.role === 'owner') this.touch();
     client.send({
       type: 'hello',
       session: tenancy.assignment,
+      sandboxId: this.spec.id,
       role: client.role,
       pair: { ...this.status, elapsedMs: this.elapsedMs() },
       terminals: this.terminals.infos,
-      ...copyOf(tenancy.progress),
+      ...this.standing(tenancy.progress),
       deadline: this.deadline(tenancy),
       saves: this.history.list(),
     });
@@ -176,16 +175,16 @@ export class Session {
     }
     return {
       receive: (message) => {
-        if (!connection.viewing.receive(message)) this.receive(connection, message);
+        if (!connection.attachments.receive(message)) this.receive(connection, message);
       },
       input: (channel, offset, bytes) => {
         this.touch();
-        connection.viewing.input(channel, offset, bytes);
+        connection.attachments.input(channel, offset, bytes);
       },
       close: () => {
-        this.connections.delete(connection);
+        this.pages.delete(connection);
         if (client.role === 'owner') this.lastConnectedMs = Date.now();
-        connection.viewing.close();
+        connection.attachments.close();
       },
     };
   }
@@ -226,7 +225,7 @@ export class Session {
         this.ending.signal,
       );
       this.pair = pair;
-      if (this.tenancy) await this.equip(pair, this.tenancy.progress.lesson);
+      if (this.tenancy) await this.provision(pair, this.tenancy.progress.lesson);
       for (const terminal of this.terminals)
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       this.setPhase('ready');
@@ -238,19 +237,19 @@ export class Session {
   }
 
   /** Puts the lesson's files on both hosts, which the template has not. @throws LabError `bad-lesson`, `host-unreachable` */
-  private async equip(pair: Pair, { files }: Lesson): Promise<void> {
+  private async provision(pair: Pair, { files }: Lesson): Promise<void> {
     for (const host of hostNames) {
       const scripts = files.filter((file) => file.host === host).map(({ text }) => text);
       if (scripts.length === 0) continue;
       const script = `set -e\n${scripts.join('\n')}`;
-      const options = { timeoutMs: equipTimeoutMs, signal: this.ending.signal };
+      const options = { timeoutMs: provisionTimeoutMs, signal: this.ending.signal };
       const { exitCode, stderr } = await pair.channel(host).run(script, options);
       if (exitCode !== 0)
         throw new LabError('bad-lesson', `The lesson's files could not be made on ${host}: ${stderr}`);
     }
   }
 
-  private receive(connection: Connection, message: ClientMessage): void {
+  private receive(connection: Page, message: ClientMessage): void {
     const { progress } = this.requireTenancy();
     switch (message.type) {
       case 'open-terminal':
@@ -267,7 +266,7 @@ export class Session {
         break;
       case 'run':
         this.touch();
-        connection.viewing.activate(message.terminal);
+        connection.attachments.activate(message.terminal);
         void this.run(message, connection.client, progress);
         break;
       case 'check': {
@@ -331,22 +330,20 @@ export class Session {
   /** @param asked who asked for it, and by which request */
   private tellTerminals(asked?: { client: Client; requestId: string }): void {
     const terminals = this.terminals.infos;
-    for (const { client } of this.connections) {
+    for (const { client } of this.pages) {
       const requestId = client === asked?.client ? { requestId: asked.requestId } : {};
       client.send({ type: 'terminals', terminals, ...requestId });
     }
   }
 
-  /** The answer goes to who asked; that a command was typed, to all. */
+  /** A refusal goes to the page that asked; that a command was typed, to all. */
   private async run(request: RunRequest, client: Client, progress: Progress): Promise<void> {
-    const { result, isNew } = this.runs.execute(request, async () => {
+    const { answer, isNew } = this.runs.execute(request, async () => {
       const { terminal, text } = this.prepareRun(request, progress);
-      const busy = await terminal.typeCommand(text, request.whenBusy);
-      if (!busy) progress.noteRun(request.stepId, request.block);
-      return busy;
+      return terminal.typeCommand(text, request.whenBusy, request.runId);
     });
-    const message = await result;
-    if (isNew && message.result === 'typed') this.broadcast(message);
+    const message = await answer;
+    if (isNew && message.type === 'run') this.broadcast(message);
     else client.send(message);
   }
 
@@ -386,7 +383,7 @@ export class Session {
     const pair = this.pair;
     if (!next || !pair || this.status.phase !== 'ready') return;
     await this.history.save(next.id, pair, progress.values, () => {
-      return this.status.phase !== 'ready' || progress.hasBegun(next);
+      return this.status.phase !== 'ready' || progress.hasPassed(next) || this.runs.has(next.id);
     });
     this.broadcast({ type: 'saves', saves: this.history.list() });
   }
@@ -411,15 +408,18 @@ export class Session {
       this.setPhase('rewinding');
       for (const terminal of this.terminals) terminal.close();
       await pair.rewind(target?.pair);
-      if (isFirst) await this.equip(pair, progress.lesson);
+      if (isFirst) await this.provision(pair, progress.lesson);
       if (this.ending.signal.aborted) return;
-      this.history.forgetAfter(progress.lesson.steps.slice(progress.lesson.steps.indexOf(step) + 1));
+      const { steps } = progress.lesson;
+      const from = steps.indexOf(step);
+      this.history.forgetAfter(steps.slice(from + 1));
+      this.runs.forget(steps.slice(from).map(({ id }) => id));
       progress.goBackTo(step.id, target?.values ?? {});
       for (const terminal of this.terminals) {
         terminal.turnPage(`time went back: both hosts are as they were when “${step.title}” began`);
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       }
-      this.broadcast({ type: 'rewound', stepId: step.id, ...copyOf(progress) });
+      this.broadcast({ type: 'rewound', stepId: step.id, ...this.standing(progress) });
       this.broadcast({ type: 'saves', saves: this.history.list() });
       this.setPhase('ready');
       this.log.info({ step: step.id, ms: Date.now() - begun }, 'rewound');
@@ -457,6 +457,11 @@ export class Session {
         this.tenancy?.progress.wantCheck();
       }
     }
+  }
+
+  /** Where the learner is in the lesson, as messages carry it. */
+  private standing(progress: Progress) {
+    return { steps: progress.states, values: { ...progress.values }, runs: this.runs.reports() };
   }
 
   private deadline({ assignment }: Tenancy): Deadline {
@@ -550,7 +555,7 @@ export class Session {
 
   /** Pages of the learner's own. */
   private get owners(): number {
-    return [...this.connections].filter(({ client }) => client.role === 'owner').length;
+    return [...this.pages].filter(({ client }) => client.role === 'owner').length;
   }
 
   private elapsedMs(): number {
@@ -563,7 +568,7 @@ export class Session {
   }
 
   private broadcast(message: ServerMessage): void {
-    for (const { client } of this.connections) client.send(message);
+    for (const { client } of this.pages) client.send(message);
   }
 
   /** @returns false when the session ended meanwhile */
@@ -571,10 +576,4 @@ export class Session {
     await sleep(ms, undefined, { signal: this.ending.signal }).catch(() => undefined);
     return !this.ending.signal.aborted;
   }
-}
-
-/** The learner's place as messages carry it. */
-function copyOf(progress: Progress) {
-  const { steps, values, ran } = progress.place();
-  return { steps: { ...steps }, values: { ...values }, ran: [...ran] };
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Config } from '../config';
 import { availableMemoryBytes, CapacityMeter } from '../gateway/capacity';
 import { LabError } from '../protocol/errors';
-import { acceleratorSchema } from '../protocol/messages';
+import { acceleratorSchema } from '../protocol/session';
 import { controllers } from '../providers/cgroup';
 import { Isolation } from '../providers/isolation';
 import { availableBytes } from '../store/artifacts';

@@ -1,7 +1,7 @@
 /** What must hold before strangers may be let in. */
 import { isLoopback, type Config } from '../config';
 import { LabError } from '../protocol/errors';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 import type { IsolationReport } from '../providers/isolation';
 
 export interface PublicModeFacts {

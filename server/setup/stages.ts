@@ -15,7 +15,7 @@ import type { Config } from '../config';
 import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
 import { LabError } from '../protocol/errors';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 import {
   ensureArtifact,
   findArtifact,

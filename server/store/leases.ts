@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
-import { sessionInfoSchema, type SessionInfo } from '../protocol/messages';
+import { sessionInfoSchema, type SessionInfo } from '../protocol/session';
 
 /** A learner's right to one sandbox. */
 export const leaseSchema = sessionInfoSchema.extend({

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import { LabError } from '../protocol/errors';
-import { acceleratorSchema } from '../protocol/messages';
+import { acceleratorSchema } from '../protocol/session';
 
 /** All that a runner needs to know before a session is assigned to it; never changed. Whose it is, is no part of it. */
 export const sandboxSpecSchema = z.object({

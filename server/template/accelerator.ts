@@ -8,7 +8,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
-import { acceleratorSchema, type Accelerator } from '../protocol/messages';
+import { acceleratorSchema, type Accelerator } from '../protocol/session';
 
 export interface AcceleratorVerdict {
   accelerator: Accelerator;

@@ -17,7 +17,7 @@ import { Machine } from '../host/machine';
 import { hostFiles, qemuArguments, type MachinePlan, type MachineShape } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { cpuModels, hostNames, type CpuModels, type HostName } from '../protocol/hosts';
-import { acceleratorSchema, type Accelerator } from '../protocol/messages';
+import { acceleratorSchema, type Accelerator } from '../protocol/session';
 import { ensureArtifact, hashInputs, type OnProgress } from '../store/artifacts';
 import { chooseAccelerator, qemuVersion } from './accelerator';
 

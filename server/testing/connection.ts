@@ -1,6 +1,7 @@
 /** For tests: time, sockets and terminals that do what the test says. */
 import { encodeFrame } from '../protocol/frames';
-import type { ClientMessage, ServerMessage, ShellMark, ShownCommand } from '../protocol/messages';
+import type { ShellMark, ShownCommand } from '../protocol/terminal';
+import type { ClientMessage, ServerMessage } from '../protocol/messages';
 import type { Clock, Socket, SocketHandlers, TerminalSink, TerminalSize } from '../client/connection';
 
 export class FakeClock implements Clock {

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import type { Accelerator } from '../protocol/messages';
+import type { Accelerator } from '../protocol/session';
 import { readConfig, type Config } from '../config';
 import { root } from '../root';
 import { prepareLab } from '../setup/stages';

@@ -1,9 +1,10 @@
-/** For tests: a page without a browser and without a socket, which takes a terminal's views at its own pace. */
+/** For tests: a page without a browser and without a socket, which takes a terminal's attachments at its own pace. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Role, ServerMessage } from '../protocol/messages';
+import type { ServerMessage } from '../protocol/messages';
+import type { Role } from '../protocol/session';
 import type { Terminal } from '../runner/terminal/terminal';
-import type { View } from '../runner/delivery/view';
+import type { Attachment } from '../runner/delivery/attachment';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
@@ -12,7 +13,7 @@ export interface TestPageOptions {
   columns?: number;
   rows?: number;
   role?: Role;
-  writer?: string;
+  clientId?: string;
   window?: number;
   /** Takes and acknowledges nothing by itself. */
   isManual?: boolean;
@@ -27,8 +28,8 @@ export class TestPage {
   screen: Buffer | undefined;
   screens = 0;
   ended = false;
-  readonly writer: string;
-  readonly view: View;
+  readonly clientId: string;
+  readonly attachment: Attachment;
   typed = 0;
   window: number;
   private readonly isManual: boolean;
@@ -42,12 +43,12 @@ export class TestPage {
     options: TestPageOptions = {},
   ) {
     const { from = null, columns = 80, rows = 24, role = 'owner', window = 1 << 20 } = options;
-    this.writer = options.writer ?? randomUUID();
+    this.clientId = options.clientId ?? randomUUID();
     this.isManual = options.isManual ?? false;
     this.window = window;
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- a getter has a `this` of its own
     const page = this;
-    this.view = terminal.attach(
+    this.attachment = terminal.attach(
       {
         get window() {
           return page.window;
@@ -65,7 +66,7 @@ export class TestPage {
           this.ended = true;
         },
       },
-      { from, columns, rows, role, writer: this.writer },
+      { from, columns, rows, role, clientId: this.clientId },
     );
   }
 
@@ -75,7 +76,7 @@ export class TestPage {
 
   /** Takes one thing of at most so many bytes, and shows it. @returns false when there was nothing */
   take(maxBytes: number): boolean {
-    const portion = this.view.take(maxBytes);
+    const portion = this.attachment.take(maxBytes);
     if (!portion) return false;
     if (portion.type === 'message') {
       this.messages.push(portion.message);
@@ -104,21 +105,21 @@ export class TestPage {
   }
 
   acknowledge(offset = this.end): void {
-    this.view.acknowledge(offset);
+    this.attachment.acknowledge(offset);
   }
 
   type(text: string | Buffer): void {
     const bytes = Buffer.from(text);
-    this.terminal.write(this.view, this.typed, bytes);
+    this.terminal.write(this.attachment, this.typed, bytes);
     this.typed += bytes.length;
   }
 
   resize(columns: number, rows: number): void {
-    this.terminal.setViewport(this.view, columns, rows);
+    this.terminal.setViewport(this.attachment, columns, rows);
   }
 
   detach(): void {
-    this.terminal.detach(this.view);
+    this.terminal.detach(this.attachment);
   }
 
   all<Type extends ServerMessage['type']>(type: Type): MessageOf<Type>[] {
@@ -131,7 +132,7 @@ export class TestPage {
 
   /** Resolves when it has shown all that the terminal has put out. */
   async caughtUp(): Promise<void> {
-    while (this.view.pending > 0 || this.view.behind > 0 || this.latest('attached') === undefined)
+    while (this.attachment.pending > 0 || this.attachment.behind > 0 || this.latest('attached') === undefined)
       await sleep(1);
   }
 

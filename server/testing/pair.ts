@@ -1,4 +1,5 @@
 /** For tests that need a pair and nothing around it: the machine's cache, a directory of its own. */
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +58,7 @@ export class Shell {
     const events = {
       onIdle: () => undefined,
       onPrompt: () => undefined,
+      onRun: () => undefined,
       onExit: () => (this.exits += 1),
     };
     this.terminal = new Terminal(id, host, hostNames.indexOf(host), id, events, scrollbackBytes);
@@ -91,7 +93,7 @@ export class Shell {
   /** Runs a command at the prompt; what was shown until the next prompt. */
   async type(command: string): Promise<string> {
     const from = this.shown.length;
-    const busy = await this.terminal.typeCommand(command, 'cut-line');
+    const busy = await this.terminal.typeCommand(command, 'cut-line', randomUUID());
     if (busy) throw new Error(`${command} was not typed: ${busy}`);
     await this.prompt();
     await this.page.caughtUp();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TerminalInfo } from '../../../server/protocol/messages';
+import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { activeTerminal, firstLayout, layoutSchema, settleLayout, show, split, unsplit } from './arrangement';
 
 const terminals = (...ids: string[]): TerminalInfo[] =>

@@ -4,7 +4,7 @@
 import '../../zod-without-eval';
 import { z } from 'zod';
 import { hostNames, type HostName } from '../../../server/protocol/hosts';
-import type { TerminalInfo } from '../../../server/protocol/messages';
+import type { TerminalInfo } from '../../../server/protocol/terminal';
 
 export const directionSchema = z.enum(['beside', 'stacked']);
 /** How two things share a place: side by side, or one above the other. */

@@ -3,7 +3,7 @@
 import { useId, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import { Group, Panel, Separator, useDefaultLayout } from 'react-resizable-panels';
 import { hostAddresses, type HostName as Host } from '../../../server/protocol/hosts';
-import type { TerminalInfo } from '../../../server/protocol/messages';
+import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { HostName } from '../../ui/host';
 import { Glyph } from '../../ui/glyph';
 import {

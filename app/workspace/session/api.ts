@@ -2,18 +2,18 @@
 import '../../zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../../../server/protocol/errors';
+import { protocolName } from '../../../server/protocol/messages';
 import {
   errorReplySchema,
   grantReplySchema,
   handoverReplySchema,
   handoverTakenSchema,
   labInfoSchema,
-  protocolName,
   sessionReplySchema,
   ticketReplySchema,
   type LabInfo,
   type SessionReply,
-} from '../../../server/protocol/messages';
+} from '../../../server/protocol/http';
 import type { Socket, SocketHandlers } from '../../../server/client/connection';
 
 /** Answers that a restarting gateway or a proxy before it gives: worth another attempt. */

@@ -64,7 +64,7 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
 function PanelInBrief(): ReactElement | null {
   const brief = useSessionState(({ phase, queue, lab, pair }) => {
     if (queue !== null) {
-      const place = queue.place === 1 ? 'You are next' : `You are number ${queue.place} in the queue`;
+      const place = queue.position === 1 ? 'You are next' : `You are number ${queue.position} in the queue`;
       return queue.estimateMs === null ? `${place}.` : `${place}, ${spellEstimate(queue.estimateMs)} to go.`;
     }
     if (phase === 'none') return lab?.cannotRun?.message;

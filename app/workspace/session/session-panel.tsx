@@ -3,7 +3,7 @@
 import Link from 'next/link';
 import { useState, type ReactElement, type ReactNode } from 'react';
 import type { WireError } from '../../../server/protocol/errors';
-import type { EndReason, PairPhase } from '../../../server/protocol/messages';
+import type { EndReason, PairPhase } from '../../../server/protocol/session';
 import { useCasts } from '../../player/casts';
 import { RecordingPlayer } from '../../player/recording-player';
 import { HostName } from '../../ui/host';
@@ -101,7 +101,7 @@ function Queued(): ReactElement | null {
   const here = queue.lessonId === session.lesson.id;
   return (
     <>
-      <h2>{queue.place === 1 ? 'You are next.' : `You are number ${queue.place} in the queue.`}</h2>
+      <h2>{queue.position === 1 ? 'You are next.' : `You are number ${queue.position} in the queue.`}</h2>
       {problem !== null && <Problem error={problem} />}
       <p>
         All pairs of hosts are taken.{' '}

@@ -1,16 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Lesson } from '../../../server/lessons/lesson';
 import { LabError } from '../../../server/protocol/errors';
+import type { Busy, RunReport, ShellMark, TerminalInfo } from '../../../server/protocol/terminal';
+import type { SessionInfo } from '../../../server/protocol/session';
+import type { LabInfo, QueuePosition, SessionReply } from '../../../server/protocol/http';
 import {
   clientMessageSchema,
   type ClientMessage,
-  type LabInfo,
-  type QueuePlace,
   type ServerMessage,
-  type SessionInfo,
-  type SessionReply,
-  type ShellMark,
-  type TerminalInfo,
 } from '../../../server/protocol/messages';
 import type { SocketHandlers } from '../../../server/client/connection';
 import type { Layout } from '../panes/arrangement';
@@ -52,9 +49,9 @@ const info = (id: string, lessonId = 'demo'): SessionInfo => ({
   extensionsLeft: 2,
 });
 const pair = (id: string, lessonId = 'demo'): SessionReply => ({ session: info(id, lessonId), queue: null });
-const queued = (place: number): SessionReply & { queue: QueuePlace } => ({
+const queued = (position: number): SessionReply & { queue: QueuePosition } => ({
   session: null,
-  queue: { lessonId: 'demo', place, estimateMs: 60_000 },
+  queue: { lessonId: 'demo', position, estimateMs: 60_000 },
 });
 const nothing: SessionReply = { session: null, queue: null };
 const passed = { state: 'passed' as const, message: 'It runs.', checkedAtMs: 1 };
@@ -66,16 +63,24 @@ const terminalInfo = (id: string): TerminalInfo => ({
   channel: id.length,
   name: id,
 });
+const report = (stepId: string, command: RunReport['command'] = { state: 'typed' }): RunReport => ({
+  runId: '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e',
+  stepId,
+  block: 0,
+  terminal: 'source',
+  command,
+});
 type Hello = Extract<ServerMessage, { type: 'hello' }>;
 const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
   type: 'hello',
   session: info(id),
+  sandboxId: `sandbox-of-${id}`,
   role: 'owner',
   pair: { phase: 'ready', elapsedMs: 0 },
   terminals: [terminalInfo('source'), terminalInfo('destination')],
   steps: {},
   values: {},
-  ran: [],
+  runs: [],
   deadline: { endsAtMs: 1_000_000, extensionsLeft: 2, idleEndsAtMs: null },
   saves: [],
   ...more,
@@ -194,10 +199,10 @@ describe('the queue', () => {
   it('is waited in until the pair comes, which is then connected to', async () => {
     server.next = queued(2);
     await session.start();
-    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 2 } });
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 2 } });
     server.now = queued(1);
     await poll();
-    expect(session.getState().queue?.place).toBe(1);
+    expect(session.getState().queue?.position).toBe(1);
     server.now = pair('s1');
     await poll();
     expect(session.getState()).toMatchObject({ phase: 'cloning', queue: null, called: true });
@@ -229,10 +234,10 @@ describe('the queue', () => {
   it('is found again by a reload', async () => {
     server.now = queued(3);
     await session.load();
-    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 3 } });
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 3 } });
     server.now = queued(2);
     await poll();
-    expect(session.getState().queue?.place).toBe(2);
+    expect(session.getState().queue?.position).toBe(2);
   });
 
   it('is left at once and for good, whatever is still on its way', async () => {
@@ -337,7 +342,7 @@ describe('the end', () => {
 
 describe('fresh hosts', () => {
   it('are connected to, and nothing is left of the old ones', async () => {
-    await ready({ steps: { start: passed }, ran: ['start/0'], values: { address: '10.88.0.2' } });
+    await ready({ steps: { start: passed }, runs: [report('start')], values: { address: '10.88.0.2' } });
     const old = server.sockets[0];
     server.next = pair('s2');
     const reset = session.reset();
@@ -362,7 +367,7 @@ describe('fresh hosts', () => {
     await ready();
     server.next = queued(4);
     await session.reset();
-    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { place: 4 }, session: null });
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 4 }, session: null });
   });
 
   it('that do not come leave the old ones, and say why', async () => {
@@ -394,7 +399,7 @@ describe('going back', () => {
     await ready({
       steps: { start: passed, move: passed },
       values: { address: '10.88.0.2', other: 'x' },
-      ran: ['start/0', 'move/0'],
+      runs: [report('start'), report('move')],
       saves: [{ stepId: 'move', savedAtMs: 1 }],
     });
     session.rewind('move');
@@ -413,13 +418,15 @@ describe('going back', () => {
       stepId: 'move',
       steps: { start: passed, move: open },
       values: { address: '10.88.0.2' },
-      ran: ['start/0'],
+      runs: [report('start')],
     });
     server.say({ type: 'pair', pair: { phase: 'ready', elapsedMs: 0 } });
     expect(session.getState()).toMatchObject({ phase: 'ready', rewind: null });
     expect(session.getState().steps['move']?.state).toBe('open');
     expect(session.getState().values).toEqual({ address: '10.88.0.2' });
-    expect(session.getState().runs).toEqual({ 'start/0': { state: 'typed' } });
+    expect(session.getState().runs).toEqual({
+      'start/0': { state: 'typed', terminal: 'source', command: null },
+    });
     expect(announced.at(-1)).toBe('Both hosts are as they were at the start of step 2, Move it.');
   });
 
@@ -452,7 +459,7 @@ describe('going back', () => {
   it('drops a command that waited for the connection', async () => {
     await ready();
     session.run('start', 0);
-    server.say({ type: 'rewound', stepId: 'start', steps: {}, values: {}, ran: [] });
+    server.say({ type: 'rewound', stepId: 'start', steps: {}, values: {}, runs: [] });
     server.sockets[0]?.handlers.onClose(1006);
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1'));
@@ -460,7 +467,7 @@ describe('going back', () => {
   });
 
   it('that happened during a break is seen from the hello', async () => {
-    await ready({ steps: { start: passed }, ran: ['start/0'] });
+    await ready({ steps: { start: passed }, runs: [report('start')] });
     server.sockets[0]?.handlers.onClose(1006);
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1', { steps: { start: open } }));
@@ -500,9 +507,13 @@ describe('a command', () => {
     if (run === undefined) throw new Error('no run was sent');
     return run;
   };
-  const answer = (more: Partial<Extract<ServerMessage, { type: 'run' }>>): void => {
+  const answer = (command: RunReport['command'] = { state: 'typed' }): void => {
     const { runId, stepId, block, terminal } = lastRun();
-    server.say({ type: 'run', runId, stepId, block, terminal, result: 'typed', ...more });
+    server.say({ type: 'run', run: { runId, stepId, block, terminal, command } });
+  };
+  const refuse = (busy?: Busy): void => {
+    const { runId, stepId, block, terminal } = lastRun();
+    server.say({ type: 'run-refused', runId, stepId, block, terminal, error, ...(busy ? { busy } : {}) });
   };
   const error = { code: 'not-ready' as const, message: 'The terminal is busy.' };
 
@@ -511,18 +522,22 @@ describe('a command', () => {
     session.showTerminal('source-2');
     session.run('start', 0);
     expect(lastRun()).toMatchObject({ terminal: 'source-2', whenBusy: 'refuse' });
-    answer({});
+    answer();
     expect(session.getState().runs['start/0']).toEqual({
       state: 'typed',
       terminal: 'source-2',
       command: null,
     });
     mark({ kind: 'start', command: 4, atMs: 0 }, 'source-2');
-    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'running' } });
+    answer({ state: 'running', elapsedMs: 400 });
+    expect(session.getState().runs['start/0']).toMatchObject({
+      command: { state: 'running', sinceMs: Date.now() - 400 },
+    });
     mark({ kind: 'end', command: 4, exitCode: 1, durationMs: 70 }, 'source-2');
-    const done = { state: 'done', exitCode: 1, durationMs: 70 };
+    const done = { state: 'done', exitCode: 1, durationMs: 70 } as const;
+    answer(done);
     expect(session.getState().runs['start/0']).toMatchObject({ command: done });
-    expect(session.getState().lastCommand['source-2']).toEqual(done);
+    expect(session.getState().lastCommand['source-2']).toEqual({ command: 4, ...done });
     // The next command is the learner's own, and marks that come twice change nothing.
     mark({ kind: 'start', command: 5, atMs: 0 }, 'source-2');
     mark({ kind: 'end', command: 4, exitCode: 0, durationMs: 1 }, 'source-2');
@@ -530,27 +545,33 @@ describe('a command', () => {
     expect(session.getState().lastCommand['source-2']?.state).toBe('running');
   });
 
-  it('whose end was missed is found on the repainted screen', async () => {
+  it('has its outcome after a reload and after a break, whatever the page has seen of it', async () => {
+    const done = { state: 'done', exitCode: 0, durationMs: 9 } as const;
+    await ready({ runs: [report('start', { state: 'running', elapsedMs: 2_000 })] });
+    expect(session.getState().runs['start/0']).toMatchObject({
+      command: { state: 'running', sinceMs: Date.now() - 2_000 },
+    });
+    server.sockets[0]?.handlers.onClose(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    server.say(hello('s1', { runs: [report('start', done)] }));
+    expect(session.getState().runs['start/0']).toEqual({ state: 'typed', terminal: 'source', command: done });
+  });
+
+  it('that the learner typed is found on the repainted screen when its end was missed', async () => {
     await ready();
-    session.run('start', 0);
-    answer({});
     mark({ kind: 'start', command: 1, atMs: 0 });
     const shown = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 9 };
     const size = { columns: 80, rows: 24 };
     const screen = { type: 'screen' as const, terminal: 'source', offset: 9, ...size, bytes: 0 };
     server.say({ ...screen, commands: [shown] });
-    expect(session.getState().runs['start/0']).toMatchObject({
-      command: { state: 'done', exitCode: 0, durationMs: 9 },
-    });
-    server.say(hello('s1', { ran: ['start/0'] }));
-    expect(session.getState().runs['start/0']).toMatchObject({ command: { state: 'done' } });
+    expect(session.getState().lastCommand['source']).toMatchObject({ state: 'done', exitCode: 0 });
   });
 
   it('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
     await ready();
     session.run('start', 0);
     const first = lastRun().runId;
-    answer({ result: 'refused', busy: 'program', error });
+    refuse('program');
     expect(session.getState().question).toEqual({
       stepId: 'start',
       block: 0,
@@ -566,15 +587,15 @@ describe('a command', () => {
   it('that was asked for on another page is not asked about on this one', async () => {
     await ready();
     const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
-    const refused = { type: 'run' as const, runId, stepId: 'start', block: 0, terminal: 'source' };
-    server.say({ ...refused, result: 'refused', busy: 'program', error });
+    const run = { runId, stepId: 'start', block: 0, terminal: 'source' };
+    server.say({ type: 'run-refused', ...run, busy: 'program', error });
     expect(session.getState()).toMatchObject({ question: null, runs: {} });
   });
 
   it('is run in a new terminal as soon as that has a prompt', async () => {
     await ready();
     session.run('start', 0);
-    answer({ result: 'refused', busy: 'full-screen', error });
+    refuse('full-screen');
     session.answer('new-terminal');
     const asked = server.sent.at(-1);
     if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
@@ -610,7 +631,7 @@ describe('a command', () => {
     session.run('start', 0);
     expect(lastRun()).toMatchObject({ block: 0, terminal: 'source' });
     expect(session.activeTerminal('source')).toBe('source');
-    answer({ result: 'refused', error });
+    refuse();
     session.run('start', 1);
     expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
   });
@@ -618,14 +639,14 @@ describe('a command', () => {
   it('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
     await ready();
     session.run('start', 0);
-    answer({ result: 'refused', busy: 'program', error });
+    refuse('program');
     session.answer('new-terminal');
     server.sockets[0]?.handlers.onClose(1006);
     expect(session.getState().runs['start/0']).toMatchObject({ state: 'refused' });
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1'));
     session.run('start', 0);
-    answer({ result: 'refused', busy: 'program', error });
+    refuse('program');
     session.answer('new-terminal');
     const asked = server.sent.at(-1);
     if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');

@@ -6,25 +6,25 @@ import '../../zod-without-eval';
 import type { Lesson } from '../../../server/lessons/lesson';
 import { LabError, type WireError } from '../../../server/protocol/errors';
 import type { HostName } from '../../../server/protocol/hosts';
+import type { LabInfo, QueuePosition, SessionReply } from '../../../server/protocol/http';
 import type {
-  Busy,
-  ClientMessage,
   Deadline,
   EndReason,
-  LabInfo,
   PairPhase,
   PairStatus,
-  QueuePlace,
   Role,
   SavedState,
-  ServerMessage,
   SessionInfo,
-  SessionReply,
-  ShownCommand,
-  ShellMark,
   StepState,
+} from '../../../server/protocol/session';
+import type { ClientMessage, ServerMessage } from '../../../server/protocol/messages';
+import type {
+  Busy,
+  RunReport,
+  ShellMark,
+  ShownCommand,
   TerminalInfo,
-} from '../../../server/protocol/messages';
+} from '../../../server/protocol/terminal';
 import { readStored, writeStored } from '../../ui/preferences';
 import { timeOfDay } from '../../ui/time';
 import * as httpApi from './api';
@@ -79,11 +79,14 @@ export type CommandState =
   | { state: 'running'; sinceMs: number | null }
   | { state: 'done'; exitCode: number | null; durationMs: number | null };
 
+/** A terminal's last command; `command` counts its commands from 1. */
+export type LastCommand = CommandState & { command: number };
+
 /** What became of a click on Run. */
 export type RunState =
   | { state: 'sent' }
-  /** In which terminal, and what its command does; null until the shell says that it has begun, undefined when that is not known. */
-  | { state: 'typed'; terminal?: string; command?: CommandState | null }
+  /** In which terminal, and what its command does; null until the shell says that it has begun. */
+  | { state: 'typed'; terminal: string; command: CommandState | null }
   | { state: 'refused'; error: WireError };
 
 /** A command that was not typed because something stands in the way of it, until the learner says how to go on. */
@@ -111,10 +114,12 @@ export interface SessionState {
   phase: Phase;
   lab: LabInfo | null;
   session: SessionInfo | null;
+  /** The sandbox that the session has, as far as this page knows. */
+  sandboxId: string | null;
   /** The session that this browser has for another lesson, which stands in the way of one for this. */
   otherSession: SessionInfo | null;
   /** The place in the queue, for this lesson or another one; only in phase `queued`. */
-  queue: QueuePlace | null;
+  queue: QueuePosition | null;
   /** The pair came by itself, out of the queue, and the learner may not have seen it yet. */
   called: boolean;
   connection: ConnectionState;
@@ -144,7 +149,7 @@ export interface SessionState {
   /** By terminal: whether its shell is at its prompt; absent until it says so. */
   atPrompt: Readonly<Record<string, boolean>>;
   /** By terminal: its last command, as far as this page saw it. */
-  lastCommand: Readonly<Record<string, CommandState>>;
+  lastCommand: Readonly<Record<string, LastCommand>>;
   question: BusyQuestion | null;
   /** By terminal. */
   trouble: Readonly<Record<string, InputTrouble>>;
@@ -166,6 +171,7 @@ const initial: SessionState = {
   phase: 'loading',
   lab: null,
   session: null,
+  sandboxId: null,
   otherSession: null,
   queue: null,
   called: false,
@@ -202,8 +208,24 @@ function randomId(): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
 }
 
-const typed = (ran: readonly string[]): Record<string, RunState> =>
-  Object.fromEntries(ran.map((key) => [key, { state: 'typed' }]));
+/** A run as its runner reports it, on this page's clock. */
+function typedRun({ terminal, command }: RunReport): RunState {
+  switch (command.state) {
+    case 'typed':
+      return { state: 'typed', terminal, command: null };
+    case 'running':
+      return {
+        state: 'typed',
+        terminal,
+        command: { state: 'running', sinceMs: Date.now() - command.elapsedMs },
+      };
+    case 'done':
+      return { state: 'typed', terminal, command };
+  }
+}
+
+const typedRuns = (reports: readonly RunReport[]): Record<string, RunState> =>
+  Object.fromEntries(reports.map((report) => [blockKey(report.stepId, report.block), typedRun(report)]));
 
 /** What is shown of a session's terminals, all of which another session replaces. */
 const noTerminals = {
@@ -254,11 +276,6 @@ export class LabSession {
   #asking = false;
   /** Runs that this page asked for: only it asks the learner what to do when one is refused. */
   readonly #ownRuns = new Set<string>();
-  /** By terminal: the run whose command its shell begins next. */
-  readonly #beginsNext = new Map<string, string>();
-  /** By terminal: the run whose command runs, and the highest number of a command that was heard of. */
-  readonly #runningRun = new Map<string, { key: string; command: number }>();
-  readonly #lastNumber = new Map<string, number>();
   /** By request: the terminals that this page asked for, and what is to be done in them. */
   readonly #opening = new Map<string, (terminal: TerminalInfo | undefined) => void>();
   /** By terminal: what waits for its shell's first prompt. */
@@ -301,7 +318,7 @@ export class LabSession {
         now: Date.now,
         random: Math.random,
       },
-      writer: randomId(),
+      clientId: randomId(),
     });
   }
 
@@ -682,42 +699,36 @@ export class LabSession {
       this.#firstPrompt(terminal);
       return;
     }
-    // After a break marks may come that came before it already.
-    const last = this.#lastNumber.get(terminal) ?? 0;
-    if (mark.kind === 'start') {
-      if (mark.command <= last) return;
-      this.#onCommand(terminal, mark.command, { state: 'running', sinceMs: Date.now() });
-    } else if (mark.command >= last) {
-      const { exitCode, durationMs } = mark;
-      this.#onCommand(terminal, mark.command, { state: 'done', exitCode, durationMs });
-    }
+    const { command } = mark;
+    this.#onCommand(
+      terminal,
+      mark.kind === 'start'
+        ? { command, state: 'running', sinceMs: Date.now() }
+        : { command, state: 'done', exitCode: mark.exitCode, durationMs: mark.durationMs },
+    );
   }
 
   /** The commands of a repainted screen: among them may be the end of one whose mark was not seen. */
   #onShownCommands(terminal: string, commands: readonly ShownCommand[]): void {
-    const last = this.#lastNumber.get(terminal) ?? 0;
     for (const { command, outputLine, endLine, exitCode, durationMs } of commands) {
-      if (command < last || outputLine === null) continue;
+      if (outputLine === null) continue;
       this.#onCommand(
         terminal,
-        command,
-        endLine === null ? { state: 'running', sinceMs: null } : { state: 'done', exitCode, durationMs },
+        endLine === null
+          ? { command, state: 'running', sinceMs: null }
+          : { command, state: 'done', exitCode, durationMs },
       );
     }
   }
 
-  #onCommand(terminal: string, number: number, command: CommandState): void {
-    if (number > (this.#lastNumber.get(terminal) ?? 0)) {
-      this.#lastNumber.set(terminal, number);
-      this.#runningRun.delete(terminal);
-      const next = this.#beginsNext.get(terminal);
-      this.#beginsNext.delete(terminal);
-      if (next !== undefined) this.#runningRun.set(terminal, { key: next, command: number });
-    }
-    this.#set({ lastCommand: { ...this.#state.lastCommand, [terminal]: command } });
-    const run = this.#runningRun.get(terminal);
-    if (run?.command !== number || this.#state.runs[run.key]?.state !== 'typed') return;
-    this.#setRun(run.key, { state: 'typed', terminal, command });
+  /** After a break, marks and commands may come that came before it already: what is known of a later one stays. */
+  #onCommand(terminal: string, command: LastCommand): void {
+    const last = this.#state.lastCommand[terminal];
+    const isNews =
+      last === undefined ||
+      command.command > last.command ||
+      (command.command === last.command && command.state === 'done');
+    if (isNews) this.#set({ lastCommand: { ...this.#state.lastCommand, [terminal]: command } });
   }
 
   #setRun(key: string, run: RunState): void {
@@ -754,14 +765,8 @@ export class LabSession {
   #forgetTerminals(): void {
     this.#ownRuns.clear();
     for (const { timer } of this.#atFirstPrompt.values()) clearTimeout(timer as number | undefined);
-    for (const map of [
-      this.#atFirstPrompt,
-      this.#beginsNext,
-      this.#runningRun,
-      this.#lastNumber,
-      this.#opening,
-    ])
-      map.clear();
+    this.#atFirstPrompt.clear();
+    this.#opening.clear();
   }
 
   async #find(): Promise<void> {
@@ -789,10 +794,10 @@ export class LabSession {
     this.connection.open();
   }
 
-  #wait(queue: QueuePlace): void {
-    const before = this.#state.queue?.place;
+  #wait(queue: QueuePosition): void {
+    const before = this.#state.queue?.position;
     this.#set({ phase: 'queued', queue, problem: null });
-    if (queue.place !== before) this.announce(`You are number ${queue.place} in the queue.`);
+    if (queue.position !== before) this.announce(`You are number ${queue.position} in the queue.`);
     this.#stopPolling ??= this.every(queuePollMs, () => void this.#poll());
   }
 
@@ -867,25 +872,21 @@ export class LabSession {
   #onMessage(message: ServerMessage): void {
     switch (message.type) {
       case 'hello': {
-        if (this.#state.session !== null && this.#state.session.id !== message.session.id) {
+        if (this.#state.sandboxId !== null && this.#state.sandboxId !== message.sandboxId) {
           this.#forgetTerminals();
           this.#set(noTerminals);
         }
         this.#onTerminals(message.terminals);
-        // Of a command that is known to have been typed more may be known than the server says here.
-        const known = Object.entries(this.#state.runs).filter(
-          ([key, { state }]) => state !== 'typed' || message.ran.includes(key),
-        );
+        // What was sent is answered when it is sent again; what was refused stays so until it is typed.
+        const untyped = Object.entries(this.#state.runs).filter(([, { state }]) => state !== 'typed');
         this.#set({
           session: message.session,
+          sandboxId: message.sandboxId,
           role: message.role,
           steps: message.steps,
           checking: [],
           values: message.values,
-          runs: {
-            ...Object.fromEntries(known),
-            ...typed(message.ran.filter((key) => this.#state.runs[key]?.state !== 'typed')),
-          },
+          runs: { ...Object.fromEntries(untyped), ...typedRuns(message.runs) },
           deadline: message.deadline,
           saves: message.saves,
           rewind: stillRefused(this.#state.rewind),
@@ -902,22 +903,15 @@ export class LabSession {
       case 'values':
         this.#set({ values: { ...this.#state.values, ...message.values } });
         break;
-      case 'run': {
-        const key = blockKey(message.stepId, message.block);
-        const isOwn = this.#ownRuns.delete(message.runId);
-        if (message.result === 'typed') {
-          this.#beginsNext.set(message.terminal, key);
-          this.#setRun(key, { state: 'typed', terminal: message.terminal, command: null });
-        } else {
-          if (!isOwn) break;
-          const error = message.error ?? {
-            code: 'internal',
-            message: 'It was refused, and no reason was given.',
-          };
-          this.#setRun(key, { state: 'refused', error });
-          const { stepId, block, terminal, busy } = message;
-          if (busy !== undefined) this.#set({ question: { stepId, block, terminal, busy } });
-        }
+      case 'run':
+        this.#ownRuns.delete(message.run.runId);
+        this.#setRun(blockKey(message.run.stepId, message.run.block), typedRun(message.run));
+        break;
+      case 'run-refused': {
+        if (!this.#ownRuns.delete(message.runId)) break;
+        const { stepId, block, terminal, busy, error } = message;
+        this.#setRun(blockKey(stepId, block), { state: 'refused', error });
+        if (busy !== undefined) this.#set({ question: { stepId, block, terminal, busy } });
         break;
       }
       case 'terminals': {
@@ -950,7 +944,7 @@ export class LabSession {
           steps: message.steps,
           checking: [],
           values: message.values,
-          runs: typed(message.ran),
+          runs: typedRuns(message.runs),
           rewind: null,
           lastCommand: {},
           question: null,

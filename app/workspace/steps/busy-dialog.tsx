@@ -1,7 +1,7 @@
 'use client';
 
 import type { ReactElement } from 'react';
-import type { Busy } from '../../../server/protocol/messages';
+import type { Busy } from '../../../server/protocol/terminal';
 import { AskDialog, type Answer } from '../../ui/ask-dialog';
 import { HostName } from '../../ui/host';
 import { useLabSession, useSessionState } from '../session/context';

@@ -3,7 +3,7 @@
  * its shell's marks, which guest root can forge: it shows, and proves nothing.
  */
 import type { IBuffer, IDisposable, IMarker } from '@xterm/xterm';
-import type { ShellMark, ShownCommand } from '../../../server/protocol/messages';
+import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
 import type { CommandState } from '../session/session';
 
 /** Above what fits into the scrollback as commands of several lines; a loop that forges marks costs no more than that. */

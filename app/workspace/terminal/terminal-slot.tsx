@@ -1,7 +1,7 @@
 'use client';
 
 import { useEffect, useId, useLayoutEffect, useRef, useSyncExternalStore, type ReactElement } from 'react';
-import type { TerminalInfo } from '../../../server/protocol/messages';
+import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';

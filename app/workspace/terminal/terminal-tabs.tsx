@@ -2,7 +2,7 @@
 
 import { useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import type { HostName } from '../../../server/protocol/hosts';
-import type { TerminalInfo } from '../../../server/protocol/messages';
+import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';

@@ -10,7 +10,7 @@ import { Unicode11Addon } from '@xterm/addon-unicode11';
 import { WebLinksAddon } from '@xterm/addon-web-links';
 import { WebglAddon } from '@xterm/addon-webgl';
 import { Terminal, type IDecoration } from '@xterm/xterm';
-import type { ShellMark, ShownCommand } from '../../../server/protocol/messages';
+import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
 import { prepareTerminal } from '../../../server/protocol/xterm';
 import { spellRuntime } from '../../ui/time';
 import { copyText, linesEntered, readProgramCopy, withoutEscapes } from './clipboard';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { loadLesson } from '../../lessons/load';
 import type { HostName } from '../../protocol/hosts';
-import type { StepState } from '../../protocol/messages';
+import type { StepState } from '../../protocol/session';
 import { LabError } from '../../protocol/errors';
 import { Progress } from './progress';
 
@@ -13,23 +13,16 @@ function progressWithoutHosts(): Progress {
   return new Progress(lesson, noHosts, { onStep: ignore, onPassed: ignore, onValues: ignore });
 }
 
-test('a step has begun when one of its commands was typed, and not any more after going back to it', () => {
-  const progress = progressWithoutHosts();
-  const [first, second, third] = lesson.steps;
-  if (!first || !second || !third) throw new Error('The lesson has too few steps.');
-  progress.noteRun(second.id, 0);
-  expect([first, second, third].map((step) => progress.hasBegun(step))).toEqual([false, true, false]);
-  progress.goBackTo(second.id, {});
-  expect(progress.hasBegun(second)).toBe(false);
-});
-
-test('a step whose commands were not typed has not begun because its hosts cannot be asked', async () => {
+test('a step has not passed because its hosts cannot be asked', async () => {
   const progress = progressWithoutHosts();
   const [first] = lesson.steps;
   if (!first) throw new Error('The lesson has no step.');
   await progress.check(first);
-  expect(progress.hasBegun(first)).toBe(false);
-  expect(progress.place().steps[first.id]).toMatchObject({ state: 'open', message: 'There are no hosts.' });
+  expect(progress.hasPassed(first)).toBe(false);
+  expect(progress.states[first.id]).toMatchObject({
+    state: 'open',
+    message: 'There are no hosts.',
+  });
 });
 
 describe('on hosts that answer', () => {
@@ -109,6 +102,6 @@ describe('on hosts that answer', () => {
     expect(progress.checkedAtMs).toBeGreaterThanOrEqual(begunAtMs);
     answers['first, here'] = [1, 'It is not here any more.'];
     await progress.check(small.steps[0] ?? first);
-    expect(progress.place().steps[first.id]).toMatchObject({ state: 'passed', message: 'It is here.' });
+    expect(progress.states[first.id]).toMatchObject({ state: 'passed', message: 'It is here.' });
   });
 });

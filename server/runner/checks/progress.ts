@@ -1,7 +1,7 @@
-/** Where a learner is in a lesson: which steps are done, the values read from the hosts, the commands that were typed. */
+/** Where a learner is in a lesson: which steps are done, and the values read from the hosts. */
 import { LabError } from '../../protocol/errors';
 import { hostNames, type HostName } from '../../protocol/hosts';
-import type { StepState } from '../../protocol/messages';
+import type { StepState } from '../../protocol/session';
 import type { ScriptResult } from '../../host/control-channel';
 import type { Block, Lesson, Step, Value } from '../../lessons/lesson';
 
@@ -30,23 +30,14 @@ interface Answer {
   stdout: string;
 }
 
-/** What can be kept of a learner's place, and gone back to. */
-export interface Place {
-  steps: Readonly<Record<string, StepState>>;
-  values: Readonly<Record<string, string>>;
-  /** Keys `stepId/block` of the run blocks that were typed at least once. */
-  ran: readonly string[];
-}
-
 export class Progress {
   private readonly steps: Map<string, StepState>;
-  private readonly ran = new Set<string>();
   private known: Record<string, string> = {};
   private checking: Promise<void> | undefined;
   private checkWanted = false;
   private lookedAtMs = 0;
   /** Counts the times that the learner went back: what a check saw before is no longer so. */
-  private era = 0;
+  private generation = 0;
 
   constructor(
     readonly lesson: Lesson,
@@ -65,18 +56,18 @@ export class Progress {
     return this.known;
   }
 
-  place(): Place {
-    return { steps: Object.fromEntries(this.steps), values: this.known, ran: [...this.ran] };
+  /** The state of each step, by id. */
+  get states(): Record<string, StepState> {
+    return Object.fromEntries(this.steps);
   }
 
-  /** Goes back to a step: it and all after it are open again, and nothing of them was typed. */
+  /** Goes back to a step: it and all after it are open again. */
   goBackTo(stepId: string, values: Readonly<Record<string, string>>): void {
-    this.era++;
+    this.generation++;
     this.known = { ...values };
     const from = this.lesson.steps.findIndex((step) => step.id === stepId);
     for (const step of this.lesson.steps.slice(from)) {
       this.steps.set(step.id, untouched);
-      for (const key of this.ran) if (key.startsWith(`${step.id}/`)) this.ran.delete(key);
     }
   }
 
@@ -92,14 +83,8 @@ export class Progress {
     return this.lesson.steps[this.lesson.steps.indexOf(step) + 1];
   }
 
-  noteRun(stepId: string, block: number): void {
-    this.ran.add(`${stepId}/${block}`);
-  }
-
-  /** Whether one of the step's commands was typed, or its check has passed. */
-  hasBegun(step: Step): boolean {
-    if (this.steps.get(step.id)?.state === 'passed') return true;
-    return [...this.ran].some((key) => key.startsWith(`${step.id}/`));
+  hasPassed(step: Step): boolean {
+    return this.steps.get(step.id)?.state === 'passed';
   }
 
   /** Asks for the values and the first open step's check; requests that come while these run are one more round. */
@@ -126,9 +111,9 @@ export class Progress {
 
   /** Looks at both hosts: what values have become, and whether a step is done. */
   private async look(values: readonly Value[], step: Step | undefined): Promise<void> {
-    const { era } = this;
+    const { generation } = this;
     const answers = await this.onHosts([...values, ...(step?.checks ?? [])]);
-    if (era !== this.era) return;
+    if (generation !== this.generation) return;
     this.noteValues(values.map((value, index) => [value, answers[index]]));
     if (step) this.noteChecks(step, answers.slice(values.length));
   }

@@ -1,73 +1,130 @@
-/** Commands of the lesson that are typed for the learner: each click once, whatever the network does with it. */
+/** Commands of the lesson that are typed for the learner: each click once, whatever the network does, and what became of each. */
 import { LabError } from '../../protocol/errors';
-import type { Busy, ClientMessage, ServerMessage } from '../../protocol/messages';
+import type { ClientMessage, ServerMessage } from '../../protocol/messages';
+import type { Busy, RunReport, RunState } from '../../protocol/terminal';
 
 export type RunRequest = Extract<ClientMessage, { type: 'run' }>;
-export type RunResult = Extract<ServerMessage, { type: 'run' }>;
+/** What a page is told of its request. */
+export type RunAnswer = Extract<ServerMessage, { type: 'run' | 'run-refused' }>;
 
-/** Results of the last runs, so that a click that is sent again is not executed again. */
+/** Answers to the last requests, so that one that is sent again is not executed again. */
 const remembered = 500;
 
 const reasons: Record<Busy, { message: string; hint: string }> = {
   program: {
-    message: 'A program still runs in this terminal.',
+    message: 'A program is still running in this terminal.',
     hint: 'Wait until its prompt is back, or press Ctrl-C in it.',
   },
   'full-screen': {
-    message: 'A full-screen program runs in this terminal.',
-    hint: 'Leave the program (q in less, :q in vim), then run the command.',
+    message: 'A full-screen program is running in this terminal.',
+    hint: 'Quit the program (q in less, :q in vim), then run the command.',
   },
   'half-typed': {
-    message: 'Something is typed at the prompt of this terminal already.',
+    message: 'The prompt of this terminal already has something typed at it.',
     hint: 'Enter it or delete it, or press Ctrl-C.',
   },
 };
 
+/** A command that was typed. */
+interface Run extends Omit<RunReport, 'command'> {
+  command: { state: 'typed' } | { state: 'running'; sinceMs: number } | Extract<RunState, { state: 'done' }>;
+}
+
+type Outcome = { run: Run } | { refusal: Extract<RunAnswer, { type: 'run-refused' }> };
+
 export class Runs {
   /** By run id; a run that was refused may be asked for again with another way to go on. */
-  private readonly results = new Map<
+  private readonly outcomes = new Map<
     string,
-    { whenBusy: RunRequest['whenBusy']; result: Promise<RunResult> }
+    { whenBusy: RunRequest['whenBusy']; outcome: Promise<Outcome> }
   >();
+  /** The newest run of each block, by `stepId/block`. */
+  private readonly newest = new Map<string, Run>();
+
+  /** @param now a monotonic clock, in milliseconds */
+  constructor(private readonly now: () => number = () => performance.now()) {}
 
   /**
-   * Executes a request, unless it was before.
+   * Executes a request, unless it was executed before.
    * @param type types the command; resolves with what stands in the way when it was not typed. @throws LabError when it cannot be typed
-   * @returns what became of it, the same for each time that it is asked; `isNew` when it was not asked before
+   * @returns what became of it; `isNew` when this request was not executed before
    */
   execute(
     request: RunRequest,
     type: () => Promise<Busy | undefined>,
-  ): { result: Promise<RunResult>; isNew: boolean } {
+  ): { answer: Promise<RunAnswer>; isNew: boolean } {
     const { runId, whenBusy } = request;
-    const before = this.results.get(runId);
-    if (before?.whenBusy === whenBusy) return { result: before.result, isNew: false };
-    // One after the other: the first may still be typed.
-    const result = (before?.result ?? Promise.resolve(undefined)).then((earlier) =>
-      earlier?.result === 'typed' ? earlier : this.attempt(request, type),
+    const before = this.outcomes.get(runId);
+    if (before?.whenBusy === whenBusy) return { answer: this.answer(before.outcome), isNew: false };
+    // One after the other: the first may still be typing.
+    const outcome = (before?.outcome ?? Promise.resolve(undefined)).then((earlier) =>
+      earlier && 'run' in earlier ? earlier : this.attempt(request, type),
     );
-    this.results.delete(runId);
-    this.results.set(runId, { whenBusy, result });
-    const [oldest] = this.results.keys();
-    if (this.results.size > remembered && oldest !== undefined) this.results.delete(oldest);
-    return { result, isNew: true };
+    this.outcomes.delete(runId);
+    this.outcomes.set(runId, { whenBusy, outcome });
+    const [oldest] = this.outcomes.keys();
+    if (this.outcomes.size > remembered && oldest !== undefined) this.outcomes.delete(oldest);
+    return { answer: this.answer(outcome), isNew: true };
   }
 
-  private async attempt(request: RunRequest, type: () => Promise<Busy | undefined>): Promise<RunResult> {
+  /** Notes what a shell said of a run's command. @returns the report for the pages; undefined for a run that is not the newest of its block */
+  note(
+    runId: string,
+    state: { state: 'running' } | Extract<RunState, { state: 'done' }>,
+  ): RunReport | undefined {
+    const run = [...this.newest.values()].find((one) => one.runId === runId);
+    if (!run) return undefined;
+    run.command = state.state === 'running' ? { state: 'running', sinceMs: this.now() } : state;
+    return this.report(run);
+  }
+
+  /** The newest run of each block that was typed. */
+  reports(): RunReport[] {
+    return [...this.newest.values()].map((run) => this.report(run));
+  }
+
+  /** Whether one of the step's commands was typed. */
+  has(stepId: string): boolean {
+    return [...this.newest.values()].some((run) => run.stepId === stepId);
+  }
+
+  /** The hosts went back to where none of these steps' commands had been typed. */
+  forget(stepIds: readonly string[]): void {
+    for (const [key, run] of this.newest) if (stepIds.includes(run.stepId)) this.newest.delete(key);
+  }
+
+  private async answer(outcome: Promise<Outcome>): Promise<RunAnswer> {
+    const done = await outcome;
+    return 'refusal' in done ? done.refusal : { type: 'run', run: this.report(done.run) };
+  }
+
+  private report(run: Run): RunReport {
+    const { command } = run;
+    return {
+      ...run,
+      command:
+        command.state === 'running'
+          ? { state: 'running', elapsedMs: Math.max(0, Math.round(this.now() - command.sinceMs)) }
+          : command,
+    };
+  }
+
+  private async attempt(request: RunRequest, type: () => Promise<Busy | undefined>): Promise<Outcome> {
     const { runId, stepId, block, terminal } = request;
-    const answer = { type: 'run', runId, stepId, block, terminal } as const;
+    const which = { runId, stepId, block, terminal };
     try {
       const busy = await type();
-      if (!busy) return { ...answer, result: 'typed' };
+      if (!busy) {
+        const run: Run = { ...which, command: { state: 'typed' } };
+        this.newest.set(`${stepId}/${block}`, run);
+        return { run };
+      }
       const { message, hint } = reasons[busy];
       const error = new LabError('not-at-prompt', message, { hint }).toWire();
-      return { ...answer, result: 'refused', error, busy };
+      return { refusal: { type: 'run-refused', ...which, error, busy } };
     } catch (error) {
-      return {
-        ...answer,
-        result: 'refused',
-        error: LabError.from(error, 'The command was not typed').toWire(),
-      };
+      const wire = LabError.from(error, 'The command was not typed').toWire();
+      return { refusal: { type: 'run-refused', ...which, error: wire } };
     }
   }
 }

@@ -7,17 +7,17 @@ import type { Logger } from 'pino';
 import type { RawData, WebSocket } from 'ws';
 import { LabError, type ErrorCode } from '../../protocol/errors';
 import { decodeFrame, frameHeaderBytes, maxInputBytes } from '../../protocol/frames';
+import type { Role } from '../../protocol/session';
 import {
   clientMessageSchema,
   closeCodes,
   parseMessage,
   type ClientMessage,
-  type Role,
   type ServerMessage,
 } from '../../protocol/messages';
 import { Pump } from './pump';
 import { TokenBucket } from './token-bucket';
-import type { View, Viewer } from './view';
+import type { Attachment, AttachedPage } from './attachment';
 
 /** The longest frame that a page may send. */
 export const maxFrameBytes = frameHeaderBytes + maxInputBytes;
@@ -56,13 +56,13 @@ export interface Client {
   readonly role: Role;
   send(message: ServerMessage): void;
   /**
-   * Shows a view's terminal to the page.
-   * @param open makes the view, for a viewer that is this page
-   * @param onEnd the view was ended from elsewhere
+   * Shows an attachment's terminal to the page.
+   * @param open makes the attachment, for this page
+   * @param onEnd the attachment was ended from elsewhere
    */
-  show(terminal: string, open: (viewer: Viewer) => View, onEnd: () => void): View;
+  show(terminal: string, open: (page: AttachedPage) => Attachment, onEnd: () => void): Attachment;
   /** Shows it no longer. */
-  hide(view: View): void;
+  hide(attachment: Attachment): void;
 }
 
 const closeCodeOf: Partial<Record<ErrorCode, number>> = {
@@ -143,7 +143,7 @@ export function serve(
       const acks = new InputAcks((offset) => {
         client.send({ type: 'input-ack', terminal, offset });
       });
-      const view = open({
+      const attachment = open({
         get window() {
           return pump.window;
         },
@@ -154,15 +154,15 @@ export function serve(
           acks.given(offset);
         },
         end: () => {
-          pump.remove(view);
+          pump.remove(attachment);
           onEnd();
         },
       });
-      pump.add(view);
-      return view;
+      pump.add(attachment);
+      return attachment;
     },
-    hide: (view) => {
-      pump.remove(view);
+    hide: (attachment) => {
+      pump.remove(attachment);
     },
   };
 

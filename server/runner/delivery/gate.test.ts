@@ -14,7 +14,7 @@ import { decodeFrame, encodeFrame, maxInputBytes } from '../../protocol/frames';
 import { closeCodes, protocolName, serverMessageSchema, type ServerMessage } from '../../protocol/messages';
 import { Gate } from './gate';
 import { Terminals } from '../terminal/terminals';
-import { Viewing } from './viewing';
+import { PageAttachments } from './page-attachments';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -28,22 +28,23 @@ beforeAll(async () => {
   terminals = new Terminals(4, 1 << 20, () => ({
     onIdle: () => undefined,
     onPrompt: () => undefined,
+    onRun: () => undefined,
     onExit: () => undefined,
   }));
   terminals.get('source').open(['sh', '-c', 'stty raw -echo; exec cat']);
   terminals.get('destination').open(['sh', '-c', 'stty raw -echo; sleep 1000']);
   const gate = new Gate(
     (client) => {
-      const viewing = new Viewing(client, terminals);
+      const attachments = new PageAttachments(client, terminals);
       return {
         receive: (message) => {
-          viewing.receive(message);
+          attachments.receive(message);
         },
         input: (channel, offset, bytes) => {
-          viewing.input(channel, offset, bytes);
+          attachments.input(channel, offset, bytes);
         },
         close: () => {
-          viewing.close();
+          attachments.close();
         },
       };
     },
@@ -68,7 +69,7 @@ afterAll(async () => {
 class Page {
   readonly socket: WebSocket;
   readonly messages: ServerMessage[] = [];
-  readonly writer = randomUUID();
+  readonly clientId = randomUUID();
   shown = '';
   frames = 0;
   typed = 0;
@@ -105,7 +106,7 @@ class Page {
   }
 
   attach(terminal: string): void {
-    this.send({ type: 'attach', terminal, from: null, columns: 80, rows: 24, writer: this.writer });
+    this.send({ type: 'attach', terminal, from: null, columns: 80, rows: 24, clientId: this.clientId });
   }
 
   send(message: unknown): void {
@@ -148,7 +149,7 @@ const attach = (changes: object) => ({
   from: 0,
   columns: 80,
   rows: 24,
-  writer: randomUUID(),
+  clientId: randomUUID(),
   ...changes,
 });
 const input = (offset: number, bytes: Uint8Array, channel = 0) =>
@@ -161,7 +162,7 @@ test.each<[string, string | Uint8Array, number]>([
   ['a negative offset', JSON.stringify(attach({ from: -1 })), closeCodes.badMessage],
   ['an offset that is no integer', JSON.stringify(attach({ from: 1e300 })), closeCodes.badMessage],
   ['an impossible size', JSON.stringify(attach({ columns: 1e6 })), closeCodes.badMessage],
-  ['a writer that is no id', JSON.stringify(attach({ writer: 'me' })), closeCodes.badMessage],
+  ['a client that is no id', JSON.stringify(attach({ clientId: 'me' })), closeCodes.badMessage],
   ['a terminal that is not there', JSON.stringify(attach({ terminal: 'other' })), closeCodes.badMessage],
   ['a message that is too long', JSON.stringify(attach({ more: 'x'.repeat(5000) })), closeCodes.badMessage],
   ['a frame without header', Uint8Array.of(2), closeCodes.badMessage],
@@ -455,7 +456,7 @@ test('who looks on cannot make the terminal forget what the owner has typed', as
     for (let count = 0; count < 50; count++) {
       const answers = () => viewer.messages.filter(({ type }) => type === 'attached').length;
       const before = answers();
-      viewer.send(attach({ writer: randomUUID() }));
+      viewer.send(attach({ clientId: randomUUID() }));
       await viewer.until(() => answers() > before);
     }
   }
@@ -470,7 +471,7 @@ test('a page that attaches again stays the active one', async () => {
   page.frame('x');
   const size = (of: Page) => of.messages.findLast((message) => message.type === 'size');
   await other.until(() => size(other)?.columns === 91);
-  page.send({ type: 'attach', terminal: 'source', from: 0, columns: 92, rows: 32, writer: page.writer });
+  page.send({ type: 'attach', terminal: 'source', from: 0, columns: 92, rows: 32, clientId: page.clientId });
   await other.until(() => size(other)?.columns === 92);
   expect(other.messages.filter((message) => message.type === 'size' && message.active)).toEqual([]);
   await page.until(() => size(page)?.active === true && size(page)?.columns === 92);

@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { protocolName, roleSchema, type Role } from '../../protocol/messages';
+import { roleSchema, type Role } from '../../protocol/session';
+import { protocolName } from '../../protocol/messages';
 import { maxFrameBytes, serve, type Client, type Inbox } from './connection';
 
 /** Set by the gateway, which takes it from nobody else; absent for the owner. */

@@ -7,11 +7,11 @@
  * as fast as the fastest did, and shrinks when a queue builds up somewhere on the way. On a link of 20 KB/s a keystroke's echo
  * then waits for some kilobytes at most; on a fast one nothing waits.
  *
- * What the page has parsed is another matter, bounded for each terminal by its view.
+ * What the page has parsed is another matter, bounded for each terminal by its attachment.
  */
 import { encodeFrame } from '../../protocol/frames';
 import type { ServerMessage } from '../../protocol/messages';
-import type { Portion } from './view';
+import type { Portion } from './attachment';
 
 /** Before anything is known of the link; TCP begins with as much (RFC 6928). */
 const firstWindow = 16 * 1024;

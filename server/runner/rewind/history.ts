@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Step } from '../../lessons/lesson';
-import type { SavedState } from '../../protocol/messages';
+import type { SavedState } from '../../protocol/session';
 import type { Pair } from '../pair';
 import type { SavedPair } from './saved-state';
 

@@ -1,59 +1,59 @@
 /**
- * What is typed into a terminal: each writer's bytes taken once, in order, and handed to the program as fast as it reads.
+ * What is typed into a terminal: each client's bytes taken once, in order, and handed to the program as fast as it reads.
  *
- * A writer is a page, from when it is loaded until it is left, whatever connections it has meanwhile. Its bytes have offsets:
+ * A client is a page, from when it is loaded until it is left, whatever connections it has meanwhile. Its bytes have offsets:
  * what comes twice is cut, and what is missing is an error, because nothing after it could be typed in order.
  */
 import { LabError } from '../../protocol/errors';
 
-/** Of one writer, taken and not yet given to the program. The page waits at this mark itself. */
+/** Of one client, taken and not yet given to the program. The page waits at this mark itself. */
 export const maxUngivenBytes = 64 * 1024;
-/** Of all writers and of the lab's own commands together. */
+/** Of all clients and of the lab's own commands together. */
 const maxQueuedBytes = 4 * maxUngivenBytes;
 /** A page that was left does not come back; more than these are never open (see main.ts). */
-const maxWriters = 64;
+const maxClients = 64;
 /** How long to wait before a program that does not read is asked again: doubled from the first to the last. */
 const firstRetryMs = 2;
 const lastRetryMs = 50;
 
-interface Writer {
+interface ClientInput {
   taken: number;
   given: number;
 }
 
 export class TerminalInput {
-  private readonly writers = new Map<string, Writer>();
-  private queue: { bytes: Buffer; writer: string | undefined }[] = [];
+  private readonly clients = new Map<string, ClientInput>();
+  private queue: { bytes: Buffer; clientId: string | undefined }[] = [];
   private queuedBytes = 0;
   private retry: NodeJS.Timeout | undefined;
   private retryMs = firstRetryMs;
 
   /**
    * @param write types bytes; returns how many were taken, fewer when the program does not read
-   * @param onGiven bytes of this writer before the offset have been given to the program
+   * @param onGiven bytes of this client before the offset have been given to the program
    */
   constructor(
     private readonly write: (bytes: Buffer) => number,
-    private readonly onGiven: (writer: string, offset: number) => void,
+    private readonly onGiven: (clientId: string, offset: number) => void,
   ) {}
 
-  /** How much of this writer's input has been taken. A writer that was forgotten, or is new, begins at 0. */
-  takenOf(writer: string): number {
-    return this.known(writer).taken;
+  /** How much of this client's input has been taken. A client that was forgotten, or is new, begins at 0. */
+  takenOf(clientId: string): number {
+    return this.known(clientId).taken;
   }
 
-  /** How much of this writer's input has been given to the program. */
-  givenOf(writer: string): number {
-    return this.known(writer).given;
+  /** How much of this client's input has been given to the program. */
+  givenOf(clientId: string): number {
+    return this.known(clientId).given;
   }
 
   /**
-   * Types a writer's bytes, those of them that have not come before.
-   * @param offset of the first byte within all that this writer has typed here
-   * @throws LabError `bad-message` when bytes before these are missing, `overloaded` when the program does not read and the writer goes on
+   * Types a client's bytes, those of them that have not come before.
+   * @param offset of the first byte within all that this client has typed here
+   * @throws LabError `bad-message` when bytes before these are missing, `overloaded` when the program does not read and the clientId goes on
    */
-  take(writer: string, offset: number, bytes: Uint8Array): void {
-    const known = this.known(writer);
+  take(clientId: string, offset: number, bytes: Uint8Array): void {
+    const known = this.known(clientId);
     if (offset > known.taken) {
       throw new LabError(
         'bad-message',
@@ -65,7 +65,7 @@ export class TerminalInput {
     if (known.taken + fresh.length - known.given > maxUngivenBytes) {
       throw new LabError('overloaded', 'More was typed than the terminal’s program has read.');
     }
-    this.push(fresh, writer);
+    this.push(fresh, clientId);
     known.taken += fresh.length;
     this.flush();
   }
@@ -82,15 +82,15 @@ export class TerminalInput {
   /** What has not been typed is dropped: the program that it was meant for has ended. */
   drop(): void {
     this.stopWaiting();
-    for (const { bytes, writer } of this.queue.splice(0)) this.give(writer, bytes.length);
+    for (const { bytes, clientId } of this.queue.splice(0)) this.give(clientId, bytes.length);
     this.queuedBytes = 0;
   }
 
-  private push(bytes: Buffer, writer: string | undefined): void {
+  private push(bytes: Buffer, clientId: string | undefined): void {
     if (this.queuedBytes + bytes.length > maxQueuedBytes) {
       throw new LabError('overloaded', 'The terminal’s program reads nothing, and too much waits for it.');
     }
-    this.queue.push({ bytes, writer });
+    this.queue.push({ bytes, clientId });
     this.queuedBytes += bytes.length;
   }
 
@@ -99,7 +99,7 @@ export class TerminalInput {
     for (let next = this.queue[0]; next; next = this.queue[0]) {
       const count = this.write(next.bytes);
       this.queuedBytes -= count;
-      this.give(next.writer, count);
+      this.give(next.clientId, count);
       if (count < next.bytes.length) {
         next.bytes = next.bytes.subarray(count);
         this.retryMs = count > 0 ? firstRetryMs : Math.min(2 * this.retryMs, lastRetryMs);
@@ -120,21 +120,21 @@ export class TerminalInput {
     this.retryMs = firstRetryMs;
   }
 
-  private give(writer: string | undefined, count: number): void {
-    if (writer === undefined || count === 0) return;
-    const known = this.writers.get(writer);
+  private give(clientId: string | undefined, count: number): void {
+    if (clientId === undefined || count === 0) return;
+    const known = this.clients.get(clientId);
     if (!known) return;
     known.given += count;
-    this.onGiven(writer, known.given);
+    this.onGiven(clientId, known.given);
   }
 
-  private known(writer: string): Writer {
-    const known = this.writers.get(writer) ?? { taken: 0, given: 0 };
+  private known(clientId: string): ClientInput {
+    const known = this.clients.get(clientId) ?? { taken: 0, given: 0 };
     // The order of the map is that of the last use.
-    this.writers.delete(writer);
-    this.writers.set(writer, known);
-    const [oldest] = this.writers.keys();
-    if (this.writers.size > maxWriters && oldest !== undefined) this.writers.delete(oldest);
+    this.clients.delete(clientId);
+    this.clients.set(clientId, known);
+    const [oldest] = this.clients.keys();
+    if (this.clients.size > maxClients && oldest !== undefined) this.clients.delete(oldest);
     return known;
   }
 }

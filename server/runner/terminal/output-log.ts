@@ -1,10 +1,4 @@
-/**
- * What a terminal has put out: its newest bytes, and between them, each at its byte, what else happened to it.
- *
- * Invariants: each byte has one offset for the terminal's whole life; from `start` on nothing is missing, neither bytes nor
- * events.
- */
-import type { ShellMark } from '../../protocol/messages';
+import type { ShellMark } from '../../protocol/terminal';
 import { OutputTimes, type Piece } from './output-times';
 import { RollingBuffer } from './rolling-buffer';
 
@@ -21,7 +15,7 @@ export type LogEvent =
   | { type: 'prompt-start' };
 
 /** A place between two things in the log. Places are values: reading on makes a new one. */
-export interface Place {
+export interface LogPosition {
   /** The next byte. */
   readonly offset: number;
   /** Number of the next event. */
@@ -30,8 +24,8 @@ export interface Place {
 
 /** What stands at a place, and the place after it. */
 export type LogItem =
-  | { type: 'bytes'; offset: number; bytes: Buffer; next: Place }
-  | { type: 'event'; offset: number; atMs: number; event: LogEvent; next: Place };
+  | { type: 'bytes'; offset: number; bytes: Buffer; next: LogPosition }
+  | { type: 'event'; offset: number; atMs: number; event: LogEvent; next: LogPosition };
 
 /**
  * A shell at work makes four events a command; the oldest byte that is kept is mostly thousands of commands younger. Only who
@@ -96,24 +90,24 @@ export class OutputLog {
   }
 
   /** The place before byte `offset`, and before what happened right there. Undefined when it is not kept, or is yet to come. */
-  placeAt(offset: number): Place | undefined {
+  positionAt(offset: number): LogPosition | undefined {
     if (offset < this.start || offset > this.end) return undefined;
     const index = this.events.findIndex((candidate) => candidate.offset >= offset);
     return { offset, event: this.firstEvent + (index < 0 ? this.events.length : index) };
   }
 
   /** The place after everything. */
-  get endPlace(): Place {
+  get endPlace(): LogPosition {
     return { offset: this.end, event: this.firstEvent + this.events.length };
   }
 
   /** Whether everything from this place on is kept. */
-  has(place: Place): boolean {
+  has(place: LogPosition): boolean {
     return place.offset >= this.ring.start && place.event >= this.firstEvent;
   }
 
   /** Whether something stands at this place or after it. */
-  hasAfter(place: Place): boolean {
+  hasAfter(place: LogPosition): boolean {
     return place.offset < this.end || place.event < this.firstEvent + this.events.length;
   }
 
@@ -121,7 +115,7 @@ export class OutputLog {
    * What stands at a place: an event, or at most `maxBytes` bytes up to the next event. Undefined at the end.
    * @throws RangeError when the place is not kept
    */
-  at(place: Place, maxBytes: number): LogItem | undefined {
+  at(place: LogPosition, maxBytes: number): LogItem | undefined {
     const entry = this.events[place.event - this.firstEvent];
     if (entry && entry.offset <= place.offset) {
       const next = { offset: place.offset, event: place.event + 1 };
@@ -134,7 +128,7 @@ export class OutputLog {
   }
 
   /** The terminal's size at a place. */
-  sizeAt(place: Place): Size {
+  sizeAt(place: LogPosition): Size {
     for (let index = place.event - this.firstEvent - 1; index >= 0; index--) {
       const event = this.events[index]?.event;
       if (event?.type === 'size') return event.size;

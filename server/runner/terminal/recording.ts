@@ -17,7 +17,7 @@ export function castOf(log: OutputLog, title: string): Iterable<string> {
   if (begin > 0) {
     parts.push({ atMs: beganMs, bytes: Buffer.from(`\x1b[2m[${beginningIsGone}]\x1b[0m\r\n`) });
   }
-  let place = log.placeAt(begin) ?? log.endPlace;
+  let place = log.positionAt(begin) ?? log.endPlace;
   let size = log.sizeAt(place);
   /** That of the first byte. */
   let firstSize: Size | undefined;

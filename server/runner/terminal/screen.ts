@@ -11,9 +11,9 @@ import { isAscii } from 'node:buffer';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
 import * as headless from '@xterm/headless';
 import type { IMarker, Terminal } from '@xterm/headless';
-import type { ShownCommand } from '../../protocol/messages';
+import type { ShownCommand } from '../../protocol/terminal';
 import { prepareTerminal } from '../../protocol/xterm';
-import type { LogEvent, OutputLog, Place, Size } from './output-log';
+import type { LogEvent, OutputLog, LogPosition, Size } from './output-log';
 import { coreOf, repaint } from './repaint';
 import type { SequenceScanner } from './sequences';
 
@@ -47,7 +47,7 @@ const maxCommands = 500;
 const maxSnapshotCharacters = 2_000_000;
 
 export interface Snapshot {
-  place: Place;
+  place: LogPosition;
   size: Size;
   /** Escape sequences that draw scrollback and screen into an empty terminal of this size. */
   data: Buffer;
@@ -67,7 +67,7 @@ interface Command {
 
 export class Screen {
   private terminal: Terminal;
-  private place: Place;
+  private place: LogPosition;
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Immediate | undefined;
   private waiting: { until: number; resolve: () => void }[] = [];
@@ -195,7 +195,7 @@ export class Screen {
     let isAtEnd = false;
     let canRest = false;
     while (!isAtEnd && !canRest && performance.now() < until) {
-      if (!this.log.has(this.place)) this.startAnew(this.log.placeAt(this.log.start) ?? this.log.endPlace);
+      if (!this.log.has(this.place)) this.startAnew(this.log.positionAt(this.log.start) ?? this.log.endPlace);
       const left = this.safeEnd - this.place.offset;
       // Somebody who waits is not kept waiting by what comes meanwhile.
       const isOwed = this.waiting.length > 0 && this.place.offset < this.skippedUntil;
@@ -366,7 +366,7 @@ export class Screen {
   }
 
   /** The screen is an empty one from this place on: output was dropped before it was parsed, or could not be parsed. */
-  private startAnew(place: Place): void {
+  private startAnew(place: LogPosition): void {
     for (const command of this.commands.splice(0)) this.forget(command);
     this.promptEnd = undefined;
     this.terminal.dispose();

@@ -5,14 +5,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
 import { maxUngivenBytes } from './input';
-import { Terminal } from './terminal';
+import { Terminal, type TerminalEvents } from './terminal';
 import { TestPage } from '../../testing/page';
-import { maxUnparsedBytes } from '../delivery/view';
+import { maxUnparsedBytes } from '../delivery/attachment';
 
 const scrollback = 1 << 20;
 let exits = 0;
 let prompts = 0;
 const idles: boolean[] = [];
+const runId = '0f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
+const runs: Parameters<TerminalEvents['onRun']>[] = [];
 const terminals: Terminal[] = [];
 const open = (command: [string, ...string[]], scrollbackBytes = scrollback): Terminal => {
   const created = new Terminal(
@@ -23,6 +25,7 @@ const open = (command: [string, ...string[]], scrollbackBytes = scrollback): Ter
     {
       onIdle: (idle) => idles.push(idle),
       onPrompt: () => (prompts += 1),
+      onRun: (id, state) => runs.push([id, state]),
       onExit: () => (exits += 1),
     },
     scrollbackBytes,
@@ -45,6 +48,7 @@ afterEach(() => {
   for (const terminal of terminals.splice(0)) terminal.dispose();
   exits = prompts = 0;
   idles.length = 0;
+  runs.length = 0;
 });
 
 async function until(condition: () => boolean): Promise<void> {
@@ -103,7 +107,7 @@ test('a program that ends while the page is behind takes nothing of its output w
   const terminal = shell('yes 1234567 | head -n 200000; printf the-end');
   const page = new TestPage(terminal, { from: 0, isManual: true });
   await sleep(1000);
-  while (exits === 0 || page.view.pending > 0) {
+  while (exits === 0 || page.attachment.pending > 0) {
     while (page.take(32 * 1024));
     page.acknowledge();
     await sleep(1);
@@ -167,7 +171,7 @@ test('pages that are not used, or only look on, never hold the program up; they 
   const viewer = new TestPage(terminal, { from: 0, isManual: true, role: 'viewer' });
   await until(() => used.bytes.length > 4 * scrollback);
   for (const page of [unused, viewer]) {
-    while (page.view.unsent > scrollback) {
+    while (page.attachment.unsent > scrollback) {
       page.take(1);
       await sleep(20);
     }
@@ -224,7 +228,7 @@ test('knows from the shell’s marks whether it waits at its prompt', async () =
   );
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
-  expect(await terminal.typeCommand('true', 'refuse')).toBeUndefined();
+  expect(await terminal.typeCommand('true', 'refuse', runId)).toBeUndefined();
   expect(terminal.idle).toBe(false);
   await until(() => page.all('mark').length === 2);
   await sleep(150);
@@ -232,12 +236,30 @@ test('knows from the shell’s marks whether it waits at its prompt', async () =
   await until(() => page.all('mark').length === 3);
   expect(page.all('mark').map(({ mark }) => mark)).toMatchObject([
     { kind: 'prompt' },
-    { kind: 'start', command: 1 },
-    { kind: 'end', command: 1, exitCode: 0 },
+    { kind: 'start', command: 1, runId },
+    { kind: 'end', command: 1, runId, exitCode: 0 },
+  ]);
+  expect(runs).toMatchObject([
+    [runId, { state: 'running' }],
+    [runId, { state: 'done', exitCode: 0 }],
   ]);
   const [, , ended] = page.all('mark');
   expect(ended?.mark.kind === 'end' && ended.mark.durationMs).toBeGreaterThan(100);
   expect(idles).toEqual([true, false]);
+});
+
+test('a run whose shell ends before its command is over is done, without an exit code', async () => {
+  const terminal = shell(`printf '${prompt}'; read -r line; printf '${start}'; read -r line`);
+  const page = new TestPage(terminal, { from: 0 });
+  await until(() => terminal.idle);
+  await terminal.typeCommand('true', 'refuse', runId);
+  await until(() => runs.length === 1);
+  page.type('\n');
+  await until(() => exits === 1);
+  expect(runs).toEqual([
+    [runId, { state: 'running' }],
+    [runId, { state: 'done', exitCode: null, durationMs: null }],
+  ]);
 });
 
 test('a prompt that is drawn again while the command is on its way makes no busy terminal idle', async () => {
@@ -246,7 +268,7 @@ test('a prompt that is drawn again while the command is on its way makes no busy
   );
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
-  await terminal.typeCommand('first', 'refuse');
+  await terminal.typeCommand('first', 'refuse', runId);
   await until(() => page.bytes.includes('again'));
   expect(terminal.idle).toBe(false);
   page.type('\r');
@@ -278,13 +300,13 @@ test('a command is typed at an empty prompt alone, and says what is in the way',
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
   page.type('half');
-  expect(await terminal.typeCommand('echo no-1', 'refuse')).toBe('half-typed');
+  expect(await terminal.typeCommand('echo no-1', 'refuse', runId)).toBe('half-typed');
   // ^E^U of a line editor is the terminal's own ^U here.
   page.type('\x7f\x7f\x7f\x7f');
-  expect(await terminal.typeCommand('sleep 100', 'refuse')).toBeUndefined();
+  expect(await terminal.typeCommand('sleep 100', 'refuse', runId)).toBeUndefined();
   await until(() => page.all('mark').some(({ mark }) => mark.kind === 'start'));
-  expect(await terminal.typeCommand('echo no-2', 'refuse')).toBe('program');
-  expect(await terminal.typeCommand('echo no-3', 'cut-line')).toBe('program');
+  expect(await terminal.typeCommand('echo no-2', 'refuse', runId)).toBe('program');
+  expect(await terminal.typeCommand('echo no-3', 'cut-line', runId)).toBe('program');
   expect(page.bytes.toString()).not.toContain('no-');
 });
 
@@ -292,13 +314,13 @@ test('a command can be typed after Ctrl-C, but not into a full-screen program', 
   const terminal = shell(`trap : INT; ${promptLoop}`);
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
-  expect(await terminal.typeCommand('sleep 100', 'refuse')).toBeUndefined();
+  expect(await terminal.typeCommand('sleep 100', 'refuse', runId)).toBeUndefined();
   await until(() => page.all('mark').some(({ mark }) => mark.kind === 'start'));
-  expect(await terminal.typeCommand('echo after', 'interrupt')).toBeUndefined();
+  expect(await terminal.typeCommand('echo after', 'interrupt', runId)).toBeUndefined();
   await until(() => page.bytes.includes('\x07after\r\n') && terminal.idle);
-  expect(await terminal.typeCommand("printf '\\033[?1049h'; sleep 100", 'refuse')).toBeUndefined();
+  expect(await terminal.typeCommand("printf '\\033[?1049h'; sleep 100", 'refuse', runId)).toBeUndefined();
   await until(() => page.bytes.includes('\x1b[?1049h'));
-  expect(await terminal.typeCommand('echo never', 'interrupt')).toBe('full-screen');
+  expect(await terminal.typeCommand('echo never', 'interrupt', runId)).toBe('full-screen');
   expect(page.bytes.toString()).not.toContain('never');
 });
 
@@ -306,9 +328,9 @@ test('a program that Ctrl-C does not end is left alone', async () => {
   const terminal = shell(`trap '' INT; ${promptLoop}`);
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
-  await terminal.typeCommand('sleep 100', 'refuse');
+  await terminal.typeCommand('sleep 100', 'refuse', runId);
   await until(() => page.all('mark').some(({ mark }) => mark.kind === 'start'));
-  expect(await terminal.typeCommand('echo never', 'interrupt')).toBe('program');
+  expect(await terminal.typeCommand('echo never', 'interrupt', runId)).toBe('program');
   expect(page.bytes.toString()).not.toContain('never');
 });
 
@@ -316,7 +338,7 @@ test('two commands at once: the second finds the first in its way', async () => 
   const terminal = shell(promptLoop);
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
-  const results = ['sleep 60', 'echo second'].map((text) => terminal.typeCommand(text, 'refuse'));
+  const results = ['sleep 60', 'echo second'].map((text) => terminal.typeCommand(text, 'refuse', runId));
   expect(await Promise.all(results)).toEqual([undefined, 'program']);
   await page.caughtUp();
   expect(page.bytes.toString()).not.toContain('second');
@@ -332,8 +354,8 @@ test('the page that is used decides the size, and tells all where it changed', a
   expect(first.latest('size')).toMatchObject({ columns: 90, rows: 20, active: true });
   expect(second.latest('size')).toMatchObject({ columns: 90, rows: 20, active: false });
   second.resize(71, 31);
-  terminal.activate(viewer.view);
-  terminal.activate(second.view);
+  terminal.activate(viewer.attachment);
+  terminal.activate(second.attachment);
   await until(() => first.bytes.includes('31 71'));
   expect(first.latest('size')).toMatchObject({ columns: 71, rows: 31, active: false });
   expect(second.latest('size')).toMatchObject({ columns: 71, rows: 31, active: true });
@@ -351,7 +373,7 @@ test('who attaches anew over another connection takes the place of their own', a
   const before = new TestPage(terminal, { from: 0, columns: 100, rows: 10 });
   const other = new TestPage(terminal, { from: 0, columns: 50, rows: 10 });
   before.type('abc');
-  const after = new TestPage(terminal, { from: 0, columns: 110, rows: 10, writer: before.writer });
+  const after = new TestPage(terminal, { from: 0, columns: 110, rows: 10, clientId: before.clientId });
   expect(before.ended).toBe(true);
   await after.caughtUp();
   expect(after.latest('attached')).toMatchObject({ inputOffset: 3 });
@@ -363,13 +385,13 @@ test('input that comes twice is typed once, and a hole is refused', async () => 
   const terminal = shell('stty raw -echo; printf ">"; cat');
   const page = new TestPage(terminal, { from: 0 });
   await until(() => page.bytes.length === 1);
-  terminal.write(page.view, 0, Buffer.from('one '));
-  terminal.write(page.view, 0, Buffer.from('one two '));
-  terminal.write(page.view, 2, Buffer.from('e '));
+  terminal.write(page.attachment, 0, Buffer.from('one '));
+  terminal.write(page.attachment, 0, Buffer.from('one two '));
+  terminal.write(page.attachment, 2, Buffer.from('e '));
   expect(() => {
-    terminal.write(page.view, 9, Buffer.from('four'));
+    terminal.write(page.attachment, 9, Buffer.from('four'));
   }).toThrow('only 8 bytes came before');
-  terminal.write(page.view, 8, Buffer.from('three'));
+  terminal.write(page.attachment, 8, Buffer.from('three'));
   await until(() => page.bytes.toString() === '>one two three');
   await until(() => page.latest('input-ack')?.offset === 13);
 });

@@ -8,14 +8,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostName } from '../../protocol/hosts';
-import type { Busy, Role, TerminalInfo } from '../../protocol/messages';
+import type { Role } from '../../protocol/session';
+import type { Busy, RunState, TerminalInfo } from '../../protocol/terminal';
 import { TerminalInput } from './input';
 import { OutputLog, type Size } from './output-log';
 import { Pty } from './pty';
 import { Screen } from './screen';
 import { SequenceScanner, type Mark } from './sequences';
 import { TokenBucket } from '../delivery/token-bucket';
-import { View, type Viewed, type Viewer } from '../delivery/view';
+import { Attachment, type AttachedTerminal, type AttachedPage } from '../delivery/attachment';
 
 /**
  * The pty is paused while the active page has more than this to parse, or than twice what is on the way to it, and resumed at a
@@ -47,20 +48,22 @@ export interface TerminalEvents {
   onIdle(idle: boolean): void;
   /** A prompt has come that is not only drawn again: whatever ran before it has ended. */
   onPrompt(): void;
+  /** The command of a run began, by its shell's word, or is over: by its shell's word, or because its shell ended. */
+  onRun(runId: string, state: { state: 'running' } | Extract<RunState, { state: 'done' }>): void;
   /** The pty's program has ended; the terminal has no shell until {@link Terminal.open} is called again. */
   onExit(): void;
 }
 
-export class Terminal implements Viewed {
+export class Terminal implements AttachedTerminal {
   readonly log: OutputLog;
   readonly screen: Screen;
   /** Whether the shell waits at its prompt, by its own word. */
   idle = false;
   private readonly scanner = new SequenceScanner();
-  private readonly views = new Set<View>();
+  private readonly attachments = new Set<Attachment>();
   private readonly input: TerminalInput;
   private readonly markTokens = new TokenBucket(marksAtOnce, marksPerSecond);
-  private active: View | undefined;
+  private active: Attachment | undefined;
   private uses = 0;
   private pty: Pty | undefined;
   private isPaused = false;
@@ -73,9 +76,9 @@ export class Terminal implements Viewed {
   private typedAtMs = 0;
   /** The shell has said that a command ended, or that there was none: the next prompt is a new one and not drawn again. */
   private sawEnd = false;
-  /** A command was entered for the learner and the shell has said nothing of it: a prompt that comes now was only drawn again. */
-  private entered = false;
-  private running: { command: number; atMs: number } | undefined;
+  /** The run whose command was entered and of which the shell has said nothing: a prompt that comes now was only drawn again. */
+  private entered: string | undefined;
+  private running: { command: number; runId?: string; atMs: number } | undefined;
   private commandCount = 0;
   /** Commands that are typed for the learner, one after the other. */
   private typing: Promise<unknown> = Promise.resolve();
@@ -95,8 +98,9 @@ export class Terminal implements Viewed {
     });
     this.input = new TerminalInput(
       (bytes) => this.pty?.write(bytes) ?? bytes.length,
-      (writer, offset) => {
-        for (const view of this.views) if (view.writer === writer) view.viewer.inputGiven(offset);
+      (clientId, offset) => {
+        for (const attachment of this.attachments)
+          if (attachment.clientId === clientId) attachment.page.inputGiven(offset);
       },
     );
   }
@@ -115,9 +119,8 @@ export class Terminal implements Viewed {
   open(command: readonly [string, ...string[]]): void {
     this.endSequence();
     this.isPaused = false;
-    this.entered = false;
+    this.abandonCommand();
     this.sawEnd = false;
-    this.running = undefined;
     // The shell may be one that was left with a half-typed line.
     this.typedAtPrompt = true;
     const pty = new Pty(command, this.size, {
@@ -128,6 +131,7 @@ export class Terminal implements Viewed {
         if (this.pty !== pty) return;
         this.pty = undefined;
         this.input.drop();
+        this.abandonCommand();
         this.setIdle(false);
         this.events.onExit();
       },
@@ -155,14 +159,14 @@ export class Terminal implements Viewed {
   }
 
   /**
-   * Types a writer's bytes as a keyboard would, those that have not come before (see {@link TerminalInput.take}). Dropped while
+   * Types a client's bytes as a keyboard would, those that have not come before (see {@link TerminalInput.take}). Dropped while
    * there is no shell.
    * @throws LabError `bad-message`, `overloaded`
    */
-  write(view: View, offset: number, bytes: Uint8Array): void {
-    this.activate(view);
+  write(attachment: Attachment, offset: number, bytes: Uint8Array): void {
+    this.activate(attachment);
     this.noteTyping(bytes);
-    this.input.take(view.writer, offset, bytes);
+    this.input.take(attachment.clientId, offset, bytes);
   }
 
   /** Types as the lab itself, after all that was typed before. @throws LabError `overloaded` */
@@ -174,10 +178,15 @@ export class Terminal implements Viewed {
   /**
    * Types a command at the prompt and enters it, if nothing stands in the way.
    * @param whenBusy what to do if something does: nothing; end it with Ctrl-C; or cut the line (bash keeps it for Ctrl-Y)
+   * @param runId of the run that it is; the shell's marks of this command carry it
    * @returns what still stands in the way; the command was not typed then
    * @throws LabError `overloaded`
    */
-  typeCommand(text: string, whenBusy: 'refuse' | 'interrupt' | 'cut-line'): Promise<Busy | undefined> {
+  typeCommand(
+    text: string,
+    whenBusy: 'refuse' | 'interrupt' | 'cut-line',
+    runId: string,
+  ): Promise<Busy | undefined> {
     const result = this.typing.then(async () => {
       const { pty } = this;
       let busy = await this.busy();
@@ -194,42 +203,42 @@ export class Terminal implements Viewed {
       // Nothing has come in between: from the look at the screen to here nothing was waited for.
       this.type(`${text}\r`);
       this.setIdle(false);
-      this.entered = true;
+      this.entered = runId;
       return undefined;
     });
     this.typing = result.catch(() => undefined);
     return result;
   }
 
-  /** Shows the terminal to a page. Its writer's other views end: they are of connections that it has lost. */
+  /** Shows the terminal to a page. Its client's other attachments end: they are of connections that it has lost. */
   attach(
-    viewer: Viewer,
-    page: { writer: string; role: Role; from: number | null; columns: number; rows: number },
-  ): View {
-    const { columns, rows } = page;
-    const before = [...this.views].find(({ writer, role }) => writer === page.writer && role === page.role);
-    const view: View = new View(this, viewer, page.writer, page.role, page.from, { columns, rows });
-    this.views.add(view);
+    page: AttachedPage,
+    options: { clientId: string; role: Role; from: number | null; columns: number; rows: number },
+  ): Attachment {
+    const { clientId, role, from, columns, rows } = options;
+    const before = [...this.attachments].find((one) => one.clientId === clientId && one.role === role);
+    const attachment = new Attachment(this, page, clientId, role, from, { columns, rows });
+    this.attachments.add(attachment);
     if (before) {
-      view.usedAt = before.usedAt;
-      if (this.active === before) this.active = view;
-      this.views.delete(before);
+      attachment.usedAt = before.usedAt;
+      if (this.active === before) this.active = attachment;
+      this.attachments.delete(before);
       before.detach();
-      before.viewer.end();
+      before.page.end();
     }
-    if (this.active === view) this.applySize();
-    else if (!this.active) this.activate(view);
-    viewer.wake();
+    if (this.active === attachment) this.applySize();
+    else if (!this.active) this.activate(attachment);
+    page.wake();
     this.balance();
-    return view;
+    return attachment;
   }
 
-  detach(view: View): void {
-    view.detach();
-    this.views.delete(view);
-    if (this.active === view) {
+  detach(attachment: Attachment): void {
+    attachment.detach();
+    this.attachments.delete(attachment);
+    if (this.active === attachment) {
       this.active = undefined;
-      const [next] = [...this.views]
+      const [next] = [...this.attachments]
         .filter(({ role }) => role === 'owner')
         .sort((a, b) => b.usedAt - a.usedAt);
       if (next) this.activate(next);
@@ -238,27 +247,27 @@ export class Terminal implements Viewed {
   }
 
   /** The learner uses the terminal on this page: it decides the size, and output is not faster than it. */
-  activate(view: View): void {
-    if (view.role !== 'owner' || !this.views.has(view)) return;
-    view.usedAt = ++this.uses;
-    if (this.active === view) return;
-    this.active = view;
+  activate(attachment: Attachment): void {
+    if (attachment.role !== 'owner' || !this.attachments.has(attachment)) return;
+    attachment.usedAt = ++this.uses;
+    if (this.active === attachment) return;
+    this.active = attachment;
     this.applySize(true);
     this.balance();
   }
 
   /** How much of the terminal fits into the page. */
-  setViewport(view: View, columns: number, rows: number): void {
-    view.viewport = { columns, rows };
-    if (this.active === view) this.applySize();
+  setViewport(attachment: Attachment, columns: number, rows: number): void {
+    attachment.viewport = { columns, rows };
+    if (this.active === attachment) this.applySize();
   }
 
-  isActive(view: View): boolean {
-    return this.active === view;
+  isActive(attachment: Attachment): boolean {
+    return this.active === attachment;
   }
 
-  takenFrom(writer: string): number {
-    return this.input.takenOf(writer);
+  takenFrom(clientId: string): number {
+    return this.input.takenOf(clientId);
   }
 
   /** Ends the program without a word. {@link open} starts another. */
@@ -267,6 +276,7 @@ export class Terminal implements Viewed {
     this.pty = undefined;
     pty?.kill();
     this.input.drop();
+    this.abandonCommand();
     this.setIdle(false);
   }
 
@@ -275,11 +285,11 @@ export class Terminal implements Viewed {
     this.close();
     clearTimeout(this.idleNews);
     clearTimeout(this.rush?.over);
-    for (const view of this.views) {
-      view.detach();
-      view.viewer.end();
+    for (const attachment of this.attachments) {
+      attachment.detach();
+      attachment.page.end();
     }
-    this.views.clear();
+    this.attachments.clear();
     this.active = undefined;
     this.screen.dispose();
   }
@@ -290,7 +300,7 @@ export class Terminal implements Viewed {
     const behind = brake?.behind ?? 0;
     const mark = Math.min(
       capacity / 2,
-      Math.max(minBehindBytes, Math.min(maxBehindBytes, 2 * (brake?.viewer.window ?? 0))),
+      Math.max(minBehindBytes, Math.min(maxBehindBytes, 2 * (brake?.page.window ?? 0))),
     );
     if (!this.isPaused && (behind > mark || this.screen.lag > (capacity * 3) / 4)) {
       this.isPaused = true;
@@ -311,7 +321,7 @@ export class Terminal implements Viewed {
     }
     this.log.append(data.subarray(from), isWhole && from === 0);
     this.screen.wake();
-    for (const view of this.views) view.viewer.wake();
+    for (const attachment of this.attachments) attachment.page.wake();
     if (this.rush) this.waitForQuiet(this.rush.until);
     this.balance();
   }
@@ -330,32 +340,48 @@ export class Terminal implements Viewed {
         break;
       case 'prompt':
         if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'prompt' } });
-        if (this.entered) break;
+        if (this.entered !== undefined) break;
         if (this.sawEnd) this.typedAtPrompt = false;
         this.sawEnd = false;
         this.setIdle(true);
         this.events.onPrompt();
         break;
       case 'start': {
-        this.entered = false;
-        this.running = { command: ++this.commandCount, atMs: Date.now() };
+        const runId = this.entered;
+        this.entered = undefined;
+        this.running = {
+          command: ++this.commandCount,
+          ...(runId === undefined ? {} : { runId }),
+          atMs: Date.now(),
+        };
         if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'start', ...this.running } });
+        if (runId !== undefined) this.events.onRun(runId, { state: 'running' });
         this.setIdle(false);
         break;
       }
       case 'end': {
-        this.entered = false;
+        this.entered = undefined;
         this.sawEnd = true;
         // An empty line ends as well, and was no command.
         if (!this.running) break;
-        const { command, atMs } = this.running;
+        const { atMs, ...which } = this.running;
         this.running = undefined;
         const durationMs = Math.max(0, Date.now() - atMs);
         const { exitCode } = mark;
-        if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'end', command, exitCode, durationMs } });
+        if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'end', ...which, exitCode, durationMs } });
+        if (which.runId !== undefined)
+          this.events.onRun(which.runId, { state: 'done', exitCode, durationMs });
         break;
       }
     }
+  }
+
+  /** The shell that would say how the command ended is gone. */
+  private abandonCommand(): void {
+    const runId = this.running?.runId ?? this.entered;
+    this.running = undefined;
+    this.entered = undefined;
+    if (runId !== undefined) this.events.onRun(runId, { state: 'done', exitCode: null, durationMs: null });
   }
 
   private setIdle(idle: boolean): void {
@@ -388,7 +414,8 @@ export class Terminal implements Viewed {
     const over = setTimeout(
       () => {
         this.rush = undefined;
-        for (const view of this.views) if (view.behindMs > patienceMs) view.skipToScreen();
+        for (const attachment of this.attachments)
+          if (attachment.behindMs > patienceMs) attachment.skipToScreen();
         this.balance();
       },
       Math.max(0, Math.min(rushQuietMs, until - Date.now())),
@@ -406,7 +433,7 @@ export class Terminal implements Viewed {
     if (!isSame) this.pty?.resize(size.columns, size.rows);
     this.log.note({ type: 'size', size: this.size });
     this.screen.wake();
-    for (const view of this.views) view.viewer.wake();
+    for (const attachment of this.attachments) attachment.page.wake();
   }
 
   /** What stands in the way of typing a command, when the echo of what was typed is on the screen. */

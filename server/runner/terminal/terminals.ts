@@ -1,7 +1,7 @@
 /** The terminals of a session: the first one of each host, and those that the learner has opened besides. */
 import { LabError } from '../../protocol/errors';
 import { hostNames, type HostName } from '../../protocol/hosts';
-import type { TerminalInfo } from '../../protocol/messages';
+import type { TerminalInfo } from '../../protocol/terminal';
 import { Terminal, type TerminalEvents } from './terminal';
 
 /** A frame names its terminal with one byte. */

@@ -90,7 +90,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
 
 /** A page over all its connections. */
 class Person {
-  readonly writer = randomUUID();
+  readonly clientId = randomUUID();
   /** All that it typed. */
   typed = Buffer.alloc(0);
   page: TestPage | undefined;
@@ -100,7 +100,12 @@ class Person {
 test('each page shows an exact copy, and each keystroke counts once', { timeout: 300_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { minLength: 10, maxLength: 60 }), async (script) => {
-      const events = { onIdle: () => undefined, onPrompt: () => undefined, onExit: () => undefined };
+      const events = {
+        onIdle: () => undefined,
+        onPrompt: () => undefined,
+        onRun: () => undefined,
+        onExit: () => undefined,
+      };
       const terminal = new Terminal('source', 'source', 0, 'source', events, scrollbackBytes);
       terminal.open(['sh', '-c', 'stty raw -echo; printf ready; exec cat']);
       while (terminal.log.end < 5) await sleep(2);
@@ -138,14 +143,19 @@ async function perform(
     case 'attach': {
       const from =
         step.from === 'nothing' ? null : step.from === 'where it was' ? (page?.end ?? null) : step.from;
-      const next = new TestPage(terminal, { from, writer: person.writer, isManual: true, window: 16 * 1024 });
+      const next = new TestPage(terminal, {
+        from,
+        clientId: person.clientId,
+        isManual: true,
+        window: 16 * 1024,
+      });
       if (page && step.from !== 'where it was') person.left.push(page);
       if (page) expect(page.ended).toBe(true);
       person.page = next;
       break;
     }
     case 'detach':
-      if (page) terminal.detach(page.view);
+      if (page) terminal.detach(page.attachment);
       person.page = undefined;
       break;
     case 'take':
@@ -162,7 +172,7 @@ async function perform(
       const frame = Buffer.concat([person.typed.subarray(person.typed.length - again), bytes]);
       for (let tries = 0; ; tries++) {
         try {
-          terminal.write(page.view, person.typed.length - again, frame);
+          terminal.write(page.attachment, person.typed.length - again, frame);
           break;
         } catch (error) {
           // More than the program has read: as a page would, wait for it to be acknowledged.
@@ -178,10 +188,10 @@ async function perform(
       break;
     }
     case 'resize':
-      if (page) terminal.setViewport(page.view, step.columns, 20);
+      if (page) terminal.setViewport(page.attachment, step.columns, 20);
       break;
     case 'activate':
-      if (page) terminal.activate(page.view);
+      if (page) terminal.activate(page.attachment);
       break;
   }
 }
@@ -210,5 +220,5 @@ async function finish(terminal: Terminal, people: Person[], typed: Buffer): Prom
     await sleep(1);
   }
   for (const page of [...pages, last]) check(page, typed);
-  for (const { writer, typed: own } of people) expect(terminal.takenFrom(writer)).toBe(own.length);
+  for (const { clientId, typed: own } of people) expect(terminal.takenFrom(clientId)).toBe(own.length);
 }

@@ -84,7 +84,7 @@ export class ViewerStream extends Transform {
 }
 
 /** Who watches which session now, by way of this gateway. How many may is the runner's to say. */
-export class Viewers {
+export class ViewerSockets {
   private readonly cuts = new Map<string, Set<() => void>>();
 
   /** @param cut ends the viewer's socket @returns to be called when it has ended */

@@ -1,11 +1,6 @@
-/**
- * One page's place in a terminal's output: what it was sent, what it has parsed, and what comes next.
- *
- * Invariant: what is taken from it is, in this order: `attached`; then, again and again, a screen if the page needs one, and the
- * log from the screen's place on without a gap.
- */
-import type { Role, ServerMessage } from '../../protocol/messages';
-import type { OutputLog, Place } from '../terminal/output-log';
+import type { ServerMessage } from '../../protocol/messages';
+import type { Role } from '../../protocol/session';
+import type { OutputLog, LogPosition } from '../terminal/output-log';
 import type { Screen } from '../terminal/screen';
 
 /** Output sent to a page that it has not parsed yet: bounds what piles up in the tab. */
@@ -14,11 +9,11 @@ export const maxUnparsedBytes = 256 * 1024;
 /** How fast a page takes its output is measured over at least so long, in milliseconds. */
 const measureMs = 200;
 
-/** The connection to which a view belongs. */
-export interface Viewer {
+/** The connection to which an attachment belongs. */
+export interface AttachedPage {
   /** Bytes that fit on the way to the page without much delay (see pump.ts). */
   readonly window: number;
-  /** The view has something to be taken. */
+  /** The attachment has something to be taken. */
   wake(): void;
   /** This page's input before the offset has been given to the program. */
   inputGiven(offset: number): void;
@@ -26,15 +21,15 @@ export interface Viewer {
   end(): void;
 }
 
-/** What a view's terminal is to it. */
-export interface Viewed {
+/** What an attachment's terminal is to it. */
+export interface AttachedTerminal {
   readonly id: string;
   readonly channel: number;
   readonly log: OutputLog;
   readonly screen: Screen;
-  takenFrom(writer: string): number;
-  isActive(view: View): boolean;
-  /** The view has parsed more. */
+  takenFrom(clientId: string): number;
+  isActive(attachment: Attachment): boolean;
+  /** The attachment has parsed more. */
   balance(): void;
 }
 
@@ -43,13 +38,13 @@ export type Portion =
   | { type: 'message'; message: ServerMessage }
   | { type: 'frame'; kind: 'output' | 'screen'; channel: number; offset: number; bytes: Buffer };
 
-export class View {
+export class Attachment {
   /** Size of the page's terminal when it is this page that decides. */
   viewport: { columns: number; rows: number };
   /** For the order in which pages were used last. */
   usedAt = 0;
   /** Undefined while a screen is waited for. */
-  private place: Place | undefined;
+  private position: LogPosition | undefined;
   /** The page has parsed all output before this; it begins where a screen ends. */
   private parsed = 0;
   private measured = { atMs: performance.now(), parsed: 0 };
@@ -62,35 +57,35 @@ export class View {
 
   /** @param from the page has all before this byte; null when it has nothing */
   constructor(
-    private readonly terminal: Viewed,
-    readonly viewer: Viewer,
-    readonly writer: string,
+    private readonly terminal: AttachedTerminal,
+    readonly page: AttachedPage,
+    readonly clientId: string,
     readonly role: Role,
     from: number | null,
     viewport: { columns: number; rows: number },
   ) {
     this.viewport = viewport;
-    this.place = from === null ? undefined : terminal.log.placeAt(from);
-    if (!this.place) {
+    this.position = from === null ? undefined : terminal.log.positionAt(from);
+    if (!this.position) {
       this.fetchScreen(true);
       return;
     }
-    const { place } = this;
-    this.begin(place);
+    const { position } = this;
+    this.begin(position);
     this.before.push(
-      () => this.attached(place, false),
-      () => this.size(place),
+      () => this.attached(position, false),
+      () => this.size(position),
     );
   }
 
   /** Bytes of output that the page has not parsed, sent or not. */
   get behind(): number {
-    return this.place ? this.terminal.log.end - this.parsed : 0;
+    return this.position ? this.terminal.log.end - this.parsed : 0;
   }
 
   /** Bytes of output that the page was not sent. */
   get unsent(): number {
-    return this.place ? this.terminal.log.end - this.place.offset : 0;
+    return this.position ? this.terminal.log.end - this.position.offset : 0;
   }
 
   /** How long the page takes to parse all output so far, at the rate of late: in milliseconds, 0 when nothing is known of it. */
@@ -104,10 +99,10 @@ export class View {
     if (this.before.length > 0) {
       return this.before.reduce((sum, part) => sum + (Buffer.isBuffer(part) ? part.length : 1), 0);
     }
-    if (!this.place) return 0;
-    if (this.wantsScreen || !this.terminal.log.has(this.place)) return 1;
+    if (!this.position) return 0;
+    if (this.wantsScreen || !this.terminal.log.has(this.position)) return 1;
     const bytes = Math.min(this.unsent, this.room);
-    return bytes > 0 ? bytes : this.terminal.log.at(this.place, 0) ? 1 : 0;
+    return bytes > 0 ? bytes : this.terminal.log.at(this.position, 0) ? 1 : 0;
   }
 
   /** The next thing to send, with at most `maxBytes` bytes of the terminal's. Undefined when there is nothing now. */
@@ -116,14 +111,14 @@ export class View {
     const [part] = this.before;
     if (part !== undefined) return this.takeBefore(part, maxBytes);
     for (;;) {
-      if (!this.place) return undefined;
-      if (this.wantsScreen || !this.terminal.log.has(this.place)) {
+      if (!this.position) return undefined;
+      if (this.wantsScreen || !this.terminal.log.has(this.position)) {
         this.fetchScreen(false);
         return undefined;
       }
-      const item = this.terminal.log.at(this.place, Math.min(maxBytes, this.room));
+      const item = this.terminal.log.at(this.position, Math.min(maxBytes, this.room));
       if (!item) return undefined;
-      this.place = item.next;
+      this.position = item.next;
       if (item.type === 'bytes') {
         const { channel } = this.terminal;
         return { type: 'frame', kind: 'output', channel, offset: item.offset, bytes: item.bytes };
@@ -144,7 +139,7 @@ export class View {
 
   /** The page has parsed all output before `offset`; offsets that make no sense are ignored. */
   acknowledge(offset: number): void {
-    if (!this.place || offset <= this.parsed || offset > this.place.offset) return;
+    if (!this.position || offset <= this.parsed || offset > this.position.offset) return;
     this.parsed = offset;
     const atMs = performance.now();
     const passedMs = atMs - this.measured.atMs;
@@ -153,14 +148,14 @@ export class View {
       this.measured = { atMs, parsed: offset };
     }
     this.terminal.balance();
-    this.viewer.wake();
+    this.page.wake();
   }
 
   /** Gives the page the screen as it is instead of what it was not sent yet. */
   skipToScreen(): void {
-    if (!this.place) return;
+    if (!this.position) return;
     this.wantsScreen = true;
-    this.viewer.wake();
+    this.page.wake();
   }
 
   detach(): void {
@@ -169,10 +164,10 @@ export class View {
 
   /** Bytes that may be sent until the page has parsed more. */
   private get room(): number {
-    return this.place ? Math.max(0, maxUnparsedBytes - (this.place.offset - this.parsed)) : 0;
+    return this.position ? Math.max(0, maxUnparsedBytes - (this.position.offset - this.parsed)) : 0;
   }
 
-  private begin({ offset }: Place): void {
+  private begin({ offset }: LogPosition): void {
     this.parsed = offset;
     this.measured = { atMs: performance.now(), parsed: offset };
   }
@@ -192,12 +187,12 @@ export class View {
 
   private fetchScreen(isFirst: boolean): void {
     const { screen } = this.terminal;
-    this.place = undefined;
+    this.position = undefined;
     this.wantsScreen = false;
     void screen.settled().then(() => {
       if (!this.isAttached) return;
       const { place, size, data, commands } = screen.snapshot();
-      this.place = place;
+      this.position = place;
       this.begin(place);
       this.screenOffset = 0;
       if (isFirst) this.before.push(() => this.attached(place, true));
@@ -214,14 +209,14 @@ export class View {
       if (data.length > 0) this.before.push(data);
       this.before.push(() => this.size(place));
       this.terminal.balance();
-      this.viewer.wake();
+      this.page.wake();
     });
   }
 
-  private attached(place: Place, screen: boolean): ServerMessage {
+  private attached(place: LogPosition, screen: boolean): ServerMessage {
     const { id, log } = this.terminal;
-    // Who only looks on types nothing, and must not make the terminal remember writers.
-    const inputOffset = this.role === 'owner' ? this.terminal.takenFrom(this.writer) : 0;
+    // Who only looks on types nothing, and must not make the terminal remember clients.
+    const inputOffset = this.role === 'owner' ? this.terminal.takenFrom(this.clientId) : 0;
     return {
       type: 'attached',
       terminal: id,
@@ -233,7 +228,7 @@ export class View {
     };
   }
 
-  private size(place: Place): ServerMessage {
+  private size(place: LogPosition): ServerMessage {
     const { id, log } = this.terminal;
     return { type: 'size', terminal: id, ...log.sizeAt(place), active: this.terminal.isActive(this) };
   }

@@ -3,11 +3,11 @@ import { LabError } from '../../protocol/errors';
 import type { ClientMessage } from '../../protocol/messages';
 import type { Client } from './connection';
 import type { Terminals } from '../terminal/terminals';
-import type { View } from './view';
+import type { Attachment } from './attachment';
 
-export class Viewing {
+export class PageAttachments {
   /** By terminal id. */
-  private readonly views = new Map<string, View>();
+  private readonly attachments = new Map<string, Attachment>();
 
   constructor(
     private readonly client: Client,
@@ -29,15 +29,16 @@ export class Viewing {
         this.detach(message.terminal);
         return true;
       case 'viewport': {
-        const view = this.views.get(message.terminal);
-        if (view) this.terminals.get(message.terminal).setViewport(view, message.columns, message.rows);
+        const attachment = this.attachments.get(message.terminal);
+        if (attachment)
+          this.terminals.get(message.terminal).setViewport(attachment, message.columns, message.rows);
         return true;
       }
       case 'activate':
         this.activate(message.terminal);
         return true;
       case 'ack':
-        this.views.get(message.terminal)?.acknowledge(message.offset);
+        this.attachments.get(message.terminal)?.acknowledge(message.offset);
         return true;
       default:
         return false;
@@ -46,10 +47,10 @@ export class Viewing {
 
   /** @throws LabError `bad-message`, `overloaded` */
   input(channel: number, offset: number, bytes: Uint8Array): void {
-    for (const [id, view] of this.views) {
+    for (const [id, attachment] of this.attachments) {
       const terminal = this.terminals.get(id);
       if (terminal.channel === channel) {
-        terminal.write(view, offset, bytes);
+        terminal.write(attachment, offset, bytes);
         return;
       }
     }
@@ -60,35 +61,35 @@ export class Viewing {
 
   /** The learner uses the terminal here. */
   activate(id: string): void {
-    const view = this.views.get(id);
-    if (view) this.terminals.get(id).activate(view);
+    const attachment = this.attachments.get(id);
+    if (attachment) this.terminals.get(id).activate(attachment);
   }
 
   close(): void {
-    for (const id of [...this.views.keys()]) this.detach(id);
+    for (const id of [...this.attachments.keys()]) this.detach(id);
   }
 
   private attach(message: Extract<ClientMessage, { type: 'attach' }>): void {
     const terminal = this.terminals.get(message.terminal);
-    const before = this.views.get(terminal.id);
-    const { writer, from, columns, rows } = message;
-    const view = this.client.show(
+    const before = this.attachments.get(terminal.id);
+    const { clientId, from, columns, rows } = message;
+    const attachment = this.client.show(
       terminal.id,
-      (viewer) => terminal.attach(viewer, { writer, from, columns, rows, role: this.client.role }),
+      (page) => terminal.attach(page, { clientId, from, columns, rows, role: this.client.role }),
       () => {
-        if (this.views.get(terminal.id) === view) this.views.delete(terminal.id);
+        if (this.attachments.get(terminal.id) === attachment) this.attachments.delete(terminal.id);
       },
     );
-    // If it was of the same writer the terminal has ended it, and the new one has its place.
-    if (this.views.get(terminal.id) === before) this.detach(terminal.id);
-    this.views.set(terminal.id, view);
+    // If it was of the same client the terminal has ended it, and the new one has its place.
+    if (this.attachments.get(terminal.id) === before) this.detach(terminal.id);
+    this.attachments.set(terminal.id, attachment);
   }
 
   private detach(id: string): void {
-    const view = this.views.get(id);
-    if (!view) return;
-    this.views.delete(id);
-    this.client.hide(view);
-    this.terminals.get(id).detach(view);
+    const attachment = this.attachments.get(id);
+    if (!attachment) return;
+    this.attachments.delete(id);
+    this.client.hide(attachment);
+    this.terminals.get(id).detach(attachment);
   }
 }
