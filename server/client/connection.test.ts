@@ -218,8 +218,11 @@ describe('Connection', () => {
     expect(socket().ofType('run')).toEqual([]);
     socket().message(attached());
     expect(socket().ofType('run')).toEqual([{ type: 'run', ...run }]);
-    const { whenBusy: _, ...which } = run;
-    socket().message({ type: 'run', run: { ...which, command: { state: 'typed' } } });
+    const { runId, stepId, block, terminal: id } = run;
+    socket().message({
+      type: 'run',
+      run: { runId, stepId, block, terminal: id, command: { state: 'typed' } },
+    });
     await reconnect();
     socket().message(attached());
     expect(socket().ofType('run')).toEqual([]);

@@ -33,7 +33,7 @@ function Outcome(props: {
   });
   const where = name === undefined ? host : `${host}, ${name}`;
   const { command } = run;
-  if (command === undefined || command === null) return <p className="command-typed">Typed in {where}.</p>;
+  if (command === null) return <p className="command-typed">Typed in {where}.</p>;
   if (command.state === 'running') {
     return (
       <p className="command-running">
