@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../config';
 import { Rehearsal } from '../authoring/rehearsal';
 import { Learner } from '../client/learner';
-import { processIdsOf } from '../testing/remains';
+import { processIdsOf } from '../testing/leftovers';
 import { startTestLab, type TestLab } from '../testing/lab';
 import { loadLesson } from '../lessons/load';
 import { percentile } from './percentile';

@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { z } from 'zod';
-import { processIdsOf } from '../testing/remains';
+import { processIdsOf } from '../testing/leftovers';
 import { startTestLab } from '../testing/lab';
 import { ControlChannel } from '../host/control-channel';
 import { percentile } from './percentile';

@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { processesOf, sandboxesOf } from './remains';
+import { processesOf, sandboxesOf } from './leftovers';
 import { root } from '../root';
 
 const program = join(root, 'dist', 'lab.js');
