@@ -19,7 +19,9 @@ export function LabFacts(): ReactElement | null {
         <div>
           <dt>accelerator</dt>
           <dd>
-            {lab.accelerator === 'kvm' ? 'KVM' : 'TCG: emulated in software, ten to twenty times slower, otherwise the same'}
+            {lab.accelerator === 'kvm'
+              ? 'KVM'
+              : 'TCG: emulated in software, ten to twenty times slower, otherwise the same'}
           </dd>
         </div>
         {Object.entries(lab.versions).map(([name, version]) => (
