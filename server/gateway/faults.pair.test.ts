@@ -136,7 +136,7 @@ test('the disk of the server fills up under pairs that run', async () => {
       const late = new Learner(lab.url);
       await expect(late.startSession(lessonId)).rejects.toMatchObject({
         code: 'disk-full',
-        hint: expect.stringContaining('whoever runs this server') as string,
+        hint: expect.stringContaining('the operator of this server') as string,
       });
       await rm(join(mount, 'filler'));
       await learner.request('DELETE', '/session');
