@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { processIdsOf } from '../server/testing/remains';
+import { processIdsOf } from '../server/testing/leftovers';
 import { labSetUpTimeoutMs } from '../server/testing/lab';
 import { FaultProxy, seededRandom } from '../server/testing/fault-proxy';
 import { launchBrowser } from '../server/testing/browser';

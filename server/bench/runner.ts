@@ -1,6 +1,6 @@
 /**
- * A runner without a pair, for benchmarks of all that is ours in a terminal: its shells are bash on this machine instead of SSH
- * into a host. Gate, terminals, protocol and sandbox are the real ones. Usage: bench-runner.js SANDBOX_DIRECTORY
+ * A runner without a pair, for benchmarks of the lab's own part of a terminal: its shells are bash on this machine instead of SSH to
+ * a host. Gate, terminals, protocol and sandbox are the real ones. Usage: bench-runner.js SANDBOX_DIRECTORY
  */
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -34,7 +34,7 @@ let session: SessionInfo | undefined;
 
 function connect(client: Client): Inbox {
   if (!session) throw new Error('No session was assigned.');
-  const viewing = new PageAttachments(client, terminals);
+  const attachments = new PageAttachments(client, terminals);
   client.send({
     type: 'hello',
     session,
@@ -50,15 +50,15 @@ function connect(client: Client): Inbox {
   });
   return {
     receive: (message) => {
-      if (viewing.receive(message) || message.type !== 'open-terminal') return;
+      if (attachments.receive(message) || message.type !== 'open-terminal') return;
       terminals.create(message.host, message.requestId)?.open(localShell);
       client.send({ type: 'terminals', terminals: terminals.infos, requestId: message.requestId });
     },
     input: (channel, offset, bytes) => {
-      viewing.input(channel, offset, bytes);
+      attachments.input(channel, offset, bytes);
     },
     close: () => {
-      viewing.close();
+      attachments.close();
     },
   };
 }

@@ -5,7 +5,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { LabError } from '../protocol/errors';
 import { readConfig } from '../config';
 import { listLessons } from '../lessons/load';
-import { exitCodeFor } from './exit-codes';
+import { exitCodeFor } from '../setup/exit-codes.mjs';
 import { runProgram, stopSignal } from './program';
 import { root } from '../root';
 import { readCourse, type Course } from '../authoring/course';
@@ -16,11 +16,11 @@ import { lintCourse } from '../authoring/lint';
 import { scaffold } from '../authoring/scaffold';
 import { formatResults, summarize, testLessons } from '../authoring/test-lessons';
 
-/** @throws LabError `bad-lesson` naming the lessons that there are */
+/** @throws LabError `bad-lesson` listing the existing lessons */
 function requireDraft({ drafts }: Course, id: string): void {
   if (drafts.some((draft) => draft.id === id)) return;
   throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
-    hint: `There is: ${drafts.map((draft) => draft.id).join(', ')}.`,
+    hint: `Lessons: ${drafts.map((draft) => draft.id).join(', ')}.`,
   });
 }
 
@@ -30,8 +30,8 @@ const program = new Command('lessons').description('Write, check and record less
 
 program
   .command('new')
-  .description('begin a lesson: a folder with a lesson.mdx that is right but for what is marked TODO')
-  .argument('<id>', 'name of the folder: small letters, digits and dashes')
+  .description('create a lesson: a folder with a valid lesson.mdx in which TODO marks what to write')
+  .argument('<id>', 'name of the folder: lowercase letters, digits and dashes')
   .option('--part <number>', 'part of the course, 1 to 8', '1')
   .option('--title <title>', 'title of the lesson')
   .action(async (id: string, options: { part: string; title?: string }) => {
@@ -40,15 +40,15 @@ program
       part: Number(options.part),
       ...(options.title === undefined ? {} : { title: options.title }),
     });
-    console.log(`${path} is there. What is yours to write is marked TODO; npm run lessons -- lint finds it.`);
+    console.log(`Created ${path}. Replace what is marked TODO; npm run lessons -- lint finds each one.`);
   });
 
 program
   .command('lint')
-  .description('tell file and line of all that is wrong in the lessons')
+  .description('report everything that is wrong in the lessons, with file and line')
   .argument('[lesson...]', 'only these')
   .option('--strict', 'warnings are errors')
-  .option('--fix', 'make the files that are made from the schemas and the lessons')
+  .option('--fix', 'regenerate the files that are generated from the schemas and the lessons')
   .action(async (ids: string[], options: { strict?: boolean; fix?: boolean }) => {
     const course = await readCourse(root);
     for (const id of ids) requireDraft(course, id);
@@ -68,8 +68,8 @@ program
 
 program
   .command('dev')
-  .description('serve the site with real hosts; a lesson is shown anew in the browser when it is saved')
-  .argument('[lesson...]', 'whose hosts are wanted; all unless told')
+  .description('serve the site with real hosts; the browser shows a lesson again when you save it')
+  .argument('[lesson...]', 'lessons whose hosts you need (default: all)')
   .option('--port <number>', 'port of the site')
   .action(async (ids: string[], { port }: { port?: string }) => {
     const course = await readCourse(root);
@@ -80,7 +80,7 @@ program
 
 const jobsOption = [
   '--jobs <number>',
-  'lessons at the same time; as many as processors unless told',
+  'lessons at the same time (default: the number of processors)',
 ] as const;
 
 interface TestFlags {
@@ -98,7 +98,7 @@ async function runTest(
 ): Promise<void> {
   const course = await readCourse(root);
   for (const id of ids) requireDraft(course, id);
-  // The gateway serves all lessons or none.
+  // The gateway serves all lessons, so the tests need the whole directory.
   const lessonsDir = join(root, 'lessons');
   const lessons = (await listLessons(lessonsDir)).filter(({ id }) => ids.length === 0 || ids.includes(id));
   const results = await testLessons(readConfig(), lessons, {
@@ -118,19 +118,17 @@ async function runTest(
 program
   .command('test')
   .description(
-    'do lessons on real pairs, as a learner would: each check fails before its step and passes after it',
+    'do lessons on real pairs as a learner would; each check must fail before its step and pass after it',
   )
   .argument('[lesson...]', 'only these')
   .option(...jobsOption)
-  .option('--keep', 'keep the hosts of a lesson that failed until Ctrl-C')
-  .option('--mutate', 'then leave out each step, one after the other, and demand that the checks notice')
-  .option('--json <file>', 'write how many passed, and what failed')
+  .option('--keep', 'keep the hosts of a failed lesson until Ctrl-C')
+  .option('--mutate', 'then leave out one step at a time; the checks must notice')
+  .option('--json <file>', 'write the number of passed lessons and the failures as JSON')
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, false));
 program
   .command('record')
-  .description(
-    'test, and keep what was seen in the lessons’ folders: asciicasts and the output of each command',
-  )
+  .description('test, and save asciicasts and the output of each command in the lessons’ folders')
   .argument('[lesson...]', 'only these')
   .option(...jobsOption)
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, true));

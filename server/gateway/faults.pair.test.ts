@@ -9,7 +9,7 @@ import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
@@ -136,7 +136,7 @@ test('the disk of the server fills up under pairs that run', async () => {
       const late = new Learner(lab.url);
       await expect(late.startSession(lessonId)).rejects.toMatchObject({
         code: 'disk-full',
-        hint: expect.stringContaining('whoever runs this server') as string,
+        hint: expect.stringContaining('the operator of this server') as string,
       });
       await rm(join(mount, 'filler'));
       await learner.request('DELETE', '/session');

@@ -7,7 +7,7 @@ import { encodeFrame, frameHeaderBytes, maxInputBytes } from '../protocol/frames
 import { ticketReplySchema } from '../protocol/http';
 import { closeCodes } from '../protocol/messages';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';

@@ -6,7 +6,7 @@ import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema, type SessionReply } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';

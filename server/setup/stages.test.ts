@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { formatDuration, parseRecipeStep } from './stages';
 
 describe('parseRecipeStep', () => {
-  it('reads steps with and without a percentage, and nothing else', () => {
+  test('parses steps with and without a percentage, and ignores other lines', () => {
     expect(parseRecipeStep('==> 3/9 Building CRIU')).toEqual({ step: '3/9 Building CRIU' });
     expect(parseRecipeStep('==> 1/9 37% Installing Debian 13')).toEqual({
       step: '1/9 Installing Debian 13',
@@ -13,7 +13,7 @@ describe('parseRecipeStep', () => {
 });
 
 describe('formatDuration', () => {
-  it('counts seconds up to a minute, then minutes', () => {
+  test('shows seconds up to a minute, then minutes and seconds', () => {
     expect([0, 1499, 59_400, 59_600, 125_000].map(formatDuration)).toEqual([
       '0 s',
       '1 s',

@@ -1,28 +1,29 @@
 /**
- * Leases on disk: `<stateDir>/leases/<sandbox id>.json` says whose sandbox it is, for which lesson and until when. Only the
- * gateway writes them. A sandbox without a lease is nobody's: it waits in the pool.
+ * Leases on disk: `<stateDir>/leases/<sandbox id>.json` records the learner and the lesson that a sandbox is leased for, and until
+ * when. Only the gateway writes leases. A sandbox without a lease belongs to nobody and waits in the pool.
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { hasErrno } from '../posix';
 import { sessionInfoSchema, type SessionInfo } from '../protocol/session';
 
 /** A learner's right to one sandbox. */
 export const leaseSchema = sessionInfoSchema.extend({
   /** SHA-256 of the owner's cookie, hexadecimal. */
   ownerHash: z.string(),
-  /** Network address that asked for it, as text. */
+  /** Network address of the learner who asked for it, as text. */
   address: z.string(),
   /**
-   * Whoever has this may watch the terminals; null when the owner has given no such link. Not hashed, because the owner is told
-   * it again; who can read this file could as well connect to the runner.
+   * The secret of the link that lets others watch the terminals; null when the owner has shared no link. It is not hashed, because the
+   * owner can display the link again. Anyone who can read this file could connect to the runner anyway.
    */
   grant: z.string().nullable().default(null),
 });
 export type Lease = z.infer<typeof leaseSchema>;
 
-/** What the learner may see of it. */
+/** The part of a lease that the learner may see. */
 export const sessionInfo = (lease: Lease): SessionInfo => sessionInfoSchema.parse(lease);
 
 const leasesDir = (stateDir: string): string => join(stateDir, 'leases');
@@ -37,10 +38,10 @@ export async function removeLease(stateDir: string, id: string): Promise<void> {
   await rm(leaseFile(stateDir, id), { force: true });
 }
 
-/** All leases; a file that is no lease is not one, and is removed. */
+/** Lists all leases, and removes files that are no valid lease. */
 export async function listLeases(stateDir: string): Promise<Lease[]> {
   const names = await readdir(leasesDir(stateDir)).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (hasErrno(error, 'ENOENT')) return [];
     throw error;
   });
   const leases: Lease[] = [];
