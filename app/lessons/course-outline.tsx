@@ -5,7 +5,7 @@ import type { ReactElement } from 'react';
 import { useProgress } from './progress';
 
 /** What the outline shows of a lesson. */
-export interface OutlineLesson {
+interface OutlineLesson {
   id: string;
   title: string;
   summary: string;

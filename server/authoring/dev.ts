@@ -11,9 +11,9 @@ import { pino } from 'pino';
 import type { Config } from '../config';
 import { startGateway } from '../gateway/gateway';
 import { root } from '../root';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { prepareLab } from '../setup/stages';
 import { readCourse } from './course';
-import { formatFinding } from './findings';
 import { lintCourse } from './lint';
 
 /** An editor writes a file in several steps. */
@@ -28,10 +28,12 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function tellFindings(lessonId: string): Promise<void> {
-  const findings = await lintCourse(await readCourse(root), [lessonId]);
+async function printDiagnostics(lessonId: string): Promise<void> {
+  const diagnostics = await lintCourse(await readCourse(root), [lessonId]);
   console.log(
-    findings.length === 0 ? `${lessonId}: nothing is wrong.` : findings.map(formatFinding).join('\n'),
+    diagnostics.length === 0
+      ? `${lessonId}: no errors, no warnings.`
+      : diagnostics.map(formatDiagnostic).join('\n'),
   );
 }
 
@@ -90,7 +92,7 @@ export async function serveForAuthors(
   await once(changes, 'listening');
   const stopWatching = watchLessons((id) => {
     for (const listener of listeners) listener.write(`data: ${id}\n\n`);
-    tellFindings(id).catch((error: unknown) => {
+    printDiagnostics(id).catch((error: unknown) => {
       console.error(error);
     });
   });
@@ -115,7 +117,7 @@ export async function serveForAuthors(
     console.log(
       'Hosts keep the commands and checks that they were started with: after a change of these get fresh hosts.\n',
     );
-    for (const id of lessonIds) await tellFindings(id);
+    for (const id of lessonIds) await printDiagnostics(id);
     await site;
   } finally {
     stopWatching();

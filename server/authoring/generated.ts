@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Diagnostic } from '../lessons/diagnostics';
 import { blockKinds, blockSchemas, frontMatterSchema, quizSchema, type BlockKind } from '../lessons/lesson';
 import { lessonPath, type Course } from './course';
-import type { Finding } from './findings';
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -198,15 +198,15 @@ export const generatedFiles = (course: Course): Readonly<Record<string, string>>
 });
 
 /** Those that are not as they should be. */
-export async function lintGenerated(course: Course): Promise<Finding[]> {
-  const findings = await Promise.all(
-    Object.entries(generatedFiles(course)).map(async ([file, wanted]): Promise<Finding[]> => {
+export async function lintGenerated(course: Course): Promise<Diagnostic[]> {
+  const diagnostics = await Promise.all(
+    Object.entries(generatedFiles(course)).map(async ([file, wanted]): Promise<Diagnostic[]> => {
       const text = await readFile(join(course.root, file), 'utf8').catch(() => undefined);
       if (text === wanted) return [];
       return [
-        { file, line: 1, level: 'error', text: 'It is not current. Run npm run lessons -- lint --fix' },
+        { file, line: 1, level: 'error', message: 'It is not current. Run npm run lessons -- lint --fix' },
       ];
     }),
   );
-  return findings.flat();
+  return diagnostics.flat();
 }

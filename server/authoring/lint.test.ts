@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { root as checkout } from '../root';
 import { readCourse, type Course } from './course';
-import { formatFinding } from './findings';
 import { examples, generatedFiles, lintGenerated } from './generated';
 import { lintCourse } from './lint';
 import { Recorder } from './record';
@@ -60,11 +60,11 @@ async function write(
   );
 }
 
-/** Findings as an author sees them, without the path of the lesson `x`. */
+/** Diagnostics as an author sees them, without the path of the lesson `x`. */
 async function lint(...only: string[]): Promise<string[]> {
   const course = await readCourse(root);
   return (await lintCourse(course, only))
-    .map((finding) => formatFinding(finding).replace('lessons/x/lesson.mdx:', ''))
+    .map((diagnostic) => formatDiagnostic(diagnostic).replace('lessons/x/lesson.mdx:', ''))
     .filter((text) => !text.includes('No test has run'));
 }
 
@@ -146,7 +146,7 @@ it('tells of figures that not everyone sees', async () => {
     'lessons/x/a.svg:2: error: The figure has no colours for dark pages. Add a <style> with @media (prefers-color-scheme: dark).',
     'lessons/x/a.svg:3: error: `<script` may not stand in a figure: it draws, and loads and runs nothing.',
     'lessons/x/a.svg:3: error: `href="` may not stand in a figure: it draws, and loads and runs nothing.',
-    'lessons/x/d.svg:1: error: No lesson shows this figure. Show it or remove it.',
+    'lessons/x/d.svg:1: error: The lesson does not show this figure. Show it or remove it.',
     '9: error: The figure `a.svg` has no text alternative. Say in the brackets what it shows.',
     '9: error: “a.svg” does not say what the figure `a.svg` shows. Write what a reader would see.',
     '9: error: `b.png` is no figure: an SVG file in the lesson’s folder, named with letters, digits and dashes.',
@@ -231,8 +231,8 @@ it('knows the course as a whole', async () => {
   await write('x', step, { 'builds-on': '[later, x, nobody]', slides: '{ 1: one, 2: one, 9: one }' });
   await write('later', step, { place: 'part: 1, order: 2' });
   await write('same', step, { place: 'part: 1, order: 2' });
-  const findings = await lint();
-  expect(findings.filter((text) => !text.includes('not current'))).toEqual([
+  const found = await lint();
+  expect(found.filter((text) => !text.includes('not current'))).toEqual([
     'lessons/same/lesson.mdx:3: error: lessons/later/lesson.mdx is number 2 of part 1 already.',
     'lessons/talk.yml:1: warning: No lesson does these slides by hand: 3.',
     '6: error: Slide 1, “The talk”, is said to have nothing to do by hand (lessons/talk.yml). Correct one of them.',
@@ -246,7 +246,7 @@ it('knows the course as a whole', async () => {
 it('tells what no test has run', async () => {
   await write('x', step);
   const warnings = async (): Promise<string[]> =>
-    (await lintCourse(await readCourse(root), ['x'])).map(formatFinding);
+    (await lintCourse(await readCourse(root), ['x'])).map(formatDiagnostic);
   expect(await warnings()).toEqual([
     'lessons/x/lesson.mdx:1: warning: No test has run this lesson, or none that was recorded. Record it: npm run lessons -- record x',
   ]);
@@ -282,8 +282,8 @@ it('asks for questions, and passes on what the parser finds', async () => {
   await mkdir(join(root, 'lessons/empty'));
   await mkdir(join(root, 'lessons/x'));
   await writeFile(join(root, 'lessons/x/lesson.mdx'), '## One\n');
-  const findings = await lint('x', 'empty');
-  expect(findings).toEqual([
+  const found = await lint('x', 'empty');
+  expect(found).toEqual([
     'lessons/empty/lesson.mdx:1: error: There is no such file. Each folder in lessons/ holds a lesson.mdx.',
     expect.stringMatching(/^1: error: The front matter is missing/),
     expect.stringMatching(/^1: error: The lesson has no step/),
@@ -300,11 +300,11 @@ it.each([1, 8])('begins a lesson of part %i that is right but for what is marked
     ['First one', 1],
     ['On: {this}', 2],
   ]);
-  const findings = await lint('x');
+  const found = await lint('x');
   const todos = firstDraft({ id: 'x', part }, 1).match(/TODO/g)?.length ?? 0;
-  expect(findings.length).toBeGreaterThan(9);
-  expect(findings.length).toBeLessThanOrEqual(todos);
-  expect(findings.filter((text) => !text.endsWith('warning: TODO is left here.'))).toEqual([]);
+  expect(found.length).toBeGreaterThan(9);
+  expect(found.length).toBeLessThanOrEqual(todos);
+  expect(found.filter((text) => !text.endsWith('warning: TODO is left here.'))).toEqual([]);
 });
 
 it.each([

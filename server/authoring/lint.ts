@@ -7,11 +7,15 @@ import { toString } from 'mdast-util-to-string';
 import { visitParents } from 'unist-util-visit-parents';
 import type { Lesson } from '../lessons/lesson';
 import { lessonHash, recordedRun } from '../lessons/recording';
-import { findSections } from '../lessons/sections';
+import {
+  diagnosticsInto,
+  sortDiagnostics,
+  type Diagnostic,
+  type ReportDiagnostic,
+} from '../lessons/diagnostics';
 import { suggest } from '../lessons/suggest';
-import { findFigureDefects } from './figures';
+import { lintFigure } from './figures';
 import { lessonPath, talkPath, type Course, type Draft } from './course';
-import { sortFindings, type Finding } from './findings';
 import { lintGenerated } from './generated';
 import { findInProse, findTerms, findTermsInTree } from './prose';
 import { findSilentFailures, findSyntaxErrors } from './scripts';
@@ -21,8 +25,6 @@ const htmlElements = ['details', 'summary', 'kbd', 'sub', 'sup', 'br'];
 /** Fewer make no pause for thought. */
 const wantedQuestions = 2;
 const clinicPart = 8;
-
-type Report = (line: number, text: string, level?: Finding['level']) => void;
 
 type Element = MdxJsxFlowElement | MdxJsxTextElement;
 
@@ -60,11 +62,12 @@ function checkLink(url: string, draft: Draft, course: Course): string | undefine
     target = course.drafts.find(({ id }) => id === match[1]);
     if (!target) return `There is no lesson \`${match[1] ?? ''}\`. ${suggest(match[1] ?? '', ids)}`;
   }
-  if (anchor === undefined || target.anchors.includes(anchor)) return undefined;
-  return `There is no heading of level 2 with the id \`${anchor}\` in ${lessonPath(target.id)}. ${suggest(anchor, target.anchors)}`;
+  const anchors = target.sections.map((section) => section.id);
+  if (anchor === undefined || anchors.includes(anchor)) return undefined;
+  return `There is no heading of level 2 with the id \`${anchor}\` in ${lessonPath(target.id)}. ${suggest(anchor, anchors)}`;
 }
 
-function lintTree(tree: Root, draft: Draft, course: Course, report: Report): void {
+function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagnostic): void {
   const lineOf = (node: Node): number => node.position?.start.line ?? 1;
   visitParents(tree, (node) => {
     const line = lineOf(node);
@@ -74,8 +77,8 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: Report): voi
         break;
       case 'link':
       case 'definition': {
-        const problem = checkLink(node.url, draft, course);
-        if (problem !== undefined) report(line, problem);
+        const error = checkLink(node.url, draft, course);
+        if (error !== undefined) report(line, error);
         break;
       }
       case 'image': {
@@ -136,11 +139,10 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: Report): voi
         'The solution is open to everyone. Put it into <details><summary>Solution</summary>.',
       );
   });
-  if (draft.lesson?.part === clinicPart) lintClinic(tree, draft.lesson, report);
+  if (draft.lesson?.part === clinicPart) lintClinic(tree, draft, draft.lesson, report);
 }
 
-function lintClinic(tree: Root, lesson: Lesson, report: Report): void {
-  const { sections } = findSections(tree);
+function lintClinic(tree: Root, { sections }: Draft, lesson: Lesson, report: ReportDiagnostic): void {
   for (const step of lesson.steps) {
     const section = sections.find(({ id }) => id === step.id);
     const summaries: string[] = [];
@@ -164,7 +166,7 @@ function lintClinic(tree: Root, lesson: Lesson, report: Report): void {
 }
 
 /** Text of the front matter that is read as prose. */
-function lintFrontMatter({ frontMatter }: Draft, course: Course, report: Report): void {
+function lintFrontMatter({ frontMatter }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter) return;
   const { value, lineOf } = frontMatter;
   const texts: [path: PropertyKey[], text: string][] = [
@@ -175,7 +177,7 @@ function lintFrontMatter({ frontMatter }: Draft, course: Course, report: Report)
   ];
   for (const [path, text] of texts) {
     const line = lineOf(path);
-    for (const defect of findTerms(text, line, course.terms)) report(line, defect.text);
+    for (const { message } of findTerms(text, line, course.terms)) report(line, message);
     if (text.includes('TODO')) report(line, 'TODO is left here.', 'warning');
   }
   for (const slide of Object.keys(value.slides)) {
@@ -191,7 +193,7 @@ function lintFrontMatter({ frontMatter }: Draft, course: Course, report: Report)
 }
 
 /** What only the course as a whole shows. */
-function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: Report): void {
+function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter || !lesson) return;
   const { value, lineOf } = frontMatter;
   const before = course.lessons.slice(0, course.lessons.indexOf(lesson));
@@ -214,13 +216,13 @@ function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: R
   }
 }
 
-function lintChecks(lesson: Lesson, report: Report): void {
+function lintChecks(lesson: Lesson, report: ReportDiagnostic): void {
   for (const { text, line } of lesson.steps.flatMap((step) => step.checks)) {
-    for (const defect of findSilentFailures(text)) report(line + defect.line, defect.text);
+    for (const found of findSilentFailures(text)) report(line + found.line, found.message);
   }
 }
 
-async function lintScripts(lesson: Lesson, report: Report): Promise<void> {
+async function lintScripts(lesson: Lesson, report: ReportDiagnostic): Promise<void> {
   const values = lesson.values.map(({ name }) => name);
   const blocks = [
     ...lesson.setups,
@@ -230,16 +232,13 @@ async function lintScripts(lesson: Lesson, report: Report): Promise<void> {
   ];
   await Promise.all(
     blocks.map(async ({ text, line }) => {
-      for (const defect of await findSyntaxErrors(text, values)) report(line + defect.line, defect.text);
+      for (const found of await findSyntaxErrors(text, values)) report(line + found.line, found.message);
     }),
   );
 }
 
-function lintQuestions(tree: Root, report: Report): void {
-  let questions = 0;
-  visitParents(tree, 'code', (node) => {
-    if (node.lang === 'quiz') questions++;
-  });
+function lintQuestions({ blocks }: Draft, report: ReportDiagnostic): void {
+  const questions = blocks.filter(({ kind }) => kind === 'quiz').length;
   if (questions < wantedQuestions)
     report(
       1,
@@ -253,7 +252,7 @@ function lintRecording(
   { id, recording, source }: Draft,
   lesson: Lesson,
   image: string,
-  report: Report,
+  report: ReportDiagnostic,
 ): void {
   if (source.includes('TODO')) return;
   const how = `Record it: npm run lessons -- record ${id}`;
@@ -275,18 +274,16 @@ function lintRecording(
     report(1, `The recording was made on another host image. ${how}`, 'warning');
 }
 
-async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const file = lessonPath(draft.id);
-  const report: Report = (line, text, level = 'error') => findings.push({ file, line, level, text });
-  for (const { line, text } of draft.defects) report(line, text);
+async function lintDraft(draft: Draft, course: Course): Promise<Diagnostic[]> {
+  const diagnostics = [...draft.diagnostics];
+  const report = diagnosticsInto(diagnostics, lessonPath(draft.id));
   lintFrontMatter(draft, course, report);
   lintPlace(draft, course, report);
   if (draft.tree) {
     lintTree(draft.tree, draft, course, report);
-    lintQuestions(draft.tree, report);
-    for (const { line, text } of findTermsInTree(draft.tree, course.terms)) report(line, text);
-    for (const { line, text } of await findInProse(draft.tree, draft.source)) report(line, text);
+    lintQuestions(draft, report);
+    for (const { line, message } of findTermsInTree(draft.tree, course.terms)) report(line, message);
+    for (const { line, message } of await findInProse(draft.tree, draft.source)) report(line, message);
   }
   if (draft.lesson) {
     lintChecks(draft.lesson, report);
@@ -296,39 +293,32 @@ async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
   for (const figure of draft.files.filter((name) => /^[^/]+\.svg$/.test(name))) {
     const path = posix.join('lessons', draft.id, figure);
     const text = await readFile(join(course.root, path), 'utf8');
-    for (const defect of findFigureDefects(text)) findings.push({ file: path, level: 'error', ...defect });
+    const reportFigure = diagnosticsInto(diagnostics, path);
+    for (const { line, message } of lintFigure(text)) reportFigure(line, message);
     if (!draft.source.includes(`](${figure})`))
-      findings.push({
-        file: path,
-        line: 1,
-        level: 'error',
-        text: 'No lesson shows this figure. Show it or remove it.',
-      });
+      reportFigure(1, 'The lesson does not show this figure. Show it or remove it.');
   }
-  return findings;
+  return diagnostics;
 }
 
 /** Slides of the talk that no lesson does by hand. */
-function lintSlides(course: Course): Finding[] {
+function lintSlides(course: Course): Diagnostic[] {
   const done = new Set(course.lessons.flatMap(({ slides }) => Object.keys(slides).map(Number)));
   const missing = course.slides.filter(({ number, noStep }) => noStep === undefined && !done.has(number));
   if (missing.length === 0) return [];
-  const text = `No lesson does these slides by hand: ${missing.map(({ number }) => number).join(', ')}.`;
-  return [{ file: talkPath, line: 1, level: 'warning', text }];
+  const message = `No lesson does these slides by hand: ${missing.map(({ number }) => number).join(', ')}.`;
+  return [{ file: talkPath, line: 1, level: 'warning', message }];
 }
 
 /**
  * Looks at the whole course.
  * @param only ids of the lessons that are of interest; all when empty
  */
-export async function lintCourse(course: Course, only: readonly string[] = []): Promise<Finding[]> {
+export async function lintCourse(course: Course, only: readonly string[] = []): Promise<Diagnostic[]> {
   const drafts = course.drafts.filter(({ id }) => only.length === 0 || only.includes(id));
-  const findings = (await Promise.all(drafts.map((draft) => lintDraft(draft, course)))).flat();
+  const diagnostics = (await Promise.all(drafts.map((draft) => lintDraft(draft, course)))).flat();
   if (only.length === 0) {
-    for (const [file, defects] of Object.entries(course.defects)) {
-      findings.push(...defects.map((defect): Finding => ({ file, level: 'error', ...defect })));
-    }
-    findings.push(...lintSlides(course), ...(await lintGenerated(course)));
+    diagnostics.push(...course.diagnostics, ...lintSlides(course), ...(await lintGenerated(course)));
   }
-  return sortFindings(findings);
+  return sortDiagnostics(diagnostics);
 }

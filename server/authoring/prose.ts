@@ -11,7 +11,7 @@ import retextRepeatedWords from 'retext-repeated-words';
 import { unified } from 'unified';
 import { visitParents } from 'unist-util-visit-parents';
 import { VFile } from 'vfile';
-import type { Defect } from '../lessons/yaml';
+import type { TextDiagnostic } from '../lessons/diagnostics';
 
 const alerts = ['note', 'tip', 'important', 'warning', 'caution'];
 
@@ -27,12 +27,12 @@ const linter = unified()
   .freeze();
 
 /** What the linters of the unified collective find. */
-export async function findInProse(tree: Root, source: string): Promise<Defect[]> {
+export async function findInProse(tree: Root, source: string): Promise<TextDiagnostic[]> {
   const file = new VFile(source);
   await linter.run(structuredClone(tree), file);
   return file.messages.map(({ line, reason }) => ({
     line: line ?? 1,
-    text: `${reason}.`.replace(/([.!?])\.$/, '$1'),
+    message: `${reason}.`.replace(/([.!?])\.$/, '$1'),
   }));
 }
 
@@ -48,7 +48,7 @@ export function findTerms(
   text: string,
   firstLine: number,
   terms: Readonly<Record<string, string>>,
-): Defect[] {
+): TextDiagnostic[] {
   const prose = text.replace(/`[^`]*`/g, (code) => code.replace(/[^\n]/g, ' '));
   return Object.entries(terms).flatMap(([wrong, right]) => {
     // Part of a path, a name or an address is no word of the text.
@@ -56,28 +56,28 @@ export function findTerms(
       `(?<![\\w./@:_-])${escape(wrong).replace(' ', '\\s+')}(?![\\w/_-]|\\.\\w)`,
       'gi',
     );
-    return [...prose.matchAll(pattern)].flatMap((match): Defect[] => {
+    return [...prose.matchAll(pattern)].flatMap((match): TextDiagnostic[] => {
       const [found] = match;
       if (found === right || found === capital(right)) return [];
       const line = firstLine + prose.slice(0, match.index).split('\n').length - 1;
-      return [{ line, text: `Write “${right}”, not “${found.replace(/\s+/, ' ')}”.` }];
+      return [{ line, message: `Write “${right}”, not “${found.replace(/\s+/, ' ')}”.` }];
     });
   });
 }
 
 /** Terms in all text of a lesson that is prose, questions included. */
-export function findTermsInTree(tree: Root, terms: Readonly<Record<string, string>>): Defect[] {
-  const defects: Defect[] = [];
+export function findTermsInTree(tree: Root, terms: Readonly<Record<string, string>>): TextDiagnostic[] {
+  const diagnostics: TextDiagnostic[] = [];
   visitParents(tree, (node, ancestors) => {
     const line = node.position?.start.line ?? 1;
     if (node.type === 'text') {
       const parent = ancestors.at(-1);
       // An address that stands for itself.
       if (parent?.type === 'link' && parent.url.endsWith(node.value)) return;
-      defects.push(...findTerms(node.value, line, terms));
+      diagnostics.push(...findTerms(node.value, line, terms));
     } else if (node.type === 'code' && node.lang === 'quiz') {
-      defects.push(...findTerms(node.value, line + 1, terms));
+      diagnostics.push(...findTerms(node.value, line + 1, terms));
     }
   });
-  return defects;
+  return diagnostics;
 }

@@ -4,13 +4,13 @@ import { Command } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { LabError } from '../protocol/errors';
 import { readConfig } from '../config';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { listLessons } from '../lessons/load';
 import { exitCodeFor } from './exit-codes';
 import { runProgram, stopSignal } from './program';
 import { root } from '../root';
 import { readCourse, type Course } from '../authoring/course';
 import { serveForAuthors } from '../authoring/dev';
-import { formatFinding } from '../authoring/findings';
 import { generatedFiles } from '../authoring/generated';
 import { lintCourse } from '../authoring/lint';
 import { scaffold } from '../authoring/scaffold';
@@ -57,10 +57,10 @@ program
         await writeFileAtomic(join(root, path), text);
       }
     }
-    const findings = await lintCourse(course, ids);
-    for (const finding of findings) console.log(formatFinding(finding));
-    const errors = findings.filter(({ level }) => level === 'error').length;
-    const warnings = findings.length - errors;
+    const diagnostics = await lintCourse(course, ids);
+    for (const diagnostic of diagnostics) console.log(formatDiagnostic(diagnostic));
+    const errors = diagnostics.filter(({ level }) => level === 'error').length;
+    const warnings = diagnostics.length - errors;
     const lessons = ids.length === 0 ? course.drafts.length : ids.length;
     console.log(`${count(lessons, 'lesson')}: ${count(errors, 'error')}, ${count(warnings, 'warning')}.`);
     if (errors > 0 || (options.strict && warnings > 0)) process.exitCode = exitCodeFor('bad-lesson');

@@ -7,7 +7,7 @@ export const castType = 'application/x-asciicast';
 export const maxCastLength = (outputBytes: number): number => 6 * outputBytes + 1024 * 1024;
 
 /** Something that a terminal has shown. */
-export interface CastEvent {
+interface CastEvent {
   /** Seconds since the recording began. */
   at: number;
   text: string;

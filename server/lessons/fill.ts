@@ -1,5 +1,5 @@
 /** A piece of a run block: plain text, or the place of a value. */
-export type TextPart = { text: string } | { valueName: string };
+type TextPart = { text: string } | { valueName: string };
 
 /** Splits text at each `<name>` of a declared value; other words in angle brackets are shell text. */
 export function splitAtValues(text: string, valueNames: readonly string[]): TextPart[] {

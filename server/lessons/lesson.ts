@@ -10,6 +10,7 @@
  */
 import { z } from 'zod';
 import { cpuModels, hostNames, type HostName } from '../protocol/hosts';
+import type { LessonFile } from './files';
 
 /** Parts of the course, from 1 on. */
 export const partTitles = [
@@ -32,7 +33,7 @@ const slugSchema = z
 
 // Front matter
 
-export const sourceSchema = z
+const sourceSchema = z
   .strictObject({
     name: oneLine.describe('Whose word it is: a program with its version, an article, a talk'),
     url: z
@@ -291,6 +292,50 @@ export interface Lesson extends FrontMatter {
   setups: Block[];
   /** Scripts that write the files of a lesson without set-up. That is quick, so they are run when a pair is given to a learner. */
   files: Block[];
+}
+
+// A lesson as its page sees it
+
+/** A fence that is more than an illustration. The page shows neither checks, set-up, values nor outputs where they stand. */
+export type LessonBlock = {
+  /** 1-based line of the opening fence in lesson.mdx. */
+  line: number;
+} & (
+  | {
+      kind: 'run';
+      stepId: string;
+      /** Index among the step's run blocks, as in the `run` message. */
+      runIndex: number;
+      run: Run;
+    }
+  | { kind: 'check'; stepId: string; check: Block }
+  | { kind: 'solve'; stepId: string; solve: Solve }
+  | { kind: 'value'; stepId: string; value: Value }
+  | { kind: 'setup'; host: HostName | 'both'; script: string }
+  | { kind: 'file'; host: HostName | 'both'; file: LessonFile }
+  | { kind: 'output' }
+  | { kind: 'quiz'; quiz: Quiz }
+);
+
+/** A heading of level 2 with all that follows it up to the next. */
+export interface LessonSection {
+  /** Slug of the heading. */
+  id: string;
+  title: string;
+  /** 1-based line of the heading. */
+  line: number;
+  /** Whether the section holds blocks of a step, broken ones included. Set-up and files make no step. */
+  isStep: boolean;
+}
+
+/** A lesson with everything that its page needs. */
+export interface LessonDocument {
+  lesson: Lesson;
+  /** Text of lesson.mdx with a blank line for each line of the front matter, so lines keep their numbers. */
+  prose: string;
+  /** Blocks in the file's order. The compiled prose names a block by its index here. */
+  blocks: LessonBlock[];
+  sections: LessonSection[];
 }
 
 /** Lessons in the course's order. */

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { LabError } from '../protocol/errors';
+import type { Lesson } from './lesson';
 import { parseLesson } from './parse';
 
 /** In as few lines as may be: what follows begins in line 7. */
@@ -18,9 +19,12 @@ const step = (heading: string): string[] => [
   ...fence('bash check host=source'),
 ];
 
-function defectsOf(lines: readonly string[]): string[] {
+const parse = (lines: readonly string[]): Lesson =>
+  parseLesson(lines.join('\n'), 'lessons/x/lesson.mdx', 'x').lesson;
+
+function errorsOf(lines: readonly string[]): string[] {
   try {
-    parseLesson(lines.join('\n'), 'lessons/x/lesson.mdx', 'x');
+    parse(lines);
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(LabError);
     expect(thrown).toMatchObject({ code: 'bad-lesson', hint: expect.any(String) as string });
@@ -30,30 +34,26 @@ function defectsOf(lines: readonly string[]): string[] {
 }
 
 describe('a good lesson', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter,
-      'Prose before the first section, with an illustration:',
-      ...fence('bash', 'echo one\necho two'),
-      '## Nothing to do here',
-      '### A heading of a lower level',
-      '## Ask `podman`, twice',
-      '1. A block may stand in a list:',
-      '   ```bash run host=source',
-      '   podman ps \\',
-      '     --all',
-      '   ```',
-      ...fence('bash value=address host=source', 'hostname -I\ntrue'),
-      ...fence('bash run host=destination', 'curl <address>:8080/ <file >copy'),
-      ...fence('text', 'what it prints'),
-      ...fence('bash check host=destination', 'first\nsecond\n'),
-      '## An exercise',
-      ...fence('bash solve host=source', 'a\nb'),
-      ...fence('bash check host=source'),
-    ].join('\n'),
-    'lessons/x/lesson.mdx',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter,
+    'Prose before the first section, with an illustration:',
+    ...fence('bash', 'echo one\necho two'),
+    '## Nothing to do here',
+    '### A heading of a lower level',
+    '## Ask `podman`, twice',
+    '1. A block may stand in a list:',
+    '   ```bash run host=source',
+    '   podman ps \\',
+    '     --all',
+    '   ```',
+    ...fence('bash value=address host=source', 'hostname -I\ntrue'),
+    ...fence('bash run host=destination', 'curl <address>:8080/ <file >copy'),
+    ...fence('text', 'what it prints'),
+    ...fence('bash check host=destination', 'first\nsecond\n'),
+    '## An exercise',
+    ...fence('bash solve host=source', 'a\nb'),
+    ...fence('bash check host=source'),
+  ]);
 
   it('gives its front matter and its steps in order', () => {
     expect(lesson).toMatchObject({
@@ -92,14 +92,13 @@ it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
     '---',
     ...step('One'),
   ];
-  const parse = (lines: readonly string[]) => parseLesson(lines.join('\n'), 'f', 'x').cpus;
-  expect(parse([...frontMatter, ...step('One')])).toEqual({});
-  expect(parse(withCpus('{ destination: Nehalem }'))).toEqual({ destination: 'Nehalem' });
-  const [model] = defectsOf(withCpus('{ destination: max }'));
+  expect(parse([...frontMatter, ...step('One')]).cpus).toEqual({});
+  expect(parse(withCpus('{ destination: Nehalem }')).cpus).toEqual({ destination: 'Nehalem' });
+  const [model] = errorsOf(withCpus('{ destination: max }'));
   expect(model).toMatch(
     /^6: The front matter’s `cpus.destination` \(CPU of destination\) is wrong: .*Nehalem/,
   );
-  const [host] = defectsOf(withCpus('{ rhel08: Nehalem }'));
+  const [host] = errorsOf(withCpus('{ rhel08: Nehalem }'));
   expect(host).toMatch(/^6: The front matter’s `cpus` has no field `rhel08`\./);
 });
 
@@ -107,11 +106,7 @@ const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
 it('has files alone made when a pair is given away, and not in a template', () => {
-  const lesson = parseLesson(
-    [...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')].join('\n'),
-    'f',
-    'x',
-  );
+  const lesson = parse([...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')]);
   expect(lesson.setups).toEqual([]);
   expect(lesson.files).toEqual([
     { host: 'source', text: "mkdir -p '/root'\n: >'/root/a'\nchmod 644 '/root/a'", line: 7 },
@@ -119,18 +114,14 @@ it('has files alone made when a pair is given away, and not in a template', () =
 });
 
 it('collects setup blocks from anywhere, and makes no step of them', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter,
-      ...fence('bash setup host=source', 'first\nsecond'),
-      '## Only prose',
-      ...fence('bash setup host=destination', 'third'),
-      ...step('One'),
-      ...fence('bash setup host=source', 'fourth'),
-    ].join('\n'),
-    'lessons/x/lesson.mdx',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter,
+    ...fence('bash setup host=source', 'first\nsecond'),
+    '## Only prose',
+    ...fence('bash setup host=destination', 'third'),
+    ...step('One'),
+    ...fence('bash setup host=source', 'fourth'),
+  ]);
   expect(lesson.steps.map(({ id }) => id)).toEqual(['one']);
   expect(lesson.setups).toEqual([
     { host: 'source', text: 'first\nsecond', line: 7 },
@@ -140,27 +131,23 @@ it('collects setup blocks from anywhere, and makes no step of them', () => {
 });
 
 it('reads all that a block may say', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
-      '## One',
-      ...fence('bash run host=source terminal=2 background'),
-      ...fence('bash run host=source exit=1'),
-      ...fence('text output', 'a\n…\nb'),
-      ...fence('bash run interrupt=5 host=destination'),
-      ...fence('bash run host=destination interrupt'),
-      '<details>\n<summary>Solution</summary>\n',
-      ...fence('bash solve host=source terminal=2'),
-      '\n</details>\n',
-      ...fence('bash check host=source'),
-      ...fence('c file=/root/a/parasite.c host=source', 'int main;\n'),
-      ...fence('text file=/usr/local/bin/x host=both executable', 'END_OF_FILE'),
-      ...fence('bash setup host=both', 'first'),
-      ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
-    ].join('\n'),
-    'f',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
+    '## One',
+    ...fence('bash run host=source terminal=2 background'),
+    ...fence('bash run host=source exit=1'),
+    ...fence('text output', 'a\n…\nb'),
+    ...fence('bash run interrupt=5 host=destination'),
+    ...fence('bash run host=destination interrupt'),
+    '<details>\n<summary>Solution</summary>\n',
+    ...fence('bash solve host=source terminal=2'),
+    '\n</details>\n',
+    ...fence('bash check host=source'),
+    ...fence('c file=/root/a/parasite.c host=source', 'int main;\n'),
+    ...fence('text file=/usr/local/bin/x host=both executable', 'END_OF_FILE'),
+    ...fence('bash setup host=both', 'first'),
+    ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
+  ]);
   expect(lesson).toMatchObject({ 'builds-on': ['other'], slides: { 3: 'one', 4: ['one', 'one'] } });
   expect(lesson.steps[0]?.runs).toEqual([
     { host: 'source', text: 'true', line: 8, terminal: 2, exit: 0, background: true },
@@ -187,7 +174,54 @@ it('reads all that a block may say', () => {
   ]);
 });
 
-describe('each defect is told with its line and the way out', () => {
+describe('the document', () => {
+  const lines = [
+    ...frontMatter,
+    ...fence('text file=/root/a host=both executable', 'a\n'),
+    '## Prose',
+    ...fence('bash', 'an illustration'),
+    ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
+    ...fence('bash setup host=source', 'one'),
+    ...step('One'),
+    ...fence('bash value=x host=destination', 'two'),
+    ...fence('bash run host=source', 'echo <x>'),
+    ...fence('text output', 'three'),
+    '> ```bash solve host=source',
+    '> four',
+    '> ```',
+  ];
+  const { lesson, blocks, sections, prose } = parseLesson(lines.join('\n'), 'f', 'x');
+  const [one] = lesson.steps;
+
+  test('has the blocks in the order of the file, the same objects as the steps have', () => {
+    expect(blocks).toEqual([
+      { kind: 'file', line: 7, host: 'both', file: { path: '/root/a', text: 'a\n', executable: true } },
+      {
+        kind: 'quiz',
+        line: 15,
+        quiz: { question: 'Why?', answer: 'So.', explanation: 'Because.' },
+      },
+      { kind: 'setup', line: 20, host: 'source', script: 'one' },
+      { kind: 'run', line: 24, stepId: 'one', runIndex: 0, run: one?.runs[0] },
+      { kind: 'check', line: 27, stepId: 'one', check: one?.checks[0] },
+      { kind: 'value', line: 30, stepId: 'one', value: lesson.values[0] },
+      { kind: 'run', line: 33, stepId: 'one', runIndex: 1, run: one?.runs[1] },
+      { kind: 'output', line: 36 },
+      { kind: 'solve', line: 39, stepId: 'one', solve: one?.solves[0] },
+    ]);
+    expect(one?.solves[0]?.text).toBe('four');
+  });
+
+  test('has the sections, and the prose with its lines', () => {
+    expect(sections).toEqual([
+      { id: 'prose', title: 'Prose', line: 11, isStep: false },
+      { id: 'one', title: 'One', line: 23, isStep: true },
+    ]);
+    expect(prose.split('\n')).toEqual([...frontMatter.map(() => ''), ...lines.slice(frontMatter.length)]);
+  });
+});
+
+describe('each error is told with its line and the way out', () => {
   // `withStep` has 13 lines, so what a case adds starts in line 14.
   const kinds = 'run or check or solve or setup or output or value=<name> or file=<path>';
   const cases: [name: string, lines: string[], told: string[]][] = [
@@ -494,7 +528,7 @@ describe('each defect is told with its line and the way out', () => {
     ],
   ];
   it.each(cases)('%s', (_name, lines, told) => {
-    expect(defectsOf(lines)).toEqual(told);
+    expect(errorsOf(lines)).toEqual(told);
   });
 
   it.each([
@@ -502,19 +536,19 @@ describe('each defect is told with its line and the way out', () => {
     ['unclosed tag', inSection('Type <name> here', 'and more'), 14],
     ['import that is not JavaScript', inSection('', 'import x from'), 15],
   ])('broken MDX: %s', (_name, lines, line) => {
-    const defects = defectsOf(lines);
-    expect(defects).toHaveLength(1);
-    expect(defects[0]).toMatch(new RegExp(`^${line}: The MDX is broken at column \\d+: .*code span\\.$`));
+    const errors = errorsOf(lines);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(new RegExp(`^${line}: The MDX is broken at column \\d+: .*code span\\.$`));
   });
 
   it('broken YAML', () => {
-    const defects = defectsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
-    expect(defects).toHaveLength(1);
-    expect(defects[0]).toMatch(/^[345]: The front matter is no valid YAML: .+\.$/);
+    const errors = errorsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(/^[345]: The front matter is no valid YAML: .+\.$/);
   });
 
   it('all of them at once, in the order of their lines', () => {
-    const defects = defectsOf([
+    const errors = errorsOf([
       ...frontMatter.filter((line) => !line.startsWith('minutes')),
       '## One',
       ...fence('bash run host=nowhere'),
@@ -522,6 +556,6 @@ describe('each defect is told with its line and the way out', () => {
       '## Two',
       ...fence('bash run host=source', ''),
     ]);
-    expect(defects.map((defect) => defect.replace(/:.*/, ''))).toEqual(['1', '7', '10', '13', '14']);
+    expect(errors.map((error) => error.replace(/:.*/, ''))).toEqual(['1', '7', '10', '13', '14']);
   });
 });

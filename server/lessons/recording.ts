@@ -10,7 +10,7 @@ import type { Lesson, Run } from './lesson';
 export const recordingsFolder = 'recordings';
 export const manifestName = 'manifest.json';
 /** Names of casts: `<step>.<terminal>.cast`. */
-export const castName = /^[a-z0-9-]+\.[a-z0-9-]+\.cast$/;
+const castName = /^[a-z0-9-]+\.[a-z0-9-]+\.cast$/;
 
 const recordedRunSchema = z.object({
   /** See {@link runHash}. */
@@ -21,7 +21,7 @@ const recordedRunSchema = z.object({
   /** What it printed, without escape sequences, its middle cut out when it is long. */
   output: z.string(),
 });
-export type RecordedRun = z.infer<typeof recordedRunSchema>;
+type RecordedRun = z.infer<typeof recordedRunSchema>;
 
 const recordedStepSchema = z.object({
   /** Until the check passed. */

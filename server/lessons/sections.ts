@@ -1,15 +1,13 @@
-/**
- * Where a lesson's sections and fences are: the one place that knows, used by the parser (runner, lesson test) and by
- * the page's remark plugin, so that both always mean the same step and the same block.
- */
+/** Finds a lesson's sections and fences, and reads the words after each fence's language. */
 import { slug } from 'github-slugger';
-import type { Code, Heading, Root } from 'mdast';
+import type { Code, Root } from 'mdast';
 import { toString } from 'mdast-util-to-string';
 import { visit } from 'unist-util-visit';
 import type { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
 import { descriptionOf, fieldsOf } from './describe';
-import { blockKinds, blockSchemas, type BlockKind, type BlockMeta } from './lesson';
+import type { ReportDiagnostic } from './diagnostics';
+import { blockKinds, blockSchemas, type BlockKind, type BlockMeta, type LessonSection } from './lesson';
 import { suggest } from './suggest';
 
 /** Kinds that a fence names by one word; the others are named by a field that they cannot do without. */
@@ -26,25 +24,18 @@ const allWords = [...new Set([...kindWords, ...blockKinds.flatMap((kind) => fiel
 export interface Fence {
   node: Code;
   line: number;
-  /** Undefined for plain illustration and questions, and when there are problems. */
+  /** Undefined for plain illustrations and questions, and when the words are wrong. */
   meta: BlockMeta | undefined;
-  /** What is wrong with the fence's words: whole sentences. */
-  problems: string[];
+  /** Whether the fence's words are wrong. */
+  isBroken: boolean;
 }
 
-/** A heading of level 2 and all that follows it up to the next. */
-export interface Section {
-  heading: Heading;
-  /** Slug of the heading. */
-  id: string;
-  title: string;
-  line: number;
+/** A section with its place in the tree. */
+export interface Section extends LessonSection {
   /** The section's nodes are `tree.children.slice(from, to)`, the heading first. */
   from: number;
   to: number;
   fences: Fence[];
-  /** Whether the section holds blocks of a step, broken ones included; set-up makes no step. */
-  isStep: boolean;
 }
 
 /** `key=value` is a field, digits are a number; a word alone is a field that is true. */
@@ -66,7 +57,7 @@ const looksLikeWord = (language: string): boolean => {
   return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
 };
 
-function languageProblem(language: string, kind: BlockKind | undefined): string | undefined {
+function languageError(language: string, kind: BlockKind | undefined): string | undefined {
   if (kind === 'file') return undefined;
   if (kind === 'output') {
     return language === 'text'
@@ -77,7 +68,7 @@ function languageProblem(language: string, kind: BlockKind | undefined): string 
   return `A block's language is \`bash\`, not \`${language}\`. An illustration has no words after it.`;
 }
 
-function fieldProblems(kind: BlockKind, fields: Record<string, unknown>): string[] {
+function fieldErrors(kind: BlockKind, fields: Record<string, unknown>): string[] {
   const schema = blockSchemas[kind];
   const parsed = schema.safeParse(fields);
   if (parsed.success) return [];
@@ -110,18 +101,22 @@ function fieldProblems(kind: BlockKind, fields: Record<string, unknown>): string
 const article = (kind: BlockKind): string => (kind === 'output' ? `an ${kind}` : `a ${kind}`);
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function readFence(node: Code): Fence {
+function readFence(node: Code, report: ReportDiagnostic): Fence {
   const line = node.position?.start.line ?? 1;
   const language = node.lang ?? '';
   const words = node.meta?.trim().split(/\s+/).filter(Boolean) ?? [];
-  const problems: string[] = [];
-  const failed = (): Fence => ({ node, line, meta: undefined, problems });
+  const errors: string[] = [];
+  /** Ends the reading of a fence that has no meaning, and reports why it has none. */
+  const withoutMeta = (): Fence => {
+    for (const error of errors) report(line, error);
+    return { node, line, meta: undefined, isBroken: errors.length > 0 };
+  };
 
   if (looksLikeWord(language)) {
     words.unshift(language);
-    problems.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
+    errors.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
   }
-  if (words.length === 0) return failed();
+  if (words.length === 0) return withoutMeta();
   const fields: Record<string, unknown> = {};
   const kinds: BlockKind[] = [];
   const unknown: string[] = [];
@@ -131,7 +126,7 @@ function readFence(node: Code): Fence {
     if (kind !== undefined) kinds.push(kind);
     if (plainKinds.some((plain) => plain === kind)) continue;
     if (Object.hasOwn(fields, key)) {
-      problems.push(
+      errors.push(
         key === 'host'
           ? `A block runs on one host, not on ${String(fields[key])} and ${String(value)}. Split it.`
           : `\`${key}\` is there twice. Leave one of them.`,
@@ -142,52 +137,51 @@ function readFence(node: Code): Fence {
     if (!allWords.includes(key)) unknown.push(word);
   }
   const [kind, ...moreKinds] = kinds;
-  if (problems.length === 0) {
-    const problem = languageProblem(language, kind);
-    if (problem !== undefined) problems.push(problem);
+  if (errors.length === 0) {
+    const error = languageError(language, kind);
+    if (error !== undefined) errors.push(error);
   }
   if (moreKinds.length > 0) {
-    problems.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
-    return failed();
+    errors.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
+    return withoutMeta();
   }
   if (kind === undefined) {
     for (const word of unknown) {
-      problems.push(`\`${word}\` says nothing to a fence. ${suggest(readWord(word)[0], allWords)}`);
+      errors.push(`\`${word}\` says nothing to a fence. ${suggest(readWord(word)[0], allWords)}`);
     }
     if (unknown.length < words.length)
-      problems.push(
+      errors.push(
         `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` needs a kind as well. Add ${kindWords.join(' or ')}.`,
       );
-    return failed();
+    return withoutMeta();
   }
-  problems.push(...fieldProblems(kind, fields));
-  if (problems.length > 0) return failed();
+  errors.push(...fieldErrors(kind, fields));
+  if (errors.length > 0) return withoutMeta();
   const meta = { kind, ...blockSchemas[kind].parse(fields) } as BlockMeta;
-  return { node, line, meta, problems };
+  return { node, line, meta, isBroken: false };
 }
 
-const belongsToStep = ({ meta, problems }: Fence): boolean =>
-  meta === undefined ? problems.length > 0 : !['setup', 'file', 'output'].includes(meta.kind);
+const belongsToStep = ({ meta, isBroken }: Fence): boolean =>
+  meta === undefined ? isBroken : !['setup', 'file', 'output'].includes(meta.kind);
 
-function fencesIn(nodes: Root['children']): Fence[] {
+function fencesIn(nodes: Root['children'], report: ReportDiagnostic): Fence[] {
   const fences: Fence[] = [];
   visit({ type: 'root', children: nodes } satisfies Root, 'code', (node) => {
-    fences.push(readFence(node));
+    fences.push(readFence(node, report));
   });
   return fences;
 }
 
 /** Finds a lesson's sections, and the fences that stand before the first of them. */
-export function findSections(tree: Root): { before: Fence[]; sections: Section[] } {
+export function findSections(tree: Root, report: ReportDiagnostic): { before: Fence[]; sections: Section[] } {
   const starts = tree.children.flatMap((node, index) =>
     node.type === 'heading' && node.depth === 2 ? [{ heading: node, from: index }] : [],
   );
   const sections = starts.map(({ heading, from }, index): Section => {
     const to = starts[index + 1]?.from ?? tree.children.length;
     const title = toString(heading);
-    const fences = fencesIn(tree.children.slice(from, to));
+    const fences = fencesIn(tree.children.slice(from, to), report);
     return {
-      heading,
       id: slug(title),
       title,
       line: heading.position?.start.line ?? 1,
@@ -197,5 +191,6 @@ export function findSections(tree: Root): { before: Fence[]; sections: Section[]
       isStep: fences.some(belongsToStep),
     };
   });
-  return { before: fencesIn(tree.children.slice(0, starts[0]?.from ?? tree.children.length)), sections };
+  const before = fencesIn(tree.children.slice(0, starts[0]?.from ?? tree.children.length), report);
+  return { before, sections };
 }
