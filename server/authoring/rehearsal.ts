@@ -27,7 +27,7 @@ const interruptKey = '\x03';
 const pasted = (text: string): string => `\x1b[200~${text}\x1b[201~\r`;
 
 /** What became of a run block. */
-export interface RunResult {
+interface RunResult {
   /** Null of a command that was not waited for, or ended with Ctrl-C. */
   exitCode: number | null;
   ms: number;
@@ -163,6 +163,16 @@ export class Rehearsal {
       after,
     );
     return message.step;
+  }
+
+  /** Why the hosts are gone; undefined while they run. */
+  loss(): string | undefined {
+    const { closeCode } = this.learner;
+    const error = this.learner.latest('pair')?.pair.error;
+    if (error) return error.message;
+    const ended = this.learner.latest('ended');
+    if (ended) return `The session has ended (${ended.reason}).`;
+    return closeCode === undefined ? undefined : `The connection was closed with code ${closeCode}.`;
   }
 
   /**

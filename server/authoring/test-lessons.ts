@@ -15,12 +15,14 @@ import { Learner } from '../client/learner';
 import type { Lesson, Step } from '../lessons/lesson';
 import { LabError } from '../protocol/errors';
 import { hostNames } from '../protocol/hosts';
+import type { StepState } from '../protocol/session';
 import { root } from '../root';
 import { formatDuration, imageKey, prepareLab, type Lab } from '../setup/stages';
 import { hostLogs, loginCommand } from './evidence';
+import { isNoticed } from './mutation';
 import { castSize, Recorder } from './record';
 
-export interface TestOptions {
+interface TestOptions {
   /** Where the lessons are. */
   lessonsDir: string;
   /** Lessons at the same time; as many as processors when absent. */
@@ -233,6 +235,7 @@ async function mutate(lesson: Lesson, session: TestSession, test: LessonTest): P
   return survivors.reverse();
 }
 
+/** @throws LabError `lost` when the pair is lost meanwhile */
 async function isMissed(
   lesson: Lesson,
   index: number,
@@ -241,18 +244,18 @@ async function isMissed(
 ): Promise<boolean> {
   const [step, next] = lesson.steps.slice(index);
   if (!step) return false;
+  const stepId = step.id;
   if (next) {
     try {
       await rehearsal.perform(next, { line: next.line });
     } catch {
-      return true;
+      return isNoticed({ stepId, loss: rehearsal.loss(), nextFailed: true, checks: [] });
     }
   }
   await sleep(settleMs);
-  for (const one of next ? [step, next] : [step]) {
-    if ((await rehearsal.check(one)).state === 'open') return true;
-  }
-  return false;
+  const checks: StepState['state'][] = [];
+  for (const one of next ? [step, next] : [step]) checks.push((await rehearsal.check(one)).state);
+  return isNoticed({ stepId, loss: rehearsal.loss(), nextFailed: false, checks });
 }
 
 async function tellFailure(error: unknown, session: TestSession, test: LessonTest): Promise<string> {
