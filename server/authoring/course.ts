@@ -70,7 +70,7 @@ async function readDraft(lessonsDir: string, id: string): Promise<Draft> {
   try {
     source = await readFile(lessonFile(lessonsDir, id), 'utf8');
   } catch {
-    const message = 'There is no such file. Each folder in lessons/ holds a lesson.mdx.';
+    const message = 'The file is missing. Each folder in lessons/ holds a lesson.mdx.';
     const reading = unreadable({ file, line: 1, level: 'error', message });
     return { ...reading, id, source: '', files, lesson: undefined, recording: undefined };
   }

@@ -6,7 +6,7 @@ export function lintFigure(svg: string): TextDiagnostic[] {
   const diagnostics: TextDiagnostic[] = [];
   const at = (index: number): number => svg.slice(0, index).split('\n').length;
   const root = /<svg\b[^>]*>/.exec(svg);
-  if (!root) return [{ line: 1, message: 'This is no SVG: it has no <svg> element.' }];
+  if (!root) return [{ line: 1, message: 'This is not an SVG: it has no <svg> element.' }];
   if (!/\sviewBox\s*=/.test(root[0]))
     diagnostics.push({
       line: at(root.index),
@@ -15,7 +15,7 @@ export function lintFigure(svg: string): TextDiagnostic[] {
   if (!/\sxmlns\s*=\s*"http:\/\/www\.w3\.org\/2000\/svg"/.test(root[0]))
     diagnostics.push({
       line: at(root.index),
-      message: 'Add xmlns="http://www.w3.org/2000/svg": without it no browser draws the file.',
+      message: 'Add xmlns="http://www.w3.org/2000/svg". Without it, browsers do not draw the file.',
     });
   if (!svg.includes('(prefers-color-scheme: dark)'))
     diagnostics.push({
@@ -28,7 +28,7 @@ export function lintFigure(svg: string): TextDiagnostic[] {
   )) {
     diagnostics.push({
       line: at(match.index),
-      message: `\`${match[0].trim()}\` may not stand in a figure: it draws, and loads and runs nothing.`,
+      message: `Remove \`${match[0].trim()}\`: a figure must not load or run anything.`,
     });
   }
   return diagnostics;

@@ -204,7 +204,12 @@ export async function lintGenerated(course: Course): Promise<Diagnostic[]> {
       const text = await readFile(join(course.root, file), 'utf8').catch(() => undefined);
       if (text === wanted) return [];
       return [
-        { file, line: 1, level: 'error', message: 'It is not current. Run npm run lessons -- lint --fix' },
+        {
+          file,
+          line: 1,
+          level: 'error',
+          message: 'This file is out of date. Run: npm run lessons -- lint --fix',
+        },
       ];
     }),
   );

@@ -47,17 +47,17 @@ const enclosingSummary = (ancestors: readonly Node[]): string | undefined =>
 
 function checkLink(url: string, draft: Draft, course: Course): string | undefined {
   if (/^[a-z][a-z0-9+.-]*:/i.test(url)) {
-    if (!/^https?:/i.test(url)) return `\`${url}\` is no http or https address.`;
-    return URL.canParse(url) ? undefined : `\`${url}\` is no address.`;
+    if (!/^https?:/i.test(url)) return `\`${url}\` is not an http or https address.`;
+    return URL.canParse(url) ? undefined : `\`${url}\` is not an address.`;
   }
   if (url.startsWith('//') || url.startsWith('/'))
-    return `\`${url}\` leads nowhere on a code host. Link to a lesson as ../<id>/lesson.mdx.`;
+    return `\`${url}\` does not work on a code host. Link to a lesson as ../<id>/lesson.mdx.`;
   const [path = '', anchor] = url.split('#');
   let target: Draft | undefined = draft;
   if (path !== '') {
     const match = /^\.\.\/([^/]+)\/lesson\.mdx$/.exec(path);
     if (!match)
-      return `\`${url}\` leads nowhere on the page. Link to a lesson as ../<id>/lesson.mdx, or to an address.`;
+      return `\`${url}\` does not work on the page. Link to a lesson as ../<id>/lesson.mdx, or to a web address.`;
     const ids = course.drafts.map(({ id }) => id);
     target = course.drafts.find(({ id }) => id === match[1]);
     if (!target) return `There is no lesson \`${match[1] ?? ''}\`. ${suggest(match[1] ?? '', ids)}`;
@@ -73,7 +73,7 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagno
     const line = lineOf(node);
     switch (node.type) {
       case 'heading':
-        if (node.depth === 1) report(line, 'The title is in the front matter: begin headings at level 2.');
+        if (node.depth === 1) report(line, 'Begin headings at level 2: the title is in the front matter.');
         break;
       case 'link':
       case 'definition': {
@@ -84,16 +84,19 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagno
       case 'image': {
         const { url, alt } = node;
         if (!alt?.trim())
-          report(line, `The figure \`${url}\` has no text alternative. Say in the brackets what it shows.`);
+          report(
+            line,
+            `The figure \`${url}\` has no alternative text. Describe in the brackets what it shows.`,
+          );
         else if (alt.includes(posix.basename(url)) || alt.trim().split(/\s+/).length < 3)
           report(
             line,
-            `“${alt}” does not say what the figure \`${url}\` shows. Write what a reader would see.`,
+            `“${alt}” does not say what the figure \`${url}\` shows. Describe what a reader would see.`,
           );
         if (!/^[\w-]+\.svg$/.test(url))
           report(
             line,
-            `\`${url}\` is no figure: an SVG file in the lesson’s folder, named with letters, digits and dashes.`,
+            `\`${url}\` is not a figure. Use an SVG file in the lesson’s folder, named with letters, digits and dashes.`,
           );
         else if (!draft.files.includes(url)) report(line, `There is no file lessons/${draft.id}/${url}.`);
         break;
@@ -103,15 +106,12 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagno
         break;
       case 'html':
       case 'mdxjsEsm':
-        report(line, 'A lesson is plain Markdown: no imports and exports.');
+        report(line, 'A lesson is plain Markdown, without imports and exports.');
         break;
       case 'mdxFlowExpression':
       case 'mdxTextExpression':
         if (!/^\s*\/\*[\s\S]*\*\/\s*$/.test(node.value))
-          report(
-            line,
-            'A lesson is plain Markdown: no expressions. A `{` that is text belongs in a code span.',
-          );
+          report(line, 'A lesson is plain Markdown, without expressions. Put a literal `{` in a code span.');
         break;
       case 'mdxJsxFlowElement':
       case 'mdxJsxTextElement': {
@@ -119,16 +119,19 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagno
         if (name === null || !htmlElements.includes(name))
           report(
             line,
-            `\`<${name ?? ''}>\` may not stand in a lesson. Known are: ${htmlElements.join(', ')}.`,
+            `A lesson must not contain \`<${name ?? ''}>\`. Choose from: ${htmlElements.join(', ')}.`,
           );
         else if (name === 'details' && !summaryOf(node))
-          report(line, 'Nobody knows what opens here. Begin with <summary>Hint</summary>, or what it is.');
+          report(
+            line,
+            'These <details> have no summary. Begin with <summary>Hint</summary>, or with what they contain.',
+          );
         break;
       }
     }
     if (node.type === 'text' || node.type === 'code') {
       const todo = node.value.split('\n').findIndex((text) => text.includes('TODO'));
-      if (todo >= 0) report(line + todo + (node.type === 'code' ? 1 : 0), 'TODO is left here.', 'warning');
+      if (todo >= 0) report(line + todo + (node.type === 'code' ? 1 : 0), 'A TODO is left here.', 'warning');
     }
   });
   const solves = new Set(draft.lesson?.steps.flatMap((step) => step.solves.map((solve) => solve.line)));
@@ -136,7 +139,7 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagno
     if (solves.has(lineOf(node)) && enclosingSummary(ancestors) !== 'Solution')
       report(
         lineOf(node),
-        'The solution is open to everyone. Put it into <details><summary>Solution</summary>.',
+        'The solution is visible to everyone. Put it in <details><summary>Solution</summary>.',
       );
   });
   if (draft.lesson?.part === clinicPart) lintClinic(tree, draft, draft.lesson, report);
@@ -155,12 +158,12 @@ function lintClinic(tree: Root, { sections }: Draft, lesson: Lesson, report: Rep
     if (!summaries.includes('Hint'))
       report(
         step.line,
-        `“${step.title}” has no <details><summary>Hint</summary>: a lesson of the clinic has one or more.`,
+        `“${step.title}” has no <details><summary>Hint</summary>. Each step of a clinic lesson needs at least one hint.`,
       );
     if (step.solves.length === 0)
       report(
         step.line,
-        `“${step.title}” has no solve block: in the clinic the learner finds the way, and the solution shows one.`,
+        `“${step.title}” has no solve block. Each step of a clinic lesson needs one in its solution.`,
       );
   }
 }
@@ -178,16 +181,16 @@ function lintFrontMatter({ frontMatter }: Draft, course: Course, report: ReportD
   for (const [path, text] of texts) {
     const line = lineOf(path);
     for (const { message } of findTerms(text, line, course.terms)) report(line, message);
-    if (text.includes('TODO')) report(line, 'TODO is left here.', 'warning');
+    if (text.includes('TODO')) report(line, 'A TODO is left here.', 'warning');
   }
   for (const slide of Object.keys(value.slides)) {
     const known = course.slides.find(({ number }) => number === Number(slide));
     const line = lineOf(['slides', slide]);
-    if (!known) report(line, `The talk has no slide ${slide}; ${talkPath} lists them.`);
+    if (!known) report(line, `The talk has no slide ${slide}. ${talkPath} lists its slides.`);
     else if (known.noStep !== undefined)
       report(
         line,
-        `Slide ${slide}, “${known.title}”, is said to have nothing to do by hand (${talkPath}). Correct one of them.`,
+        `${talkPath} says that slide ${slide}, “${known.title}”, has nothing to do by hand. Correct one of them.`,
       );
   }
 }
@@ -201,13 +204,13 @@ function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: R
   if (sameplace)
     report(
       lineOf(['order']),
-      `${lessonPath(sameplace.id)} is number ${value.order} of part ${value.part} already.`,
+      `${lessonPath(sameplace.id)} is already number ${value.order} of part ${value.part}.`,
     );
   for (const [index, other] of value['builds-on'].entries()) {
     const line = lineOf(['builds-on', index]);
     const ids = course.drafts.map((draft) => draft.id);
     if (!ids.includes(other)) report(line, `There is no lesson \`${other}\`. ${suggest(other, ids)}`);
-    else if (other === id) report(line, 'A lesson does not build on itself.');
+    else if (other === id) report(line, 'A lesson cannot build on itself.');
     else if (course.lessons.some((one) => one.id === other) && !before.some((one) => one.id === other))
       report(
         line,
@@ -242,7 +245,7 @@ function lintQuestions({ blocks }: Draft, report: ReportDiagnostic): void {
   if (questions < wantedQuestions)
     report(
       1,
-      `The lesson asks ${questions} questions. Two or three quiz blocks let a learner see what was understood.`,
+      `The lesson asks ${questions} questions. Two or three quiz blocks let learners see what they have understood.`,
       'warning',
     );
 }
@@ -257,7 +260,7 @@ function lintRecording(
   if (source.includes('TODO')) return;
   const how = `Record it: npm run lessons -- record ${id}`;
   if (!recording) {
-    report(1, `No test has run this lesson, or none that was recorded. ${how}`, 'warning');
+    report(1, `No recorded test has run this lesson. ${how}`, 'warning');
     return;
   }
   let isTested = true;
@@ -265,7 +268,7 @@ function lintRecording(
     for (const [index, run] of step.runs.entries()) {
       if (recordedRun(recording, step.id, index, run)) continue;
       isTested = false;
-      report(run.line, `No test has run this command as it is now. ${how}`, 'warning');
+      report(run.line, `No recorded test has run this command as it is now. ${how}`, 'warning');
     }
   }
   if (isTested && recording.lesson !== lessonHash(lesson))
@@ -306,7 +309,7 @@ function lintSlides(course: Course): Diagnostic[] {
   const done = new Set(course.lessons.flatMap(({ slides }) => Object.keys(slides).map(Number)));
   const missing = course.slides.filter(({ number, noStep }) => noStep === undefined && !done.has(number));
   if (missing.length === 0) return [];
-  const message = `No lesson does these slides by hand: ${missing.map(({ number }) => number).join(', ')}.`;
+  const message = `No lesson covers these slides: ${missing.map(({ number }) => number).join(', ')}.`;
   return [{ file: talkPath, line: 1, level: 'warning', message }];
 }
 

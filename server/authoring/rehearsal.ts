@@ -103,7 +103,7 @@ export class Rehearsal {
       'prompt on both hosts',
     );
     const error = this.learner.latest('pair')?.pair.error;
-    if (error) throw new Error(`The pair is not there: ${error.message}`);
+    if (error) throw new Error(`The hosts failed to start: ${error.message}`);
     return sessionId;
   }
 
@@ -118,7 +118,7 @@ export class Rehearsal {
     try {
       const before = await this.before(step);
       if (before.state === 'passed') throw new Error(`The check passes before the step: ${before.message}`);
-      if (before.message === '') throw new Error('The check fails without a word of what is missing.');
+      if (before.message === '') throw new Error('The check fails without a message.');
       const typed = await this.perform(step, place);
       place.line = step.checks[0]?.line ?? step.line;
       const after = await this.pass(step);
@@ -242,7 +242,8 @@ export class Rehearsal {
     const runId = randomUUID();
     this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
     const answer = await this.learner.runAnswer(runId, 30_000);
-    if (answer.type === 'run-refused') throw new Error(`The command was not typed: ${answer.error.message}`);
+    if (answer.type === 'run-refused')
+      throw new Error(`The lab refused to type the command: ${answer.error.message}`);
 
     const typed: Typed = {
       run: block,

@@ -104,15 +104,17 @@ export async function scaffold(course: Course, beginning: Beginning): Promise<st
   const { id, part } = beginning;
   if (!/^[a-z][a-z0-9-]*$/.test(id)) {
     throw new LabError('bad-lesson', `\`${id}\` cannot be a lesson’s folder.`, {
-      hint: 'Take small letters, digits and dashes, a letter first.',
+      hint: 'Use lowercase letters, digits and dashes, beginning with a letter.',
     });
   }
   if (course.drafts.some((draft) => draft.id === id)) {
-    throw new LabError('bad-lesson', `There is a lesson \`${id}\` already.`, { hint: 'Take another name.' });
+    throw new LabError('bad-lesson', `The lesson \`${id}\` already exists.`, {
+      hint: 'Choose another name.',
+    });
   }
   if (!Number.isInteger(part) || part < 1 || part > partTitles.length) {
     throw new LabError('bad-lesson', `The course has no part ${part}.`, {
-      hint: `It has: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}.`,
+      hint: `The parts are: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}.`,
     });
   }
   const orders = course.drafts.flatMap(({ frontMatter }) =>

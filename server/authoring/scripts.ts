@@ -21,7 +21,7 @@ export async function findSyntaxErrors(
   });
   if (exitCode === 0) return [];
   const [, line, reason] = /line (\d+): (.*)/.exec(stderr) ?? [];
-  return [{ line: Number(line ?? 1), message: `bash cannot read this: ${reason ?? stderr.trim()}.` }];
+  return [{ line: Number(line ?? 1), message: `bash cannot parse this: ${reason ?? stderr.trim()}.` }];
 }
 
 /** Something that prints, as a command and not as a word of a text. */
@@ -45,12 +45,12 @@ export function findSilentFailures(script: string): TextDiagnostic[] {
       diagnostics.push({
         line: index + 1,
         message:
-          'With `set -e` a check ends at any failure and tells nothing. Say what is missing where it fails.',
+          'With `set -e`, a check ends at any failure without a message. Print what is missing where it fails.',
       });
     if (gaveUp.test(text) && !speaks.test(text) && !speaks.test(lines[index - 1] ?? ''))
       diagnostics.push({
         line: index + 1,
-        message: 'The check fails here and tells nothing. Say before `exit` what is missing.',
+        message: 'The check fails here without a message. Before `exit`, print what is missing.',
       });
   }
   const last = lines.findLastIndex((line) => line.trim() !== '' && !line.trim().startsWith('#'));
@@ -61,7 +61,7 @@ export function findSilentFailures(script: string): TextDiagnostic[] {
     diagnostics.push({
       line: last + 1,
       message:
-        'The check ends with a test, so it fails and tells nothing. Add: || { echo "What to do."; exit 1; }',
+        'The check ends with a test, so it fails without a message. Add: || { echo "What to do."; exit 1; }',
     });
   return diagnostics;
 }

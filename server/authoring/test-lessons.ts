@@ -131,7 +131,7 @@ export async function testLessons(
       rendererOptions: { timestamp: PRESET_TIMESTAMP },
       registerSignalListeners: false,
     }).run();
-    if (signal.aborted) throw new LabError('cancelled', 'The test of the lessons was stopped.');
+    if (signal.aborted) throw new LabError('cancelled', 'The lesson test was stopped.');
     if (options.keep && results.some(({ failure }) => failure !== undefined)) await keepUntil(signal);
   } finally {
     await gateway.stop('server-stopped');
@@ -259,7 +259,7 @@ async function isMissed(
 }
 
 async function tellFailure(error: unknown, session: TestSession, test: LessonTest): Promise<string> {
-  if (test.signal.aborted) return 'It was stopped.';
+  if (test.signal.aborted) return 'The test was stopped.';
   const { sessionId, rehearsal } = session;
   const what =
     error instanceof StepFailure
@@ -283,8 +283,8 @@ export function formatResults(results: readonly LessonResult[]): string {
       survivors === undefined
         ? ''
         : survivors.length === 0
-          ? ', every step is missed when it is left out'
-          : `, NOT MISSED: ${survivors.map(({ id }) => id).join(', ')}`;
+          ? ', a check notices each step that is left out'
+          : `, NOT NOTICED: ${survivors.map(({ id }) => id).join(', ')}`;
     return `${verdict} ${lesson.id}: ${passed.length} of ${lesson.steps.length} steps in ${formatDuration(ms)}${slow}${missed}`;
   });
   const failures = results.flatMap(({ lesson, failure }) =>
@@ -298,6 +298,6 @@ export const summarize = (results: readonly LessonResult[]): { passed: number; f
   passed: results.reduce((sum, { passed }) => sum + passed.length, 0),
   failures: results.flatMap(({ lesson, failure, survivors = [] }) => [
     ...(failure === undefined ? [] : [`${lesson.id}: ${failure.split('\n', 1)[0] ?? ''}`]),
-    ...survivors.map((step) => `${lesson.id}: nothing misses ${step.id}`),
+    ...survivors.map((step) => `${lesson.id}: no check notices that ${step.id} is left out`),
   ]),
 });

@@ -20,7 +20,7 @@ import { formatResults, summarize, testLessons } from '../authoring/test-lessons
 function requireDraft({ drafts }: Course, id: string): void {
   if (drafts.some((draft) => draft.id === id)) return;
   throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
-    hint: `There is: ${drafts.map((draft) => draft.id).join(', ')}.`,
+    hint: `The lessons are: ${drafts.map((draft) => draft.id).join(', ')}.`,
   });
 }
 

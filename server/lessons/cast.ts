@@ -85,7 +85,7 @@ export function parseCast(text: string): Cast {
   const header = JSON.parse(first) as { version?: unknown; width?: unknown; height?: unknown };
   const { version, width, height } = header;
   if (version !== 2 || typeof width !== 'number' || typeof height !== 'number') {
-    throw new Error('This is no asciicast of version 2.');
+    throw new Error('This is not an asciicast of version 2.');
   }
   const events = lines.flatMap((line): CastEvent[] => {
     if (line === '') return [];

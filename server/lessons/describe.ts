@@ -70,7 +70,7 @@ export function describeIssues(
     }
     if (path.length === 0) {
       if (issue.code === 'invalid_type')
-        return [{ path, message: `${whole} must hold the fields ${fieldsOf(schema).join(', ')}.` }];
+        return [{ path, message: `${whole} must have the fields ${fieldsOf(schema).join(', ')}.` }];
       return [{ path, message: `${whole} is wrong: ${issue.message}.` }];
     }
     const last = path.at(-1);

@@ -29,7 +29,7 @@ const oneLine = words.regex(/^.*$/, 'it must be one line');
 /** What a folder of a lesson, a step or a value may be called: letters that need no escape in a URL or a shell. */
 const slugSchema = z
   .string({ error: 'it must be a name' })
-  .regex(/^[a-z][a-z0-9-]*$/, 'write small letters, digits and dashes, a letter first');
+  .regex(/^[a-z][a-z0-9-]*$/, 'use lowercase letters, digits and dashes, beginning with a letter');
 
 // Front matter
 
@@ -136,7 +136,7 @@ export const blockSchemas = {
     })
     .refine((run) => [run.background, run.interrupt, run.exit || undefined].filter(Boolean).length < 2, {
       error:
-        'background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect',
+        'use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect',
     })
     .describe(
       'One command for the learner, with a run button. May hold `<name>` of a declared value. A command of several lines has a backslash at the end of all but the last.',

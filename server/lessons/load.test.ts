@@ -36,7 +36,7 @@ it('gives the good lessons and an error for each bad one', async () => {
   const messages = errors.map((error) => error.message).sort();
   expect(messages).toEqual([
     expect.stringMatching(/bad\/lesson\.mdx:12: There is no host `nowhere`.*\n.*bad\/lesson\.mdx:15: /s),
-    expect.stringMatching(/empty\/lesson\.mdx:1: Cannot be read: .*ENOENT/),
+    expect.stringMatching(/empty\/lesson\.mdx:1: The file cannot be read: .*ENOENT/),
   ]);
   await expect(listLessons(directory)).rejects.toMatchObject({
     code: 'bad-lesson',
@@ -49,6 +49,6 @@ it.each(['other', '..', '../x', 'good/../good', ''])('has no lesson %j', async (
   await expect(loadLesson(directory, id)).rejects.toMatchObject({
     code: 'bad-lesson',
     message: `There is no lesson \`${id}\`.`,
-    hint: 'There is: good.',
+    hint: 'The lessons are: good.',
   });
 });

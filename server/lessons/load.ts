@@ -31,7 +31,7 @@ export async function loadDocument(lessonsDir: string, id: string): Promise<Less
   const ids = await lessonIds(lessonsDir);
   if (!ids.includes(id)) {
     throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
-      hint: `There is: ${ids.join(', ')}.`,
+      hint: `The lessons are: ${ids.join(', ')}.`,
     });
   }
   const path = lessonFile(lessonsDir, id);
@@ -40,7 +40,7 @@ export async function loadDocument(lessonsDir: string, id: string): Promise<Less
   try {
     source = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new LabError('bad-lesson', `${name}:1: Cannot be read: ${String(cause)}`, {
+    throw new LabError('bad-lesson', `${name}:1: The file cannot be read: ${String(cause)}`, {
       hint: 'Each folder in lessons/ holds a lesson.mdx.',
       cause,
     });
@@ -102,8 +102,8 @@ export async function loadRecording(lessonsDir: string, id: string): Promise<Rec
   try {
     return recordingSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is no recording.`, {
-      hint: `Make it anew: npm run lessons -- record ${id}`,
+    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is not a recording.`, {
+      hint: `Record the lesson again: npm run lessons -- record ${id}`,
       cause,
     });
   }

@@ -233,7 +233,7 @@ describe('each error is told with its line and the way out', () => {
     [
       'host that is like no other',
       inSection(...fence('bash run host=rhel08')),
-      ['14: There is no host `rhel08`. Known are: source, destination.'],
+      ['14: There is no host `rhel08`. Choose from: source, destination.'],
     ],
     ...['run', 'check', 'solve', 'setup', 'value=x'].map((kind): [string, string[], string[]] => [
       `${kind} block without a host`,
@@ -245,12 +245,12 @@ describe('each error is told with its line and the way out', () => {
     [
       'host without a kind',
       inSection(...fence('bash host=source')),
-      [`14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`],
+      [`14: A fence with \`host=source\` also needs a kind. Add ${kinds}.`],
     ],
     [
       'two kinds',
       inSection(...fence('bash run check host=source')),
-      ['14: A block is of one kind, not of run and check. Split it.'],
+      ['14: A block has one kind, not run and check. Split it.'],
     ],
     [
       'two hosts',
@@ -261,31 +261,33 @@ describe('each error is told with its line and the way out', () => {
       'misspelt word',
       inSection(...fence('bash chek host=source')),
       [
-        '14: `chek` says nothing to a fence. Did you mean `check`?',
-        `14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`,
+        '14: A fence does not accept `chek`. Did you mean `check`?',
+        `14: A fence with \`host=source\` also needs a kind. Add ${kinds}.`,
       ],
     ],
     [
       'word that is like no other',
       inSection(...fence('bash run host=source highlight={2}')),
       [
-        '14: `highlight={2}` says nothing to a run block. Known are: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
+        '14: A run block does not accept `highlight={2}`. Choose from: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
       ],
     ],
     [
       'missing language',
       inSection(...fence('run host=source')),
-      ["14: A block's language is missing before `run`. Write ```bash run …"],
+      ['14: The fence has no language before `run`. Write ```bash run …'],
     ],
     [
       'another language',
       inSection(...fence('python run host=source')),
-      ["14: A block's language is `bash`, not `python`. An illustration has no words after it."],
+      [
+        "14: A block's language is `bash`, not `python`. For an illustration, remove the words after the language.",
+      ],
     ],
     [
       'duplicate step id',
       inSection(...step('One')),
-      ['14: Two headings give the id `one`: lines 7 and this one. Rename one of them.'],
+      ['14: The heading in line 7 has the same id `one`. Rename one of them.'],
     ],
     [
       'duplicate value',
@@ -294,7 +296,7 @@ describe('each error is told with its line and the way out', () => {
         ...fence('bash value=x host=source'),
         ...fence('bash run host=source', 'echo <x>'),
       ),
-      ['17: The value `x` is declared in line 14 already. Rename or remove one of them.'],
+      ['17: The value `x` is already declared in line 14. Rename or remove one of them.'],
     ],
     [
       'value that is never used',
@@ -307,23 +309,23 @@ describe('each error is told with its line and the way out', () => {
       [
         word === 'value'
           ? '14: `value` (Name that run blocks use as `<name>`) is wrong: it must be a name.'
-          : `14: \`${word}\` (Name that run blocks use as \`<name>\`) is wrong: write small letters, digits and dashes, a letter first.`,
+          : `14: \`${word}\` (Name that run blocks use as \`<name>\`) is wrong: use lowercase letters, digits and dashes, beginning with a letter.`,
       ],
     ]),
     [
       'block before the first section',
       [...frontMatter, ...fence('bash check host=source'), ...step('One')],
-      ['7: A check block stands before the first `##`. Put it into a section.'],
+      ['7: A check block must not stand before the first `##`. Move it into a section.'],
     ],
     [
       'run without a check',
       inSection('## Two', ...fence('bash run host=source')),
-      ['14: The step `Two` has no check. Add a check block that fails before it and passes after.'],
+      ['14: The step `Two` has no check. Add a check block that fails before the step and passes after it.'],
     ],
     [
       'check without run or solve',
       inSection('## Two', ...fence('bash check host=source')),
-      ['14: The step `Two` has a check and nothing that makes it pass. Add a run or a solve block.'],
+      ['14: The step `Two` has a check but nothing that makes it pass. Add a run or a solve block.'],
     ],
     [
       'empty block',
@@ -334,7 +336,7 @@ describe('each error is told with its line and the way out', () => {
       `run block of more or less than one command: ${JSON.stringify(text)}`,
       inSection(...fence('bash run host=source', text)),
       [
-        '14: A run block is one command, whose lines all end in a backslash but the last. Give each command a block.',
+        '14: A run block holds one command: every line but the last ends in a backslash. Give each command its own block.',
       ],
     ]),
     [
@@ -407,25 +409,25 @@ describe('each error is told with its line and the way out', () => {
     [
       'slides that are done in steps of other names',
       [...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow] },'), ...step('One')],
-      ['6: Slide 4 names the step `tow`, which the lesson does not have. Known are: one.'],
+      ['6: Slide 4 names the step `tow`, which the lesson does not have. Choose from: one.'],
     ],
     [
       'front matter that is a list',
       ['---', '- title', '---', ...step('One')],
       [
-        '1: The front matter must hold the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
+        '1: The front matter must have the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
       ],
     ],
     [
       'a word that is of another kind',
       inSection(...fence('bash check host=source terminal=2')),
-      ['14: `terminal=2` says nothing to a check block. Known are: host.'],
+      ['14: A check block does not accept `terminal=2`. Its fields are: host.'],
     ],
     [
       'words that exclude one another',
       inSection(...fence('bash run host=source interrupt background')),
       [
-        '14: The words of this run block do not go together: background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect.',
+        '14: The fields of this run block contradict each other: use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect.',
       ],
     ],
     [
@@ -444,7 +446,7 @@ describe('each error is told with its line and the way out', () => {
         '20: `interrupt=soon` (The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
         '23: `background=1` (The command goes on while what follows is done, in later steps too, and ends by itself or not at all) is wrong: it takes no value.',
         '26: `exit` (Exit code that the command must end with, when it is meant to fail) is wrong: Invalid input: expected number, received boolean.',
-        '29: `exit` is there twice. Leave one of them.',
+        '29: `exit` appears twice. Remove one of them.',
       ],
     ],
     ...['file', 'file=etc/motd', 'file=/root/', 'file=/a$b'].map((word): [string, string[], string[]] => [
@@ -464,7 +466,7 @@ describe('each error is told with its line and the way out', () => {
         ...fence('bash check host=source'),
       ),
       [
-        '21: The command in line 15 goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
+        '21: The command in line 15 occupies this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
       ],
     ],
     [
@@ -480,8 +482,7 @@ describe('each error is told with its line and the way out', () => {
         ...fence('text output'),
       ),
       [15, 24, 31].map(
-        (line) =>
-          `${line}: An output block belongs to the run block before it, and there is none. Move it there.`,
+        (line) => `${line}: Each output block follows a run block of its own. Move it there or remove it.`,
       ),
     ],
     [
@@ -511,7 +512,7 @@ describe('each error is told with its line and the way out', () => {
         '23: The question’s `options[1].correct` (Whether it is right; several may be) is wrong: Invalid input: expected boolean, received string.',
         '25: The question is wrong: it needs an `explanation`.',
         '28: The question has no field `answers`. Did you mean `answer`?',
-        '31: The question is no valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
+        '31: The question is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
       ],
     ],
     [
@@ -538,13 +539,15 @@ describe('each error is told with its line and the way out', () => {
   ])('broken MDX: %s', (_name, lines, line) => {
     const errors = errorsOf(lines);
     expect(errors).toHaveLength(1);
-    expect(errors[0]).toMatch(new RegExp(`^${line}: The MDX is broken at column \\d+: .*code span\\.$`));
+    expect(errors[0]).toMatch(
+      new RegExp(`^${line}: The MDX has a syntax error at column \\d+: .*code span\\.$`),
+    );
   });
 
   it('broken YAML', () => {
     const errors = errorsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
     expect(errors).toHaveLength(1);
-    expect(errors[0]).toMatch(/^[345]: The front matter is no valid YAML: .+\.$/);
+    expect(errors[0]).toMatch(/^[345]: The front matter is not valid YAML: .+\.$/);
   });
 
   it('all of them at once, in the order of their lines', () => {

@@ -11,6 +11,7 @@ import {
   frontMatterSchema,
   quizSchema,
   type Block,
+  type BlockKind,
   type FrontMatter,
   type Lesson,
   type LessonBlock,
@@ -19,7 +20,7 @@ import {
   type Run,
   type Step,
 } from './lesson';
-import { findSections, type Fence, type Section } from './sections';
+import { blockName, findSections, type Fence, type Section } from './sections';
 import { suggest } from './suggest';
 import { parseMdx } from './syntax';
 import { readYaml } from './yaml';
@@ -33,13 +34,13 @@ function isOneCommand(text: string): boolean {
 }
 
 /** Text of a block that is run or compared: without white space at its end. */
-function readText({ node, line }: Fence, kind: LessonBlock['kind'], report: ReportDiagnostic): string {
+function readText({ node, line }: Fence, kind: BlockKind, report: ReportDiagnostic): string {
   const text = node.value.replace(/\s+$/, '');
-  if (text === '') report(line, `A ${kind} block is empty. Fill it or remove it.`);
+  if (text === '') report(line, `${blockName(kind)} is empty. Fill it or remove it.`);
   else if (kind === 'run' && !isOneCommand(text)) {
     report(
       line,
-      'A run block is one command, whose lines all end in a backslash but the last. Give each command a block.',
+      'A run block holds one command: every line but the last ends in a backslash. Give each command its own block.',
     );
   }
   return text;
@@ -75,13 +76,13 @@ function readBlocks(
       continue;
     }
     if (section === undefined) {
-      report(line, `A ${meta.kind} block stands before the first \`##\`. Put it into a section.`);
+      report(line, `${blockName(meta.kind)} must not stand before the first \`##\`. Move it into a section.`);
       continue;
     }
     const text = readText(fence, meta.kind, report);
     if (meta.kind === 'output') {
       if (lastRun === undefined || lastRun.output !== undefined) {
-        report(line, 'An output block belongs to the run block before it, and there is none. Move it there.');
+        report(line, 'Each output block follows a run block of its own. Move it there or remove it.');
       } else lastRun.output = { text, line };
       blocks.push({ kind: 'output', line });
       continue;
@@ -128,7 +129,7 @@ function stepOf(section: Section, blocks: readonly LessonBlock[], report: Report
     if (run.interrupt === true && next) {
       report(
         next.line,
-        `The command in line ${run.line} goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
+        `The command in line ${run.line} occupies this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
       );
     }
   }
@@ -137,12 +138,12 @@ function stepOf(section: Section, blocks: readonly LessonBlock[], report: Report
   if (step.checks.length === 0) {
     report(
       line,
-      `The step \`${title}\` has no check. Add a check block that fails before it and passes after.`,
+      `The step \`${title}\` has no check. Add a check block that fails before the step and passes after it.`,
     );
   } else if (step.runs.length + step.solves.length === 0) {
     report(
       line,
-      `The step \`${title}\` has a check and nothing that makes it pass. Add a run or a solve block.`,
+      `The step \`${title}\` has a check but nothing that makes it pass. Add a run or a solve block.`,
     );
   }
   return step;
@@ -224,7 +225,7 @@ export function readLesson(source: string, file: string, id: string): Reading {
   } catch (cause) {
     if (!(cause instanceof VFileMessage)) throw cause;
     const line = cause.line ?? 1;
-    const message = `The MDX is broken at column ${cause.column ?? 1}: ${cause.reason}. A \`{\` or \`<\` that is text belongs in a code span.`;
+    const message = `The MDX has a syntax error at column ${cause.column ?? 1}: ${cause.reason}. Put a literal \`{\` or \`<\` in a code span.`;
     return unreadable({ file, line, level: 'error', message });
   }
 
@@ -258,14 +259,14 @@ export function readLesson(source: string, file: string, id: string): Reading {
   reportDoubles(
     sections,
     (section) => section.id,
-    (name, first) => `Two headings give the id \`${name}\`: lines ${first} and this one. Rename one of them.`,
+    (name, first) => `The heading in line ${first} has the same id \`${name}\`. Rename one of them.`,
     report,
   );
   reportDoubles(
     values,
     (value) => value.name,
     (name, first) =>
-      `The value \`${name}\` is declared in line ${first} already. Rename or remove one of them.`,
+      `The value \`${name}\` is already declared in line ${first}. Rename or remove one of them.`,
     report,
   );
   const runs = steps.flatMap((step) => step.runs);

@@ -57,6 +57,9 @@ const looksLikeWord = (language: string): boolean => {
   return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
 };
 
+/** A kind of block at the beginning of a sentence. */
+export const blockName = (kind: BlockKind): string => `${kind === 'output' ? 'An' : 'A'} ${kind} block`;
+
 function languageError(language: string, kind: BlockKind | undefined): string | undefined {
   if (kind === 'file') return undefined;
   if (kind === 'output') {
@@ -65,7 +68,7 @@ function languageError(language: string, kind: BlockKind | undefined): string | 
       : `The language of an output block is \`text\`, not \`${language}\`.`;
   }
   if (language === 'bash') return undefined;
-  return `A block's language is \`bash\`, not \`${language}\`. An illustration has no words after it.`;
+  return `A block's language is \`bash\`, not \`${language}\`. For an illustration, remove the words after the language.`;
 }
 
 function fieldErrors(kind: BlockKind, fields: Record<string, unknown>): string[] {
@@ -80,26 +83,23 @@ function fieldErrors(kind: BlockKind, fields: Record<string, unknown>): string[]
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((unknown) => {
         const word = fields[unknown] === true ? unknown : spell(unknown);
-        // A word that other kinds know is no slip of the pen.
+        // A field of another kind is not a typo.
         const hint = allWords.includes(unknown)
-          ? `Known are: ${fieldsOf(schema).join(', ') || 'none'}.`
+          ? `Its fields are: ${fieldsOf(schema).join(', ') || 'none'}.`
           : suggest(unknown, [...kindWords, ...fieldsOf(schema)]);
-        return `\`${word}\` says nothing to ${article(kind)} block. ${hint}`;
+        return `${blockName(kind)} does not accept \`${word}\`. ${hint}`;
       });
     }
-    if (key === '') return [`The words of this ${kind} block do not go together: ${issue.message}.`];
+    if (key === '') return [`The fields of this ${kind} block contradict each other: ${issue.message}.`];
     if (key === 'host') {
       const known = kind === 'setup' || kind === 'file' ? [...hostNames, 'both'] : hostNames;
       if (typeof fields['host'] === 'string')
         return [`There is no host \`${fields['host']}\`. ${suggest(fields['host'], known)}`];
-      return [`${capital(article(kind))} block needs a host. Add host=${known.join(' or host=')}.`];
+      return [`${blockName(kind)} needs a host. Add host=${known.join(' or host=')}.`];
     }
     return [`\`${fields[key] === true ? key : spell(key)}\` (${meaning}) is wrong: ${issue.message}.`];
   });
 }
-
-const article = (kind: BlockKind): string => (kind === 'output' ? `an ${kind}` : `a ${kind}`);
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 function readFence(node: Code, report: ReportDiagnostic): Fence {
   const line = node.position?.start.line ?? 1;
@@ -114,7 +114,7 @@ function readFence(node: Code, report: ReportDiagnostic): Fence {
 
   if (looksLikeWord(language)) {
     words.unshift(language);
-    errors.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
+    errors.push(`The fence has no language before \`${language}\`. Write \`\`\`bash ${language} …`);
   }
   if (words.length === 0) return withoutMeta();
   const fields: Record<string, unknown> = {};
@@ -129,7 +129,7 @@ function readFence(node: Code, report: ReportDiagnostic): Fence {
       errors.push(
         key === 'host'
           ? `A block runs on one host, not on ${String(fields[key])} and ${String(value)}. Split it.`
-          : `\`${key}\` is there twice. Leave one of them.`,
+          : `\`${key}\` appears twice. Remove one of them.`,
       );
       continue;
     }
@@ -142,16 +142,16 @@ function readFence(node: Code, report: ReportDiagnostic): Fence {
     if (error !== undefined) errors.push(error);
   }
   if (moreKinds.length > 0) {
-    errors.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
+    errors.push(`A block has one kind, not ${kinds.join(' and ')}. Split it.`);
     return withoutMeta();
   }
   if (kind === undefined) {
     for (const word of unknown) {
-      errors.push(`\`${word}\` says nothing to a fence. ${suggest(readWord(word)[0], allWords)}`);
+      errors.push(`A fence does not accept \`${word}\`. ${suggest(readWord(word)[0], allWords)}`);
     }
     if (unknown.length < words.length)
       errors.push(
-        `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` needs a kind as well. Add ${kindWords.join(' or ')}.`,
+        `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` also needs a kind. Add ${kindWords.join(' or ')}.`,
       );
     return withoutMeta();
   }

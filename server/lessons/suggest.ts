@@ -6,5 +6,5 @@ import { closestMatch } from 'leven';
  */
 export function suggest(word: string, known: readonly string[]): string {
   const closest = closestMatch(word, known, { maxDistance: 2 });
-  return closest === undefined ? `Known are: ${known.join(', ')}.` : `Did you mean \`${closest}\`?`;
+  return closest === undefined ? `Choose from: ${known.join(', ')}.` : `Did you mean \`${closest}\`?`;
 }

@@ -39,7 +39,7 @@ export function readYaml<Schema extends z.ZodType>(
     for (const error of document.errors) {
       const reason = (error.message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
       const line = openingLine + (error.linePos?.[0].line ?? 1);
-      report(line, `${whole} is no valid YAML: ${reason}.`);
+      report(line, `${whole} is not valid YAML: ${reason}.`);
     }
     return undefined;
   }
