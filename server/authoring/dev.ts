@@ -112,10 +112,10 @@ export async function serveForAuthors(
       cancelSignal: signal,
     });
     console.log(
-      `\n  ${origin}/lessons/${lessonIds[0] ?? ''}\n\nA lesson is shown anew when it is saved. Ctrl-C stops.`,
+      `\n  ${origin}/lessons/${lessonIds[0] ?? ''}\n\nSave a lesson to reload it in the browser. Press Ctrl-C to stop.`,
     );
     console.log(
-      'Hosts keep the commands and checks that they were started with: after a change of these get fresh hosts.\n',
+      'Running hosts keep their commands and checks. After you change a command or a check, get fresh hosts.\n',
     );
     for (const id of lessonIds) await printDiagnostics(id);
     await site;

@@ -28,7 +28,7 @@ TODO: where to look, without the answer.
 const solution = `<details>
 <summary>Solution</summary>
 
-TODO: what was wrong, and why this mends it.
+TODO: what was wrong, and why this fixes it.
 
 \`\`\`bash solve host=source
 touch /tmp/done
@@ -57,7 +57,7 @@ builds-on: []
 sources:
   - name: CRIU 4.1.1
     file: criu/cr-dump.c, cr_dump_tasks
-    what: "TODO: what of this lesson it is the source of"
+    what: "TODO: what this lesson takes from the source"
 slides: {}
 ---
 
@@ -72,7 +72,7 @@ TODO: what to look at in the output, and why it is so.
 
 \`\`\`bash check host=source
 [ -e /tmp/done ] || { echo 'TODO: say what is missing: there is no /tmp/done on source yet.'; exit 1; }
-echo 'TODO: say what is so now.'
+echo 'TODO: say what is done now.'
 \`\`\`
 
 ## What did you see?

@@ -141,7 +141,7 @@ export async function testLessons(
 }
 
 async function keepUntil(signal: AbortSignal): Promise<void> {
-  console.log('\nThe pairs of lessons that failed are kept. Ctrl-C ends them.');
+  console.log('\nThe hosts of failed lessons are still running. Press Ctrl-C to end them.');
   if (signal.aborted) return;
   await new Promise<void>((done) => {
     signal.addEventListener('abort', () => {
@@ -190,7 +190,7 @@ async function doLesson(
   const { learner, rehearsal } = session;
   const recorder = test.record ? new Recorder(lesson) : undefined;
   if (recorder) learner.onOutput = recorder.output;
-  test.onProgress('starts its hosts');
+  test.onProgress('starting its hosts');
   session.sessionId = await startWhenThereIsRoom(rehearsal, test.signal);
   for (const [index, step] of lesson.steps.entries()) {
     test.onProgress(`${index + 1}/${lesson.steps.length} ${step.title}`);

@@ -30,8 +30,8 @@ const program = new Command('lessons').description('Write, check and record less
 
 program
   .command('new')
-  .description('begin a lesson: a folder with a lesson.mdx that is right but for what is marked TODO')
-  .argument('<id>', 'name of the folder: small letters, digits and dashes')
+  .description('create a lesson: a folder with a valid lesson.mdx, with a TODO for each part to write')
+  .argument('<id>', 'name of the folder: lowercase letters, digits and dashes')
   .option('--part <number>', 'part of the course, 1 to 8', '1')
   .option('--title <title>', 'title of the lesson')
   .action(async (id: string, options: { part: string; title?: string }) => {
@@ -40,15 +40,15 @@ program
       part: Number(options.part),
       ...(options.title === undefined ? {} : { title: options.title }),
     });
-    console.log(`${path} is there. What is yours to write is marked TODO; npm run lessons -- lint finds it.`);
+    console.log(`Created ${path}. Replace each TODO; npm run lessons -- lint lists them.`);
   });
 
 program
   .command('lint')
-  .description('tell file and line of all that is wrong in the lessons')
-  .argument('[lesson...]', 'only these')
-  .option('--strict', 'warnings are errors')
-  .option('--fix', 'make the files that are made from the schemas and the lessons')
+  .description('list everything that is wrong in the lessons, with file and line')
+  .argument('[lesson...]', 'only these lessons')
+  .option('--strict', 'treat warnings as errors')
+  .option('--fix', 'regenerate the files that come from the schemas and the lessons')
   .action(async (ids: string[], options: { strict?: boolean; fix?: boolean }) => {
     const course = await readCourse(root);
     for (const id of ids) requireDraft(course, id);
@@ -68,8 +68,8 @@ program
 
 program
   .command('dev')
-  .description('serve the site with real hosts; a lesson is shown anew in the browser when it is saved')
-  .argument('[lesson...]', 'whose hosts are wanted; all unless told')
+  .description('serve the site with real hosts and reload a lesson in the browser when you save it')
+  .argument('[lesson...]', 'lessons that need hosts (default: all)')
   .option('--port <number>', 'port of the site')
   .action(async (ids: string[], { port }: { port?: string }) => {
     const course = await readCourse(root);
@@ -80,7 +80,7 @@ program
 
 const jobsOption = [
   '--jobs <number>',
-  'lessons at the same time; as many as processors unless told',
+  'how many lessons to test at the same time (default: one for each processor)',
 ] as const;
 
 interface TestFlags {
@@ -118,20 +118,18 @@ async function runTest(
 program
   .command('test')
   .description(
-    'do lessons on real pairs, as a learner would: each check fails before its step and passes after it',
+    'do lessons on real hosts as a learner would: each check must fail before its step and pass after it',
   )
-  .argument('[lesson...]', 'only these')
+  .argument('[lesson...]', 'only these lessons')
   .option(...jobsOption)
-  .option('--keep', 'keep the hosts of a lesson that failed until Ctrl-C')
-  .option('--mutate', 'then leave out each step, one after the other, and demand that the checks notice')
-  .option('--json <file>', 'write how many passed, and what failed')
+  .option('--keep', 'keep the hosts of failed lessons until you press Ctrl-C')
+  .option('--mutate', 'then leave out each step in turn and fail if no check notices')
+  .option('--json <file>', 'write the number of passed steps and the failures as JSON')
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, false));
 program
   .command('record')
-  .description(
-    'test, and keep what was seen in the lessons’ folders: asciicasts and the output of each command',
-  )
-  .argument('[lesson...]', 'only these')
+  .description('test lessons and save asciicasts and the output of each command in their folders')
+  .argument('[lesson...]', 'only these lessons')
   .option(...jobsOption)
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, true));
 

@@ -35,18 +35,20 @@ const slugSchema = z
 
 const sourceSchema = z
   .strictObject({
-    name: oneLine.describe('Whose word it is: a program with its version, an article, a talk'),
+    name: oneLine.describe('Name of the source: a program with its version, an article, a talk'),
     url: z
       .url({ protocol: /^https?$/, error: 'it must be an http or https address' })
       .optional()
-      .describe('Where it can be read'),
-    file: oneLine.optional().describe('File, or file and function, within the source tree that `name` names'),
-    what: oneLine.describe('What of this lesson it is the source of'),
+      .describe('Address of the source'),
+    file: oneLine
+      .optional()
+      .describe('File, or file and function, in the source tree of the program in `name`'),
+    what: oneLine.describe('What this lesson takes from the source'),
   })
   .refine(({ url, file }) => url !== undefined || file !== undefined, {
     error: 'it needs a `url` or a `file`',
   })
-  .describe('A source of what the lesson claims');
+  .describe('A source of the lesson’s claims');
 export type Source = z.infer<typeof sourceSchema>;
 
 export const frontMatterSchema = z
@@ -62,7 +64,7 @@ export const frontMatterSchema = z
       .describe(
         `Part of the course: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}`,
       ),
-    order: z.number().int().positive().describe('Place in its part, counted from 1'),
+    order: z.number().int().positive().describe('Position in its part, starting at 1'),
     outcomes: z
       .array(oneLine)
       .min(1)
@@ -71,8 +73,8 @@ export const frontMatterSchema = z
     'builds-on': z
       .array(slugSchema)
       .default([])
-      .describe('Ids of the lessons that it takes for known; they come before it in the course'),
-    sources: z.array(sourceSchema).min(1).describe('Where what the lesson claims comes from'),
+      .describe('Ids of the lessons that learners must know; these lessons come earlier in the course'),
+    sources: z.array(sourceSchema).min(1).describe('Sources of the lesson’s claims'),
     slides: z
       .record(
         z.string().regex(/^\d+$/, 'the key must be the number of a slide'),
@@ -82,7 +84,7 @@ export const frontMatterSchema = z
       )
       .default({})
       .describe(
-        'Which slides of the talk are done by hand here: number (see lessons/talk.yml) and id of the step',
+        'Slides of the talk that learners do by hand here: the slide’s number (see lessons/talk.yml) and the step’s id, or a list of ids',
       ),
     cpus: z
       .strictObject({
@@ -91,7 +93,7 @@ export const frontMatterSchema = z
       })
       .default({})
       .describe(
-        `Hosts that have another CPU than the others, such as \`{ destination: Nehalem }\`; from old to new ${cpuModels.join(', ')}. Such hosts are booted for the lesson, which takes a minute once, and 600 MB of disk`,
+        `CPU models of hosts that differ from the default, such as \`{ destination: Nehalem }\`. From old to new: ${cpuModels.join(', ')}. The lab boots such hosts once for the lesson, which takes a minute and 600 MB of disk`,
       ),
   })
   .describe('Front matter of lesson.mdx');
@@ -99,8 +101,8 @@ export type FrontMatter = z.infer<typeof frontMatterSchema>;
 
 // Blocks
 
-const host = z.enum(hostNames).describe('Host that it is run on');
-const hosts = z.enum([...hostNames, 'both']).describe('Host that it is for, or both');
+const host = z.enum(hostNames).describe('Host that runs the block');
+const hosts = z.enum([...hostNames, 'both']).describe('Host that gets the block, or both');
 const terminal = z
   .union([z.literal(1), z.literal(2)], { error: 'a host has terminal 1 and terminal 2' })
   .default(1)
@@ -119,11 +121,11 @@ export const blockSchemas = {
         .min(0)
         .max(255)
         .default(0)
-        .describe('Exit code that the command must end with, when it is meant to fail'),
+        .describe('Expected exit code, for a command that is meant to fail'),
       background: flag
         .optional()
         .describe(
-          'The command goes on while what follows is done, in later steps too, and ends by itself or not at all',
+          'The command keeps running during the blocks and steps that follow. It ends by itself or not at all',
         ),
       interrupt: z
         .union([flag, z.number().int().positive().max(600)], {
@@ -131,7 +133,7 @@ export const blockSchemas = {
         })
         .optional()
         .describe(
-          'The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well',
+          'The learner ends the command with Ctrl-C when the step is done, or after this number of seconds. The lesson test does the same',
         ),
     })
     .refine((run) => [run.background, run.interrupt, run.exit || undefined].filter(Boolean).length < 2, {
@@ -139,29 +141,31 @@ export const blockSchemas = {
         'use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect',
     })
     .describe(
-      'One command for the learner, with a run button. May hold `<name>` of a declared value. A command of several lines has a backslash at the end of all but the last.',
+      'One command for the learner, with a run button. It may contain `<name>` for a declared value. In a command of several lines, every line but the last ends in a backslash.',
     ),
   check: z
     .strictObject({ host })
     .describe(
-      'A script that looks at the state of the hosts: exit code 0 means that the step is done. The last line that it prints is shown, so it tells what is missing. It changes nothing.',
+      'A script that inspects the state of a host. Exit code 0 means that the step is done. The page shows the last line that the script prints, so that line says what is missing. The script changes nothing.',
     ),
   solve: z
     .strictObject({ host, terminal })
     .describe(
-      'The solution of an exercise, in `<details><summary>Solution</summary>`. The lesson test types it after the run blocks; a learner gets no run button.',
+      'The solution of an exercise, in `<details><summary>Solution</summary>`. The lesson test types it after the run blocks. It has no run button.',
     ),
   setup: z
     .strictObject({ host: hosts })
     .describe(
-      'A script that is run once, as root, when the lesson’s hosts are made. What it leaves behind, processes too, is what every learner begins with. Not shown.',
+      'A script that root runs once, when the lab prepares the lesson’s hosts. Every learner begins with the files and processes that it leaves behind. The page does not show it.',
     ),
   value: z
     .strictObject({
       value: slugSchema.describe('Name that run blocks use as `<name>`'),
       host,
     })
-    .describe('A script that prints one word, such as an IP address, for run blocks. Not shown.'),
+    .describe(
+      'A script that prints one word for run blocks, such as an IP address. The page does not show it.',
+    ),
   file: z
     .strictObject({
       file: z
@@ -172,12 +176,12 @@ export const blockSchemas = {
       executable: flag.optional().describe('The file may be executed'),
     })
     .describe(
-      'A file that is on the host when the lesson begins; the block’s text is its content. It is made where it stands among the setup blocks; a lesson with files and no setup block needs no template of its own. Shown with its name. The fence has the language of the file.',
+      'A file that is on the host when the lesson begins. The block’s text is the file’s content, and the fence’s language is the file’s. Files and setup blocks take effect in the order of lesson.mdx. A lesson with files and no setup block needs no template of its own. The page shows the file with its path.',
     ),
   output: z
     .strictObject({})
     .describe(
-      'What the run block before it prints. Each line must be found in the real output, in this order, blanks aside; `…` stands for anything, and a line `…` for any lines. The fence’s language is `text`.',
+      'Expected output of the run block before it. The real output must contain each line, in this order; the amount of white space does not matter. `…` stands for any text, and a line `…` for any lines. The fence’s language is `text`.',
     ),
 } as const;
 export const blockKinds = ['run', 'check', 'solve', 'setup', 'value', 'file', 'output'] as const;
@@ -200,10 +204,13 @@ export const quizSchema = z
         z
           .strictObject({
             text: markdown.describe('The answer, in Markdown'),
-            correct: z.boolean().default(false).describe('Whether it is right; several may be'),
-            explanation: markdown.describe('Why it is right or wrong, in Markdown'),
+            correct: z
+              .boolean()
+              .default(false)
+              .describe('Whether the answer is right. Several answers may be right'),
+            explanation: markdown.describe('Why the answer is right or wrong, in Markdown'),
           })
-          .describe('An answer to choose'),
+          .describe('An answer to choose from'),
       )
       .min(2)
       .max(6)
@@ -212,14 +219,14 @@ export const quizSchema = z
     answer: markdown
       .optional()
       .describe(
-        'For a question without options, answered in the learner’s own words: a good answer, in Markdown',
+        'A good answer to a question without options, in Markdown. Learners answer in their own words',
       ),
     accept: z
       .array(oneLine)
       .min(1)
       .optional()
-      .describe('With `answer`: short answers that are surely right; case and blanks make no difference'),
-    explanation: markdown.optional().describe('With `answer`: why it is so, in Markdown'),
+      .describe('With `answer`: short answers that are certainly right. Case and white space do not matter'),
+    explanation: markdown.optional().describe('With `answer`: why the answer is right, in Markdown'),
   })
   .superRefine((quiz, context) => {
     const wrong = (message: string, path: string[] = []): void => {
@@ -229,9 +236,9 @@ export const quizSchema = z
       wrong('it needs either `options` or an `answer`');
     } else if (quiz.options) {
       if (quiz.accept) wrong('it goes with `answer`, not with `options`', ['accept']);
-      if (quiz.explanation) wrong('with `options`, each option has its own', ['explanation']);
-      if (!quiz.options.some(({ correct }) => correct)) wrong('none of them is `correct: true`', ['options']);
-      if (quiz.options.every(({ correct }) => correct)) wrong('all of them are correct', ['options']);
+      if (quiz.explanation) wrong('with `options`, each option has its own explanation', ['explanation']);
+      if (!quiz.options.some(({ correct }) => correct)) wrong('no option is `correct: true`', ['options']);
+      if (quiz.options.every(({ correct }) => correct)) wrong('all options are correct', ['options']);
     } else if (quiz.explanation === undefined) {
       wrong('it needs an `explanation`');
     }

@@ -359,9 +359,9 @@ describe('each error is told with its line and the way out', () => {
         '1: The front matter lacks `summary` (One or two sentences for the list of lessons). Add it.',
         '1: The front matter lacks `minutes` (Minutes that a learner needs). Add it.',
         '1: The front matter lacks `part` (Part of the course: 1 Orientation, 2 Checkpoint, 3 Restore, 4 SELinux, 5 Integrations, 6 The demo, 7 Beyond the talk, 8 Clinic). Add it.',
-        '1: The front matter lacks `order` (Place in its part, counted from 1). Add it.',
+        '1: The front matter lacks `order` (Position in its part, starting at 1). Add it.',
         '1: The front matter lacks `outcomes` (What a learner will be able to do, each beginning with a verb). Add it.',
-        '1: The front matter lacks `sources` (Where what the lesson claims comes from). Add it.',
+        '1: The front matter lacks `sources` (Sources of the lesson’s claims). Add it.',
       ],
     ],
     [
@@ -389,10 +389,10 @@ describe('each error is told with its line and the way out', () => {
         ...step('One'),
       ],
       [
-        '5: The front matter’s `sources[0]` lacks `name` (Whose word it is: a program with its version, an article, a talk). Add it.',
-        '6: The front matter’s `sources[1].url` (Where it can be read) is wrong: it must be an http or https address.',
+        '5: The front matter’s `sources[0]` lacks `name` (Name of the source: a program with its version, an article, a talk). Add it.',
+        '6: The front matter’s `sources[1].url` (Address of the source) is wrong: it must be an http or https address.',
         '7: The front matter’s `sources[2]` has no field `who`. Did you mean `what`?',
-        '8: The front matter’s `sources[3]` (A source of what the lesson claims) is wrong: it needs a `url` or a `file`.',
+        '8: The front matter’s `sources[3]` (A source of the lesson’s claims) is wrong: it needs a `url` or a `file`.',
       ],
     ],
     [
@@ -442,10 +442,10 @@ describe('each error is told with its line and the way out', () => {
       ),
       [
         '14: `terminal=3` (Terminal of the host) is wrong: a host has terminal 1 and terminal 2.',
-        '17: `exit=256` (Exit code that the command must end with, when it is meant to fail) is wrong: Too big: expected number to be <=255.',
-        '20: `interrupt=soon` (The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
-        '23: `background=1` (The command goes on while what follows is done, in later steps too, and ends by itself or not at all) is wrong: it takes no value.',
-        '26: `exit` (Exit code that the command must end with, when it is meant to fail) is wrong: Invalid input: expected number, received boolean.',
+        '17: `exit=256` (Expected exit code, for a command that is meant to fail) is wrong: Too big: expected number to be <=255.',
+        '20: `interrupt=soon` (The learner ends the command with Ctrl-C when the step is done, or after this number of seconds. The lesson test does the same) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
+        '23: `background=1` (The command keeps running during the blocks and steps that follow. It ends by itself or not at all) is wrong: it takes no value.',
+        '26: `exit` (Expected exit code, for a command that is meant to fail) is wrong: Invalid input: expected number, received boolean.',
         '29: `exit` appears twice. Remove one of them.',
       ],
     ],
@@ -508,8 +508,8 @@ describe('each error is told with its line and the way out', () => {
       ),
       [
         '14: The question is wrong: it needs either `options` or an `answer`.',
-        '22: The question’s `options[1]` lacks `explanation` (Why it is right or wrong, in Markdown). Add it.',
-        '23: The question’s `options[1].correct` (Whether it is right; several may be) is wrong: Invalid input: expected boolean, received string.',
+        '22: The question’s `options[1]` lacks `explanation` (Why the answer is right or wrong, in Markdown). Add it.',
+        '23: The question’s `options[1].correct` (Whether the answer is right. Several answers may be right) is wrong: Invalid input: expected boolean, received string.',
         '25: The question is wrong: it needs an `explanation`.',
         '28: The question has no field `answers`. Did you mean `answer`?',
         '31: The question is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
@@ -524,7 +524,7 @@ describe('each error is told with its line and the way out', () => {
         ),
       ),
       [
-        '16: The question’s `options` (Answers to choose from, two to six) is wrong: none of them is `correct: true`.',
+        '16: The question’s `options` (Answers to choose from, two to six) is wrong: no option is `correct: true`.',
       ],
     ],
   ];
