@@ -38,7 +38,7 @@ export const getRecording = cache((id: string): Promise<Recording | undefined> =
   loadRecording(lessonsDir, id),
 );
 
-/** Names of a lesson's figures. */
+/** File names of a lesson's figures. */
 export async function getFigures(id: string): Promise<string[]> {
   return (await readdir(join(lessonsDir, id))).filter((name) => name.endsWith('.svg'));
 }

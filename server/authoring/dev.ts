@@ -1,4 +1,4 @@
-/** The site for whoever writes a lesson: real hosts, and a page that shows what was saved at once. */
+/** Serves the site to authors: real hosts, and pages that reload when a lesson is saved. */
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import { prepareLab } from '../setup/stages';
 import { readCourse } from './course';
 import { lintCourse } from './lint';
 
-/** An editor writes a file in several steps. */
+/** Editors write a file in several steps. A change counts after this many milliseconds without another. */
 const settleMs = 150;
 
 async function freePort(): Promise<number> {
@@ -37,7 +37,7 @@ async function printDiagnostics(lessonId: string): Promise<void> {
   );
 }
 
-/** Calls back with a lesson's id after one of its files was saved. */
+/** Calls back with a lesson's id after somebody saved one of its files. */
 function watchLessons(onSaved: (lessonId: string) => void): () => void {
   const waiting = new Map<string, NodeJS.Timeout>();
   const watcher = watch(join(root, 'lessons'), { recursive: true }, (_event, path) => {
@@ -58,9 +58,9 @@ function watchLessons(onSaved: (lessonId: string) => void): () => void {
 }
 
 /**
- * Serves the site until the signal. Next.js in development mode serves the pages; it passes the API on to a gateway, and the
+ * Serves the site until the signal. Next.js in development mode serves the pages. It forwards the API to a gateway and the
  * stream of changes to this process.
- * @param lessonIds lessons whose hosts are wanted; all when empty
+ * @param lessonIds lessons that need hosts; all when empty
  * @throws LabError as {@link prepareLab} and {@link startGateway} do
  */
 export async function serveForAuthors(

@@ -1,4 +1,4 @@
-/** The linter's rules for figures: they must be drawn in light and dark, alone on a code host and within the page. */
+/** The linter's rules for figures: browsers must draw them in light and dark, on a code host and in the page. */
 import type { TextDiagnostic } from '../lessons/diagnostics';
 
 /** Finds what is wrong in an SVG file. */

@@ -1,4 +1,4 @@
-/** Files that are made from the schemas and the lessons; a test and the linter demand that they are current. */
+/** Files that are generated from the schemas and the lessons. A test and the linter demand that they are current. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 const jsonSchemaOf = (schema: z.ZodType): JsonSchema => {
   const made: JsonSchema = z.toJSONSchema(schema, { io: 'input' });
-  // It stands once, at the beginning of the file.
+  // The file has it once, at the beginning.
   delete made.$schema;
   return made;
 };
@@ -28,7 +28,7 @@ function editorSchema(): string {
   return `${JSON.stringify(schema, null, 2)}\n`;
 }
 
-/** An example of each kind of block; a test reads them as part of a lesson. */
+/** An example of each kind of block. A test parses them as part of a lesson. */
 export const examples: Readonly<Record<BlockKind | 'quiz', string>> = {
   run: `\`\`\`bash run host=source
 podman container checkpoint -l --export=/tmp/chkpt.tar.gz
@@ -167,7 +167,7 @@ function reference(): string {
     .replace(/\n+$/, '\n');
 }
 
-/** Which slide is done by hand where. */
+/** Table of the steps in which learners do each slide by hand. */
 function slideTable(course: Course): string {
   const rows = course.slides.map(({ number, title, noStep }) => {
     const places = course.lessons.flatMap((lesson) =>
@@ -190,14 +190,14 @@ function slideTable(course: Course): string {
     .replace(/\n+$/, '\n');
 }
 
-/** The files as they should be, by path in the checkout. */
+/** Wanted content of the generated files, by path in the checkout. */
 export const generatedFiles = (course: Course): Readonly<Record<string, string>> => ({
   'lessons/schema.json': editorSchema(),
   'docs/lesson-reference.md': reference(),
   'docs/slides.md': slideTable(course),
 });
 
-/** Those that are not as they should be. */
+/** Reports generated files that are out of date. */
 export async function lintGenerated(course: Course): Promise<Diagnostic[]> {
   const diagnostics = await Promise.all(
     Object.entries(generatedFiles(course)).map(async ([file, wanted]): Promise<Diagnostic[]> => {

@@ -1,4 +1,4 @@
-/** What is wrong in the course: each rule of the contract that can be looked at without a pair. */
+/** Lints the course: every rule of the contract that needs no pair. */
 import { readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { Node, Parents, Root } from 'mdast';
@@ -20,9 +20,9 @@ import { lintGenerated } from './generated';
 import { findInProse, findTerms, findTermsInTree } from './prose';
 import { findSilentFailures, findSyntaxErrors } from './scripts';
 
-/** Elements that Markdown has no signs for and that a code host shows as well. */
+/** Elements that Markdown has no syntax for and that code hosts show too. */
 const htmlElements = ['details', 'summary', 'kbd', 'sub', 'sup', 'br'];
-/** Fewer make no pause for thought. */
+/** A lesson with fewer questions gets a warning. */
 const wantedQuestions = 2;
 const clinicPart = 8;
 
@@ -168,7 +168,7 @@ function lintClinic(tree: Root, { sections }: Draft, lesson: Lesson, report: Rep
   }
 }
 
-/** Text of the front matter that is read as prose. */
+/** Lints the front matter: its prose and its slides. */
 function lintFrontMatter({ frontMatter }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter) return;
   const { value, lineOf } = frontMatter;
@@ -195,7 +195,7 @@ function lintFrontMatter({ frontMatter }: Draft, course: Course, report: ReportD
   }
 }
 
-/** What only the course as a whole shows. */
+/** Lints the lesson's position in the course and the lessons that it builds on. */
 function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter || !lesson) return;
   const { value, lineOf } = frontMatter;
@@ -250,7 +250,7 @@ function lintQuestions({ blocks }: Draft, report: ReportDiagnostic): void {
     );
 }
 
-/** What no test has run as it is now. A lesson that is being written is not asked for a recording. */
+/** Warns of what no recorded test has run as it is now. A lesson with a TODO needs no recording. */
 function lintRecording(
   { id, recording, source }: Draft,
   lesson: Lesson,
@@ -304,7 +304,7 @@ async function lintDraft(draft: Draft, course: Course): Promise<Diagnostic[]> {
   return diagnostics;
 }
 
-/** Slides of the talk that no lesson does by hand. */
+/** Warns of slides of the talk that no lesson covers. */
 function lintSlides(course: Course): Diagnostic[] {
   const done = new Set(course.lessons.flatMap(({ slides }) => Object.keys(slides).map(Number)));
   const missing = course.slides.filter(({ number, noStep }) => noStep === undefined && !done.has(number));
@@ -314,8 +314,8 @@ function lintSlides(course: Course): Diagnostic[] {
 }
 
 /**
- * Looks at the whole course.
- * @param only ids of the lessons that are of interest; all when empty
+ * Lints the course.
+ * @param only ids of the lessons to lint; the whole course when empty
  */
 export async function lintCourse(course: Course, only: readonly string[] = []): Promise<Diagnostic[]> {
   const drafts = course.drafts.filter(({ id }) => only.length === 0 || only.includes(id));

@@ -1,4 +1,4 @@
-/** The linter's rules for text: terms, words said twice, articles, links of Markdown that lead nowhere. */
+/** The linter's rules for text: terms, repeated words, articles, undefined links. */
 import type { Root } from 'mdast';
 import remarkLintHeadingIncrement from 'remark-lint-heading-increment';
 import remarkLintNoEmptyUrl from 'remark-lint-no-empty-url';
@@ -22,11 +22,11 @@ const linter = unified()
   .use(remarkLintNoEmptyUrl)
   .use(remarkLintNoUndefinedReferences, { allow: alerts.map((kind) => `!${kind}`) })
   .use(remarkLintNoUnusedDefinitions)
-  // Its type wants a processor that only parses; what comes after the parser is run as well.
+  // Its type wants a processor that only parses, but it also runs the transformers of the processor.
   .use(remarkRetext, english as unknown as NonNullable<Parameters<typeof remarkRetext>[0]>)
   .freeze();
 
-/** What the linters of the unified collective find. */
+/** Runs the linters of the unified collective. */
 export async function findInProse(tree: Root, source: string): Promise<TextDiagnostic[]> {
   const file = new VFile(source);
   await linter.run(structuredClone(tree), file);
@@ -40,9 +40,8 @@ const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /**
- * Terms in a text that are not spelt as they should be.
- * @param text its code spans are not looked at
- * @param terms right spelling by wrong one; case makes no difference in the wrong one
+ * Finds misspelt terms in a text, outside of code spans.
+ * @param terms right spelling by wrong spelling; the wrong spelling matches in any case
  */
 export function findTerms(
   text: string,
@@ -51,7 +50,7 @@ export function findTerms(
 ): TextDiagnostic[] {
   const prose = text.replace(/`[^`]*`/g, (code) => code.replace(/[^\n]/g, ' '));
   return Object.entries(terms).flatMap(([wrong, right]) => {
-    // Part of a path, a name or an address is no word of the text.
+    // Part of a path, a name or an address is not a word of the text.
     const pattern = new RegExp(
       `(?<![\\w./@:_-])${escape(wrong).replace(' ', '\\s+')}(?![\\w/_-]|\\.\\w)`,
       'gi',
@@ -65,14 +64,14 @@ export function findTerms(
   });
 }
 
-/** Terms in all text of a lesson that is prose, questions included. */
+/** Finds misspelt terms in a lesson's prose and questions. */
 export function findTermsInTree(tree: Root, terms: Readonly<Record<string, string>>): TextDiagnostic[] {
   const diagnostics: TextDiagnostic[] = [];
   visitParents(tree, (node, ancestors) => {
     const line = node.position?.start.line ?? 1;
     if (node.type === 'text') {
       const parent = ancestors.at(-1);
-      // An address that stands for itself.
+      // The text of an autolink is an address.
       if (parent?.type === 'link' && parent.url.endsWith(node.value)) return;
       diagnostics.push(...findTerms(node.value, line, terms));
     } else if (node.type === 'code' && node.lang === 'quiz') {

@@ -1,4 +1,4 @@
-/** Begins a lesson. */
+/** Creates a lesson. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { partTitles } from '../lessons/lesson';
@@ -42,7 +42,7 @@ touch /tmp/done
 \`\`\`
 `;
 
-/** A lesson that the linter takes but for what is marked TODO. */
+/** Text of a new lesson. The linter finds nothing in it but the TODOs. */
 export function firstDraft({ id, part, title }: Beginning, order: number): string {
   const isClinic = part === partTitles.indexOf('Clinic') + 1;
   return `---
@@ -96,9 +96,9 @@ explanation: "TODO: why it is so."
 }
 
 /**
- * Makes the lesson's folder and its lesson.mdx, the last of its part.
+ * Creates the lesson's folder and its lesson.mdx, as the last lesson of its part.
  * @returns the file's path in the checkout
- * @throws LabError `bad-lesson` when the id is not possible or taken, or there is no such part
+ * @throws LabError `bad-lesson` when the id is invalid or taken, or the part does not exist
  */
 export async function scaffold(course: Course, beginning: Beginning): Promise<string> {
   const { id, part } = beginning;

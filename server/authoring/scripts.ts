@@ -1,11 +1,11 @@
-/** The linter's rules for blocks that are run: shell syntax, and checks that fail without a word. */
+/** The linter's rules for scripts: shell syntax, and checks that fail without a message. */
 import { execa } from 'execa';
 import type { TextDiagnostic } from '../lessons/diagnostics';
 import { fillValues } from '../lessons/fill';
 
 /**
- * Asks bash whether it understands a script; nothing is run.
- * @param valueNames values stand for one word
+ * Asks bash whether it can parse a script, without running it.
+ * @param valueNames values of the lesson; each stands for one word
  */
 export async function findSyntaxErrors(
   script: string,
@@ -24,14 +24,12 @@ export async function findSyntaxErrors(
   return [{ line: Number(line ?? 1), message: `bash cannot parse this: ${reason ?? stderr.trim()}.` }];
 }
 
-/** Something that prints, as a command and not as a word of a text. */
+/** A command that prints; the same word inside a text does not match. */
 const speaks = /(^|[;&|({]|\bthen|\belse|\bdo)\s*(echo|printf|cat)\b/;
-/** Ends the script and says that the step is not done. */
+/** A command that ends the check as failed. */
 const gaveUp = /(^|[;&|{]|\bthen|\belse|\bdo)\s*exit\s+[1-9]/;
 
-/**
- * Where a check fails and tells nothing. The lesson test demands words as well, but only of the failure that it meets.
- */
+/** Finds where a check fails without a message. The lesson test demands a message too, but only of the failure that it meets. */
 export function findSilentFailures(script: string): TextDiagnostic[] {
   const lines = script.split('\n');
   const diagnostics: TextDiagnostic[] = [];

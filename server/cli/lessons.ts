@@ -16,7 +16,7 @@ import { lintCourse } from '../authoring/lint';
 import { scaffold } from '../authoring/scaffold';
 import { formatResults, summarize, testLessons } from '../authoring/test-lessons';
 
-/** @throws LabError `bad-lesson` naming the lessons that there are */
+/** @throws LabError `bad-lesson` when there is no such lesson */
 function requireDraft({ drafts }: Course, id: string): void {
   if (drafts.some((draft) => draft.id === id)) return;
   throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
@@ -90,7 +90,7 @@ interface TestFlags {
   json?: string;
 }
 
-/** @throws LabError `bad-lesson` when a lesson is unknown or has defects */
+/** @throws LabError `bad-lesson` when a lesson is unknown or has errors */
 async function runTest(
   ids: readonly string[],
   { jobs, json, ...flags }: TestFlags,
@@ -98,7 +98,7 @@ async function runTest(
 ): Promise<void> {
   const course = await readCourse(root);
   for (const id of ids) requireDraft(course, id);
-  // The gateway serves all lessons or none.
+  // The gateway serves all lessons or none, so all must be good.
   const lessonsDir = join(root, 'lessons');
   const lessons = (await listLessons(lessonsDir)).filter(({ id }) => ids.length === 0 || ids.includes(id));
   const results = await testLessons(readConfig(), lessons, {

@@ -1,12 +1,12 @@
 /**
- * The contract of a lesson: what its MDX file may hold, and what that means to the page, the runner and the lesson test.
+ * The contract of a lesson: what its MDX file contains, and what that means to the page, the runner and the lesson test.
  *
- * From the schemas of this file come the errors of the parser, the editor's JSON schema (`lessons/schema.json`) and the
- * author's reference (`docs/lesson-reference.md`): a field is described here and nowhere else.
+ * The schemas of this file feed the parser's errors, the editor's JSON schema (`lessons/schema.json`) and the author's
+ * reference (`docs/lesson-reference.md`). A field is described here and nowhere else.
  *
- * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. It begins with front matter. Each heading of level 2 starts a
- * section; a section with blocks that are run is a step, and its id is the heading's slug. Blocks are fences; the words
- * after a fence's language say what kind of block it is and how it is run.
+ * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. The file begins with front matter. Each heading of level 2 starts
+ * a section. A section with run, check, solve or value blocks is a step, and its id is the heading's slug. Blocks are fences.
+ * The words after a fence's language name the block's kind and its fields.
  */
 import { z } from 'zod';
 import { cpuModels, hostNames, type HostName } from '../protocol/hosts';
@@ -26,7 +26,7 @@ export const partTitles = [
 
 const words = z.string().trim().min(1);
 const oneLine = words.regex(/^.*$/, 'it must be one line');
-/** What a folder of a lesson, a step or a value may be called: letters that need no escape in a URL or a shell. */
+/** Name of a lesson's folder, a step or a value. Its characters need no escape in a URL or a shell. */
 const slugSchema = z
   .string({ error: 'it must be a name' })
   .regex(/^[a-z][a-z0-9-]*$/, 'use lowercase letters, digits and dashes, beginning with a letter');
@@ -109,7 +109,7 @@ const terminal = z
   .describe('Terminal of the host');
 const flag = z.literal(true, { error: 'it takes no value' });
 
-/** What may follow a fence's language, by kind of block. A word `key=value` is a field, a word alone is a field that is true. */
+/** The words after a fence's language, by kind of block. `key=value` is a field; a word alone is a field that is true. */
 export const blockSchemas = {
   run: z
     .strictObject({
@@ -187,7 +187,7 @@ export const blockSchemas = {
 export const blockKinds = ['run', 'check', 'solve', 'setup', 'value', 'file', 'output'] as const;
 export type BlockKind = (typeof blockKinds)[number];
 
-/** What the words after a fence's language say. */
+/** The parsed words after a fence's language. */
 export type BlockMeta = {
   [Kind in BlockKind]: { kind: Kind } & z.infer<(typeof blockSchemas)[Kind]>;
 }[BlockKind];
@@ -248,23 +248,23 @@ export type Quiz = z.infer<typeof quizSchema>;
 
 // A lesson as the programs see it
 
-/** A fenced block that is run on a host. */
+/** A fenced block that runs on a host. */
 export interface Block {
   host: HostName;
-  /** Shell text without the trailing newline; run blocks may hold `<name>` of a declared value. */
+  /** Shell text without the trailing newline. A run block may contain `<name>` of a declared value. */
   text: string;
   /** 1-based line of the opening fence in lesson.mdx. */
   line: number;
 }
 
-/** A command of the learner's, see {@link blockSchemas}. */
+/** A command for the learner, see {@link blockSchemas}. */
 export interface Run extends Block {
   terminal: 1 | 2;
   exit: number;
   background: boolean;
-  /** Seconds, or `true` for when the step is done; absent when the command is not ended with Ctrl-C. */
+  /** When Ctrl-C ends the command: after these seconds, or `true` when the step is done. Absent when nothing interrupts it. */
   interrupt?: number | true;
-  /** What its output must hold. */
+  /** What its output must contain. */
   output?: { text: string; line: number };
 }
 
@@ -293,11 +293,11 @@ export interface Lesson extends FrontMatter {
   steps: Step[];
   values: Value[];
   /**
-   * What makes the lesson's hosts what they are, in the file's order, files among them as scripts that write them. It takes a
+   * Scripts that prepare the lesson's hosts, in the file's order. Scripts that write files are among them. They run once, in a
    * template of the lesson's own.
    */
   setups: Block[];
-  /** Scripts that write the files of a lesson without set-up. That is quick, so they are run when a pair is given to a learner. */
+  /** Scripts that write the files of a lesson without set-up. They are quick, so they run when a learner gets a pair. */
   files: Block[];
 }
 

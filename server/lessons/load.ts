@@ -1,4 +1,4 @@
-/** The only file of this folder that reads the disk. */
+/** Reads lessons from the disk. The other files of this folder do no I/O. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { LabError } from '../protocol/errors';
@@ -24,7 +24,7 @@ export async function lessonIds(lessonsDir: string): Promise<string[]> {
 
 /**
  * Reads and validates one lesson.
- * @param id comes from a learner's request: nothing but the name of an existing folder reaches a path
+ * @param id comes from a learner's request; only the name of an existing folder gets into a path
  * @throws LabError `bad-lesson` when there is no such lesson, or something is wrong in its file
  */
 export async function loadDocument(lessonsDir: string, id: string): Promise<LessonDocument> {
@@ -88,7 +88,7 @@ export const listLessons = async (lessonsDir: string): Promise<Lesson[]> =>
   (await listDocuments(lessonsDir)).map(({ lesson }) => lesson);
 
 /**
- * What the lesson test saw of a lesson; undefined when it was never recorded.
+ * What the lesson test recorded of a lesson; undefined when it has no recording.
  * @throws LabError `bad-lesson` when the recording cannot be read
  */
 export async function loadRecording(lessonsDir: string, id: string): Promise<Recording | undefined> {

@@ -10,7 +10,7 @@ import type { ReportDiagnostic } from './diagnostics';
 import { blockKinds, blockSchemas, type BlockKind, type BlockMeta, type LessonSection } from './lesson';
 import { suggest } from './suggest';
 
-/** Kinds that a fence names by one word; the others are named by a field that they cannot do without. */
+/** Kinds that a fence names with one word. A required field names the others. */
 const plainKinds = ['run', 'check', 'solve', 'setup', 'output'] as const;
 const fieldKinds = ['value', 'file'] as const;
 
@@ -38,7 +38,7 @@ export interface Section extends LessonSection {
   fences: Fence[];
 }
 
-/** `key=value` is a field, digits are a number; a word alone is a field that is true. */
+/** `key=value` is a field, and digits are a number. A word alone is a field that is true. */
 function readWord(word: string): [key: string, value: string | number | true] {
   const equals = word.indexOf('=');
   if (equals < 0) return [word, true];
@@ -51,7 +51,7 @@ function kindOf(key: string, value: string | number | true): BlockKind | undefin
   return plain ?? fieldKinds.find((kind) => kind === key);
 }
 
-/** The words of a fence whose language was left out stand where the language should. */
+/** In a fence without a language, the first word stands where the language should. */
 const looksLikeWord = (language: string): boolean => {
   const [key, value] = readWord(language);
   return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
@@ -172,7 +172,7 @@ function fencesIn(nodes: Root['children'], report: ReportDiagnostic): Fence[] {
   return fences;
 }
 
-/** Finds a lesson's sections, and the fences that stand before the first of them. */
+/** Finds a lesson's sections, and the fences before the first one. */
 export function findSections(tree: Root, report: ReportDiagnostic): { before: Fence[]; sections: Section[] } {
   const starts = tree.children.flatMap((node, index) =>
     node.type === 'heading' && node.depth === 2 ? [{ heading: node, from: index }] : [],
