@@ -253,7 +253,7 @@ it('tells what no test has run', async () => {
   const record = async (image: string): Promise<void> => {
     const { lessons } = await readCourse(root);
     const [lesson] = lessons;
-    if (!lesson) throw new Error('The lesson has defects.');
+    if (!lesson) throw new Error('The lesson has errors.');
     const recorder = new Recorder(lesson);
     const run = { exitCode: 0, ms: 1, output: '' };
     for (const one of lesson.steps) recorder.endStep(one, { ms: 1, runs: [run], before: 'no', after: 'yes' });

@@ -380,7 +380,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'defects within a list',
+      'errors within a list',
       [
         ...frontMatter.with(
           4,
