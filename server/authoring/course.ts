@@ -74,8 +74,8 @@ async function readDraft(lessonsDir: string, id: string): Promise<Draft> {
   }
   const reading = readLesson(source, id);
   const recording = await loadRecording(lessonsDir, id).catch((error: unknown) => {
-    const { message, hint = '' } = LabError.from(error, 'Reading the recording');
-    reading.defects.push({ line: 1, text: `${message} ${hint}` });
+    const failure = LabError.from(error, 'Reading the recording');
+    reading.defects.push({ line: 1, text: `${failure.describe()} ${failure.hint ?? ''}` });
     return undefined;
   });
   const anchors = reading.tree ? findSections(reading.tree).sections.map((section) => section.id) : [];

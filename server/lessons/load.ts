@@ -71,7 +71,7 @@ export async function listLessons(lessonsDir: string): Promise<Lesson[]> {
   const { lessons, errors } = await checkLessons(lessonsDir);
   const [first] = errors;
   if (first === undefined) return lessons;
-  throw new LabError('bad-lesson', errors.map((error) => error.message).join('\n'), {
+  throw new LabError('bad-lesson', errors.map((error) => error.describe()).join('\n'), {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
     cause: first,
   });
