@@ -32,7 +32,7 @@ export interface PoolOptions {
   template: (templateDir: string) => Omit<SandboxSpec, 'id'>;
   /** The template of lessons without a set-up of their own, for which pairs are kept ready. */
   baseTemplateDir: string;
-  /** Pairs to keep ready, whoever comes. */
+  /** Pairs to keep ready at any time. */
   size: number;
   /** Learners announced that have no pair yet. */
   expected: () => number;

@@ -189,8 +189,6 @@ export class Sessions {
 
   /** Puts the end of a session off. @throws LabError `no-session`, `forbidden` when that was done too often */
   async extend(sessionId: string): Promise<Lease> {
-    const { ownerHash } = this.#require(sessionId);
-    await this.#lifecycle.settled(ownerHash);
     const mine = this.#require(sessionId);
     if (mine.extensionsLeft === 0) {
       throw new LabError('forbidden', 'You cannot extend this session again: no extension is left.', {
@@ -202,8 +200,9 @@ export class Sessions {
       extensionsLeft: mine.extensionsLeft - 1,
     };
     if (isHeld(mine)) await assign(this.provider, mine.sandboxId, sessionInfo({ ...mine, ...change }));
-    const longer = await this.#amend(sessionId, change);
-    // A sandbox that took the place of the first one meanwhile was told the old end.
+    await this.#amend(sessionId, change);
+    const longer = this.#require(sessionId);
+    // A reset may have replaced the sandbox meanwhile, and told the new one the old end.
     if (isHeld(longer) && longer.sandboxId !== mine.sandboxId) {
       await assign(this.provider, longer.sandboxId, sessionInfo(longer));
     }
@@ -212,8 +211,8 @@ export class Sessions {
   }
 
   /**
-   * What lets whoever has it watch the session's terminals, until the session ends or {@link revokeGrant}; the same one each time.
-   * It stays when the sandbox is replaced.
+   * A key that lets everyone who has it watch the session's terminals, until the session ends or {@link revokeGrant}. Asking again
+   * gives the same key, also after the sandbox was replaced.
    * @throws LabError `no-session`
    */
   async grant(sessionId: string): Promise<string> {
@@ -293,7 +292,8 @@ export class Sessions {
     await this.#pool.close(reason === undefined);
     if (!reason) return;
     const held = this.#book.leases().filter(isHeld);
-    await Promise.all(held.map(({ sandboxId }) => this.#lifecycle.end(sandboxId, reason)));
+    const sandboxIds = [...held.map(({ sandboxId }) => sandboxId), ...this.#book.retiring];
+    await Promise.all(sandboxIds.map((id) => this.#lifecycle.end(id, reason)));
   }
 
   /** The owner's session, when one is being made then that one. @throws LabError when that fails */
@@ -311,12 +311,9 @@ export class Sessions {
   async #amend(
     sessionId: string,
     change: Partial<Pick<Lease, 'endsAtMs' | 'extensionsLeft' | 'grant'>>,
-  ): Promise<Lease> {
+  ): Promise<void> {
     const { ownerHash } = this.#require(sessionId);
-    const written = this.#book.apply(ownerHash, { type: 'amend', change });
-    const amended = this.#require(sessionId);
-    await written;
-    return amended;
+    await this.#book.apply(ownerHash, { type: 'amend', change });
   }
 
   #tick(): Promise<void> {

@@ -8,7 +8,7 @@ const maxTickets = 10_000;
 /** Whom a ticket is for, for which session, and in which role. All of it is checked again when the ticket is used. */
 export type TicketHolder =
   | { role: 'owner'; sessionId: string; ownerHash: string }
-  /** Whoever has the grant. */
+  /** Anybody who has the grant. */
   | { role: 'viewer'; sessionId: string; grant: string };
 
 /** Single-use keys that open one WebSocket each, because a browser cannot put headers on one. */

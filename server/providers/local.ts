@@ -211,6 +211,7 @@ export class LocalProvider implements SandboxProvider {
     const files = sandboxFiles(this.directory(sandboxId));
     const log = await open(files.log, 'ax', 0o600);
     let failure: string | undefined;
+    let cause: unknown;
     try {
       const owner = await stat(files.run);
       await log.chown(owner.uid, owner.gid);
@@ -223,7 +224,11 @@ export class LocalProvider implements SandboxProvider {
         stdio: ['ignore', log.fd, log.fd],
       });
       child.unref();
-      child.once('error', (error) => (failure = error.message));
+      child.once('error', (error) => {
+        // What the system says of it names paths of this machine, and is for the log.
+        failure = 'its program could not be run';
+        cause = error;
+      });
       child.once('exit', (code) => (failure = `it ended with code ${code ?? 'none'}`));
     } finally {
       await log.close();
@@ -234,7 +239,7 @@ export class LocalProvider implements SandboxProvider {
       if (failure !== undefined || Date.now() > deadline) {
         throw new LabError('lost', `The pair’s runner did not start: ${failure ?? 'no answer'}.`, {
           hint: 'Try again; if it stays so, look at the server’s log.',
-          cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim()),
+          cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim(), { cause }),
         });
       }
       await sleep(pollMs);

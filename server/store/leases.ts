@@ -17,8 +17,8 @@ export const leaseSchema = sessionInfoSchema.extend({
   /** Network address that asked for the session, as text. */
   address: z.string(),
   /**
-   * Whoever has this may watch the terminals; null when the owner has given no such link. It is not hashed, because the owner
-   * is shown it again. Whoever can read this file can connect to the runner anyway.
+   * A key that lets everyone who has it watch the terminals; null when the owner has made none. It is not hashed, because the
+   * owner is shown it again. A program that can read this file can connect to the runner anyway.
    */
   grant: z.string().nullable().default(null),
 });
