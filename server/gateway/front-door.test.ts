@@ -354,7 +354,7 @@ describe('a ticket', () => {
     expect(connected).toEqual([]);
   });
 
-  test('is nobody’s who has no session', async () => {
+  test('is not for a browser without a session', async () => {
     expect((await ask('POST', '/session/ticket', { origin })).status).toBe(404);
     expect((await ask('POST', '/session/ticket', { origin, cookie: `${cookieName}=x` })).status).toBe(404);
   });
@@ -566,7 +566,7 @@ describe('a handover', () => {
     expect((await take(next)).status).toBe(403);
   });
 
-  test('is nobody’s who has no session', async () => {
+  test('is not for a browser without a session', async () => {
     expect((await ask('POST', '/session/handover', { origin })).status).toBe(404);
     expect((await take('guessed')).status).toBe(403);
   });
@@ -587,7 +587,7 @@ describe('a grant', () => {
     expect(runner.handshakes).toMatchObject([{ 'x-lab-role': 'viewer' }]);
   });
 
-  test('that was made up, or taken back, gives no ticket', async () => {
+  test('that was made up, or revoked, gives no ticket', async () => {
     const grant = await grantOf();
     for (const guess of ['x', 'null', 'undefined', '%00', `${grant}x`, encodeURIComponent('../session')]) {
       expect((await ask('POST', `/watch/${guess}/ticket`, { origin })).status).toBe(403);
@@ -596,14 +596,14 @@ describe('a grant', () => {
     expect((await ask('POST', `/watch/${grant}/ticket`, { origin })).status).toBe(403);
   });
 
-  test('that was taken back makes tickets worthless that were issued for it', async () => {
+  test('that was revoked makes tickets worthless that were issued for it', async () => {
     const ticket = await ticketOf(`/watch/${await grantOf()}/ticket`, { origin });
     await ask('DELETE', '/session/grant', mine);
     await expect(open(ticket, { origin })).rejects.toThrow('403');
     expect(connected).toEqual([]);
   });
 
-  test('is the owner’s to give and to take back', async () => {
+  test('is the owner’s to give and to revoke', async () => {
     await grantOf();
     for (const method of ['POST', 'DELETE']) {
       expect((await ask(method, '/session/grant', { origin })).status).toBe(404);
@@ -615,7 +615,7 @@ describe('a grant', () => {
     expect(sessions.leases[0]?.grant).not.toBeNull();
   });
 
-  test('taken back cuts who watches with code 4403, between two frames, and nobody else', async () => {
+  test('that is revoked cuts viewers with code 4403, between two frames, and nobody else', async () => {
     const grant = await grantOf();
     const owner = await open(await ownTicket(), mine);
     const viewer = await open(await ticketOf(`/watch/${grant}/ticket`, { origin }), { origin });
@@ -625,7 +625,7 @@ describe('a grant', () => {
     viewer.on('message', (data: Buffer) => seen.push(data.length));
     for (const size of sizes) runner.send(new Uint8Array(size));
     await expect.poll(() => seen).toEqual(sizes);
-    // Some of it is still on its way when the grant is taken back.
+    // Some of it is still in flight when the grant is revoked.
     for (let sent = 0; sent < 50; sent++) runner.send(new Uint8Array(300_000));
     const closed = once(viewer, 'close') as Promise<[number, Buffer]>;
     await ask('DELETE', '/session/grant', mine);
@@ -662,7 +662,7 @@ describe('a recording', () => {
     expect(runner.requests).toEqual(['GET /cast?terminal=source-2', 'GET /cast?terminal=source-2']);
   });
 
-  test('is nothing for anybody else, with a grant to look on or without', async () => {
+  test('is not for anybody else, with a grant to watch or without', async () => {
     const grant = await grantOf();
     for (const headers of [
       {},
@@ -759,7 +759,7 @@ describe('a handshake', () => {
     ...more,
   ];
 
-  test('does not say what its page may do, where it comes from, or who it is', async () => {
+  test('cannot choose the role, the address or the identity of its page', async () => {
     const ticket = await ticketOf(`/watch/${await grantOf()}/ticket`, { origin });
     const answer = await raw(
       handshake(

@@ -1,6 +1,6 @@
 /**
- * How a session gets its sandbox, gets another one, and ends. Each step is a state (session-state.ts) that is on disk before
- * the world is changed to it, so that a gateway that is killed at any point is made up for by the next one (reconciler.ts).
+ * How a session gets its sandbox, gets another one, and ends. Each step is a state (session-state.ts), and reaches the disk before
+ * any runner or sandbox is changed for it. The next gateway can finish what a killed one has begun (reconciler.ts).
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -83,7 +83,7 @@ export class Lifecycle {
 
   /**
    * Gives a session another sandbox; the old one ends. The session keeps its id, owner, grant and deadline.
-   * Asked again meanwhile, it is still one replacement.
+   * A call while a replacement is under way joins it.
    */
   replace(lease: Lease): Promise<HeldLease> {
     const { ownerHash } = lease;
@@ -93,7 +93,7 @@ export class Lifecycle {
     return this.#track(ownerHash, this.#replace(lease));
   }
 
-  /** Goes on with replacements that the last gateway had begun. */
+  /** Finishes the replacements that the last gateway had begun. */
   resumeReplacements(): void {
     const { book, log } = this.parts;
     for (const lease of book.leases()) {
@@ -118,12 +118,12 @@ export class Lifecycle {
    */
   async release(sandboxId: string, reason: EndReason | undefined, lastWords: string): Promise<boolean> {
     const { book, admission, metrics, log } = this.parts;
+    this.#forget(sandboxId);
     const holder = book.holder(sandboxId);
     if (!holder) return false;
     const { ownerHash, state } = holder;
-    this.#forget(sandboxId);
     if (isChanging(state)) {
-      // The session gets another sandbox anyway. When the one is gone that it was to get, its assignment fails.
+      // The session gets another sandbox anyway. If the new sandbox is the one that is gone, its assignment fails.
       if (state.phase === 'replacing' && state.lease.sandboxId === sandboxId) {
         await book.apply(ownerHash, { type: 'vacate' });
       }

@@ -33,7 +33,7 @@ export class Reconciler {
 
   /**
    * Removes what is left of dead sandboxes, ends sessions that are overdue, and renews the lease of all others. Failures go to the
-   * log. Asked again meanwhile, it is still one round.
+   * log. A call while a round is under way joins it.
    */
   reconcile(): Promise<void> {
     this.#underWay ??= this.#reconcile()
@@ -94,8 +94,9 @@ export class Reconciler {
 
   /**
    * After a restart: each sandbox goes on as its lease's. One without a lease goes to the pool when it is of the current template,
-   * and is stopped otherwise. A lease whose sandbox is gone is over. A gateway that was killed between lease and assignment, or
-   * in the middle of a reset, is made up for: see {@link Lifecycle}, and {@link Lifecycle.resumeReplacements} for what follows.
+   * and is stopped otherwise. A lease whose sandbox is gone is over. If the last gateway was killed between lease and assignment,
+   * this assigns the sandbox. If it was killed in a reset, this stops the sandbox that the lease does not name;
+   * {@link Lifecycle.resumeReplacements} does the rest.
    */
   async adopt(): Promise<void> {
     const { provider, book, lifecycle } = this.parts;

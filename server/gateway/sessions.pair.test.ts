@@ -33,7 +33,7 @@ async function until(condition: () => Promise<boolean>, timeoutMs: number, what:
   }
 }
 
-/** What SIGKILL was sent to is gone a moment later, not at once. */
+/** A process is gone a moment after SIGKILL, not at once. */
 async function nothingRuns(lab: TestLab): Promise<void> {
   await until(() => Promise.resolve(processesOf(lab.stateDir).length === 0), busyMs, 'no process left');
 }

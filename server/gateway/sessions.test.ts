@@ -27,6 +27,8 @@ const never = new Promise<never>(() => undefined);
 class World {
   readonly sandboxes = new Map<string, { spec: SandboxSpec; session: Assignment | null }>();
   readonly leases = new Map<string, Lease>();
+  /** Sandboxes whose runner was killed and whose remains are still there. */
+  readonly dead: string[] = [];
   readonly stopped: [sandboxId: string, reason: EndReason][] = [];
   /** Fails instead of launching. */
   launchError: Error | undefined;
@@ -36,6 +38,12 @@ class World {
   onAssign: ((assignment: Assignment) => void) | undefined;
   /** Runners of an earlier version do not say whose they are. */
   saysSession = true;
+
+  /** Kills a runner. */
+  kill(sandboxId: string): void {
+    this.sandboxes.delete(sandboxId);
+    this.dead.push(sandboxId);
+  }
 
   /** The sandboxes that belong to a session. */
   assigned(): string[] {
@@ -95,7 +103,7 @@ class Hands {
     list: () =>
       this.#effect(() => ({
         running: [...this.world.sandboxes.values()].map(({ spec }) => spec),
-        ended: [],
+        ended: this.world.dead.splice(0).map((id) => ({ id, reason: undefined, lastWords: '' })),
       })),
   };
 
@@ -117,7 +125,7 @@ class Hands {
         lessonId: sandbox.session?.lessonId ?? null,
         sessionId: this.world.saysSession ? (sandbox.session?.id ?? null) : null,
         connections: 0,
-        memoryBytes: 0,
+        memoryBytes: 1000,
         cpuSeconds: 0,
         readyMs: 1,
       };
@@ -367,6 +375,28 @@ describe('a gateway that starts', () => {
     expect(sessions.lastEnd('ada')).toContain('was killed or crashed');
     expect(world.leases.size).toBe(0);
   });
+});
+
+test('a session is over when its runner is killed, and its learner is told why', async () => {
+  const world = new World();
+  const { sessions } = await open(world);
+  await begin(sessions);
+  world.assigned().forEach((sandboxId) => {
+    world.kill(sandboxId);
+  });
+  expect(await sessions.ask('ada')).toEqual({ session: null, queue: null });
+  expect(sessions.lastEnd('ada')).toContain('was killed or crashed');
+  expect(world.leases.size).toBe(0);
+});
+
+test('the memory of a sandbox is not counted any more when it has died in the pool', async () => {
+  const world = new World();
+  const { sessions } = await open(world, { poolSize: 1, leaseMs: 200 });
+  const counted = () => sessions.metrics.registry.getSingleMetricAsString('lab_pairs_memory_bytes');
+  await expect.poll(counted).toContain('lab_pairs_memory_bytes 1000');
+  world.launchError = new Error('no more of them');
+  for (const sandboxId of world.sandboxes.keys()) world.kill(sandboxId);
+  await expect.poll(counted).toContain('lab_pairs_memory_bytes 0');
 });
 
 describe('admission', () => {
