@@ -76,8 +76,8 @@ async function readDraft(lessonsDir: string, id: string): Promise<Draft> {
   }
   const reading = readLesson(source, file, id);
   const recording = await loadRecording(lessonsDir, id).catch((error: unknown) => {
-    const { message, hint = '' } = LabError.from(error, 'Reading the recording');
-    diagnosticsInto(reading.diagnostics, file)(1, `${message} ${hint}`);
+    const failure = LabError.from(error, 'Reading the recording');
+    diagnosticsInto(reading.diagnostics, file)(1, `${failure.describe()} ${failure.hint ?? ''}`);
     return undefined;
   });
   return { ...reading, id, source, files, lesson: reading.document?.lesson, recording };

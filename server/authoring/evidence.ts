@@ -19,24 +19,24 @@ log=$(find /tmp /root /var/tmp /run /var/lib/containers /var/lib/docker /var/lib
 const timeoutMs = 60_000;
 
 /**
- * The channel of the session's runner to a host. It is shared and never opened again. ssh refuses an empty file name, so
+ * The channel of the sandbox's runner to a host. It is shared and never opened again. ssh refuses an empty file name, so
  * unused files have the name `none`.
  */
-const channelTo = (stateDir: string, sessionId: string, host: HostName): ControlChannel =>
-  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sessionId)).run, host, {
+const channelTo = (stateDir: string, sandboxId: string, host: HostName): ControlChannel =>
+  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sandboxId)).run, host, {
     key: 'none',
     knownHosts: 'none',
   });
 
 /** Journal, audit log and newest CRIU log of both hosts. */
-export async function hostLogs(stateDir: string, sessionId: string): Promise<string> {
+export async function hostLogs(stateDir: string, sandboxId: string): Promise<string> {
   const logs = await Promise.all(
     hostNames.map(async (host) => {
-      const text = await channelTo(stateDir, sessionId, host)
+      const text = await channelTo(stateDir, sandboxId, host)
         .run(script, { timeoutMs })
         .then(
           ({ stdout }) => stdout,
-          (error: unknown) => `\n${LabError.from(error, `Reading the logs of ${host}`).message}`,
+          (error: unknown) => `\n${LabError.from(error, `Reading the logs of ${host}`).describe()}`,
         );
       return `── logs of ${host}${text}`;
     }),
@@ -44,6 +44,6 @@ export async function hostLogs(stateDir: string, sessionId: string): Promise<str
   return logs.join('\n');
 }
 
-/** Command that logs an author in to a host while the session lives. */
-export const loginCommand = (stateDir: string, sessionId: string, host: HostName): string =>
-  `ssh -F none -o ControlPath=${sandboxFiles(sandboxDir(stateDir, sessionId)).run}/${host}.ctl root@${host}`;
+/** Command that logs an author in to a host while the sandbox lives. */
+export const loginCommand = (stateDir: string, sandboxId: string, host: HostName): string =>
+  `ssh -F none -o ControlPath=${sandboxFiles(sandboxDir(stateDir, sandboxId)).run}/${host}.ctl root@${host}`;

@@ -87,12 +87,12 @@ export class Rehearsal {
 
   /**
    * Starts a session and waits for a prompt on both hosts.
-   * @returns the session's id
+   * @returns the id of the session's sandbox
    * @throws LabError `no-session` when the machine has no room for another pair
    */
   async start(columns = 120, rows = 40): Promise<string> {
     this.size = { columns, rows };
-    const { id: sessionId } = await this.learner.startSession(this.lesson.id);
+    await this.learner.startSession(this.lesson.id);
     const hello = await this.learner.connect();
     for (const { id } of hello.terminals) this.learner.attach(id, columns, rows);
     await this.learner.until(
@@ -104,7 +104,7 @@ export class Rehearsal {
     );
     const error = this.learner.latest('pair')?.pair.error;
     if (error) throw new Error(`The hosts failed to start: ${error.message}`);
-    return sessionId;
+    return hello.sandboxId;
   }
 
   /**

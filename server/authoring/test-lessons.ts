@@ -63,7 +63,7 @@ const defaultSettleMs = 25_000;
 interface TestSession {
   rehearsal: Rehearsal;
   learner: Learner;
-  sessionId: string;
+  sandboxId: string;
 }
 
 /**
@@ -161,7 +161,7 @@ async function testLesson(lesson: Lesson, test: LessonTest): Promise<LessonResul
   const sinceMs = Date.now();
   const result: LessonResult = { lesson, ms: 0, passed: [], failure: undefined, survivors: undefined };
   const learner = new Learner(test.url);
-  const session: TestSession = { learner, rehearsal: new Rehearsal(learner, lesson), sessionId: '' };
+  const session: TestSession = { learner, rehearsal: new Rehearsal(learner, lesson), sandboxId: '' };
   const onAbort = () => {
     learner.cut();
   };
@@ -175,7 +175,7 @@ async function testLesson(lesson: Lesson, test: LessonTest): Promise<LessonResul
     test.signal.removeEventListener('abort', onAbort);
     result.ms = Date.now() - sinceMs;
     const isKept = test.keep && result.failure !== undefined && !test.signal.aborted;
-    if (!isKept && session.sessionId !== '') await session.rehearsal.end().catch(() => undefined);
+    if (!isKept && session.sandboxId !== '') await session.rehearsal.end().catch(() => undefined);
   }
   return result;
 }
@@ -191,7 +191,7 @@ async function doLesson(
   const recorder = test.record ? new Recorder(lesson) : undefined;
   if (recorder) learner.onOutput = recorder.output;
   test.onProgress('starting its hosts');
-  session.sessionId = await startWhenThereIsRoom(rehearsal, test.signal);
+  session.sandboxId = await startWhenThereIsRoom(rehearsal, test.signal);
   for (const [index, step] of lesson.steps.entries()) {
     test.onProgress(`${index + 1}/${lesson.steps.length} ${step.title}`);
     if (test.mutate && index > 0) await rehearsal.untilKept(step);
@@ -261,15 +261,15 @@ async function isMissed(
 
 async function tellFailure(error: unknown, session: TestSession, test: LessonTest): Promise<string> {
   if (test.signal.aborted) return 'The test was stopped.';
-  const { sessionId, rehearsal } = session;
+  const { sandboxId, rehearsal } = session;
   const what =
     error instanceof StepFailure
       ? error.message
-      : `${LabError.from(error, 'The lesson could not be done').message}\n${rehearsal.screens()}`;
-  if (sessionId === '') return what;
-  const logs = await hostLogs(test.stateDir, sessionId);
+      : `${LabError.from(error, 'The lesson could not be done').describe()}\n${rehearsal.screens()}`;
+  if (sandboxId === '') return what;
+  const logs = await hostLogs(test.stateDir, sandboxId);
   const kept = test.keep
-    ? hostNames.map((host) => `\n   ${loginCommand(test.stateDir, sessionId, host)}`).join('')
+    ? hostNames.map((host) => `\n   ${loginCommand(test.stateDir, sandboxId, host)}`).join('')
     : '';
   return `${what}\n${logs}${kept === '' ? '' : `\n── log in to the hosts:${kept}`}`;
 }

@@ -67,6 +67,7 @@ const gate = new Gate(connect, log);
 const status = (): RunnerStatus => ({
   phase: 'ready',
   lessonId: session?.lessonId ?? null,
+  sessionId: session?.id ?? null,
   connections: 0,
   memoryBytes: 0,
   cpuSeconds: 0,

@@ -11,6 +11,7 @@ const mostBytes = (2 * 1024 + 896) * 2 ** 20;
 const used = (memoryBytes: number, cpuSeconds: number): RunnerStatus => ({
   phase: 'ready',
   lessonId: 'demo',
+  sessionId: 'session',
   connections: 1,
   memoryBytes,
   cpuSeconds,

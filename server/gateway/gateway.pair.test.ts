@@ -95,7 +95,8 @@ describe('a session', () => {
     await learner.until(() => results().length >= 5 && ended(), commandTimeoutMs, 'answers and the end');
     expect(learner.latest('run', ({ run: { runId: id } }) => id === runId)?.run.command).toMatchObject({
       state: 'done',
-      exitCode: 1,
+      // That of scp when it fails.
+      exitCode: 255,
     });
     // There is no checkpoint yet, so the command fails, once.
     const failures = () => learner.screen('source').split('No such file').length - 1;

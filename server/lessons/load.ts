@@ -77,7 +77,7 @@ export async function listDocuments(lessonsDir: string): Promise<LessonDocument[
   const { documents, errors } = await checkDocuments(lessonsDir);
   const [first] = errors;
   if (first === undefined) return documents;
-  throw new LabError('bad-lesson', errors.map((error) => error.message).join('\n'), {
+  throw new LabError('bad-lesson', errors.map((error) => error.describe()).join('\n'), {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
     cause: first,
   });

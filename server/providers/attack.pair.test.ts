@@ -46,11 +46,11 @@ class Shell {
   }
 
   async start(): Promise<string> {
-    const { id } = await this.learner.startSession(lessonId);
-    await this.learner.connect();
+    await this.learner.startSession(lessonId);
+    const { sandboxId } = await this.learner.connect();
     for (const host of hostNames) this.learner.attach(host);
     for (const host of hostNames) await this.learner.untilPrompt(host, true, pairTimeoutMs);
-    return id;
+    return sandboxId;
   }
 
   /** Types a command, waits until it ends, and returns its output. */

@@ -207,6 +207,7 @@ export class LocalProvider implements SandboxProvider {
     const files = sandboxFiles(this.directory(sandboxId));
     const log = await open(files.log, 'ax', 0o600);
     let failure: string | undefined;
+    let cause: unknown;
     try {
       const owner = await stat(files.run);
       await log.chown(owner.uid, owner.gid);
@@ -219,7 +220,11 @@ export class LocalProvider implements SandboxProvider {
         stdio: ['ignore', log.fd, log.fd],
       });
       child.unref();
-      child.once('error', (error) => (failure = error.message));
+      child.once('error', (error) => {
+        // The system's message names paths of this machine: only the log may have it.
+        failure = 'its program could not be run';
+        cause = error;
+      });
       child.once(
         'exit',
         (code) => (failure = code === null ? 'it was killed' : `it ended with exit code ${code}`),
@@ -236,7 +241,7 @@ export class LocalProvider implements SandboxProvider {
           `The pair’s runner did not start: ${failure ?? `it did not answer within ${launchTimeoutMs / 1000} s`}.`,
           {
             hint: 'Try again. If it fails again, look at the server’s log.',
-            cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim()),
+            cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim(), { cause }),
           },
         );
       }

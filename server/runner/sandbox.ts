@@ -107,8 +107,9 @@ export class Sandbox {
    */
   async assign(assignment: Assignment): Promise<void> {
     if (this.tenancy) {
-      if (this.tenancy.assignment.lessonId !== assignment.lessonId) {
-        throw new LabError('session-exists', 'This pair has been assigned to another lesson.');
+      const { id, lessonId } = this.tenancy.assignment;
+      if (id !== assignment.id || lessonId !== assignment.lessonId) {
+        throw new LabError('session-exists', 'This sandbox belongs to another session.');
       }
       this.tenancy.assignment = assignment;
       this.broadcast({ type: 'deadline', deadline: this.deadline(this.tenancy) });
@@ -146,6 +147,7 @@ export class Sandbox {
     return {
       phase: this.status.phase,
       lessonId: this.tenancy?.assignment.lessonId ?? null,
+      sessionId: this.tenancy?.assignment.id ?? null,
       connections: this.owners,
       memoryBytes: usage.memoryBytes,
       cpuSeconds: usage.cpuSeconds,
