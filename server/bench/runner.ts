@@ -10,7 +10,7 @@ import { hostNames } from '../protocol/hosts';
 import type { SessionInfo } from '../protocol/session';
 import { closeCodes, parseMessage } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema, type RunnerStatus } from '../protocol/runner';
-import type { Client, Inbox } from '../runner/delivery/connection';
+import type { Client, Inbox } from '../runner/delivery/page-connection';
 import { Gate } from '../runner/delivery/gate';
 import { Terminals } from '../runner/terminal/terminals';
 import { PageAttachments } from '../runner/delivery/page-attachments';

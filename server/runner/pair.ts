@@ -14,7 +14,7 @@ import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
 import type { PairPhase } from '../protocol/session';
 import { readTemplate, templateShape, type Template } from '../template/template';
-import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-state';
+import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-pair';
 
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;

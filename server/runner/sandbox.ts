@@ -16,8 +16,8 @@ import type { SandboxSpec } from '../store/sandboxes';
 import { Pair } from './pair';
 import { Progress } from './checks/progress';
 import { castOf } from './terminal/recording';
-import type { Client, Inbox } from './delivery/connection';
-import { History } from './rewind/history';
+import type { Client, Inbox } from './delivery/page-connection';
+import { History } from './rewind/saved-states';
 import { Runs, type RunRequest } from './checks/runs';
 import type { Terminal } from './terminal/terminal';
 import { Terminals } from './terminal/terminals';
@@ -416,7 +416,7 @@ export class Sandbox {
       this.runs.forget(steps.slice(from).map(({ id }) => id));
       progress.goBackTo(step.id, target?.values ?? {});
       for (const terminal of this.terminals) {
-        terminal.turnPage(`time went back: both hosts are as they were when “${step.title}” began`);
+        terminal.noticeOnFreshScreen(`time went back: both hosts are as they were when “${step.title}” began`);
         terminal.open(pair.channel(terminal.host).attachCommand(terminal.id));
       }
       this.broadcast({ type: 'rewound', stepId: step.id, ...this.standing(progress) });

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { roleSchema, type Role } from '../../protocol/session';
 import { protocolName } from '../../protocol/messages';
-import { maxFrameBytes, serve, type Client, type Inbox } from './connection';
+import { maxFrameBytes, serve, type Client, type Inbox } from './page-connection';
 
 /** Set by the gateway, which takes it from nobody else; absent for the owner. */
 const roleHeader = 'x-lab-role';

@@ -1,9 +1,9 @@
 /** What one page shows of the session's terminals. */
 import { LabError } from '../../protocol/errors';
 import type { ClientMessage } from '../../protocol/messages';
-import type { Client } from './connection';
+import type { Client } from './page-connection';
 import type { Terminals } from '../terminal/terminals';
-import type { Attachment } from './attachment';
+import type { Attachment } from '../terminal/attachment';
 
 export class PageAttachments {
   /** By terminal id. */

@@ -11,7 +11,7 @@
  */
 import { encodeFrame } from '../../protocol/frames';
 import type { ServerMessage } from '../../protocol/messages';
-import type { Portion } from './attachment';
+import type { Portion } from '../terminal/attachment';
 
 /** Before anything is known of the link; TCP begins with as much (RFC 6928). */
 const firstWindow = 16 * 1024;

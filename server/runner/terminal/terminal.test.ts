@@ -7,7 +7,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { maxUngivenBytes } from './input';
 import { Terminal, type TerminalEvents } from './terminal';
 import { TestPage } from '../../testing/page';
-import { maxUnparsedBytes } from '../delivery/attachment';
+import { maxUnparsedBytes } from './attachment';
 
 const scrollback = 1 << 20;
 let exits = 0;
@@ -89,7 +89,7 @@ test('who has nothing, or comes back after too long, is given the screen and wha
 test('what was on the screen is not lost when the page is turned', async () => {
   const terminal = open(['sleep', '60']);
   const page = new TestPage(terminal, { from: 0 });
-  terminal.turnPage('time went back');
+  terminal.noticeOnFreshScreen('time went back');
   await page.caughtUp();
   expect(page.bytes.toString()).toMatch(/time went back[^]*(\r\n){24}$/);
 });

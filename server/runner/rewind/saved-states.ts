@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Step } from '../../lessons/lesson';
 import type { SavedState } from '../../protocol/session';
 import type { Pair } from '../pair';
-import type { SavedPair } from './saved-state';
+import type { SavedPair } from './saved-pair';
 
 /** A saved state, and what the page knew then. */
 interface Chapter {

@@ -16,8 +16,8 @@ import {
   type ServerMessage,
 } from '../../protocol/messages';
 import { Pump } from './pump';
-import { TokenBucket } from './token-bucket';
-import type { Attachment, AttachedPage } from './attachment';
+import { TokenBucket } from '../token-bucket';
+import type { Attachment, AttachedPage } from '../terminal/attachment';
 
 /** The longest frame that a page may send. */
 export const maxFrameBytes = frameHeaderBytes + maxInputBytes;

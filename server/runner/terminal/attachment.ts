@@ -1,7 +1,7 @@
 import type { ServerMessage } from '../../protocol/messages';
 import type { Role } from '../../protocol/session';
-import type { OutputLog, LogPosition } from '../terminal/output-log';
-import type { Screen } from '../terminal/screen';
+import type { OutputLog, LogPosition } from './output-log';
+import type { Screen } from './screen';
 
 /** Output sent to a page that it has not parsed yet: bounds what piles up in the tab. */
 export const maxUnparsedBytes = 256 * 1024;

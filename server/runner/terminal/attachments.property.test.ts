@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Terminal } from '../terminal/terminal';
+import { Terminal } from './terminal';
 import { TestPage } from '../../testing/page';
 
 /** Small, so that pages fall behind it. */
