@@ -51,7 +51,7 @@ const sandbox = new Sandbox(spec, files.run, log, (reason) => {
   void leave(reason);
 });
 
-const gate = new Gate((client) => sandbox.connect(client), log);
+const gate = new Gate((page) => sandbox.connect(page), log);
 
 const server = createServer((request, response) => {
   void answer(request, response);

@@ -12,9 +12,9 @@ import { Machine } from '../host/machine';
 import { hostFiles } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
-import type { PairPhase } from '../protocol/session';
 import { readTemplate, templateShape, type Template } from '../template/template';
 import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-pair';
+import type { StartingPhase } from './sandbox-state';
 
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
@@ -26,7 +26,7 @@ export interface Loss {
   panic?: string;
 }
 
-type OnPhase = (phase: PairPhase) => void;
+type OnPhase = (phase: StartingPhase) => void;
 
 export class Pair {
   private readonly channels: Record<HostName, ControlChannel>;

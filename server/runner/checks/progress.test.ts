@@ -10,7 +10,12 @@ const lesson = await loadLesson('lessons', 'live-migration');
 function progressWithoutHosts(): Progress {
   const noHosts = () => Promise.reject(new LabError('not-ready', 'There are no hosts.'));
   const ignore = () => undefined;
-  return new Progress(lesson, noHosts, { onStep: ignore, onPassed: ignore, onValues: ignore });
+  return new Progress(lesson, noHosts, {
+    onStep: ignore,
+    onPassed: ignore,
+    onValues: ignore,
+    onError: ignore,
+  });
 }
 
 test('a step has not passed because its hosts cannot be asked', async () => {
@@ -60,6 +65,7 @@ describe('on hosts that answer', () => {
         onStep: (stepId: string, { state, message }: StepState) => states.push([stepId, state, message]),
         onPassed: () => undefined,
         onValues: (known) => values.push(known),
+        onError: () => undefined,
       },
     );
     return { progress, asked, states, values };
