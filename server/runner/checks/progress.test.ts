@@ -30,6 +30,26 @@ test('a step has not passed because its hosts cannot be asked', async () => {
   });
 });
 
+test('a host that cannot be asked is told as any error is: the page learns what failed, the log why', async () => {
+  const foreign = new Error("ENOENT: no such file or directory, open '/var/lib/lab/keys/id'");
+  const errors: [host: HostName, error: LabError][] = [];
+  const ignore = () => undefined;
+  const progress = new Progress(lesson, () => Promise.reject(foreign), {
+    onStep: ignore,
+    onPassed: ignore,
+    onValues: ignore,
+    onError: (host, error) => errors.push([host, error]),
+  });
+  const step = lesson.steps.find(({ checks }) => checks.length > 0);
+  if (!step) throw new Error('The lesson checks nothing.');
+  await progress.check(step);
+  const [[host, error] = []] = errors;
+  expect(error?.cause).toBe(foreign);
+  expect(progress.states[step.id]?.message).toBe(
+    LabError.from(foreign, `A check on ${host ?? ''} failed`).toWire().message,
+  );
+});
+
 describe('on hosts that answer', () => {
   const block = (host: HostName, text: string) => ({ host, text, line: 1 });
   const [first, second] = lesson.steps;
