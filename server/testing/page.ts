@@ -1,4 +1,4 @@
-/** For tests: a page without a browser and without a socket, which takes a terminal's attachments at its own pace. */
+/** For tests: a page without browser and socket, which takes a terminal's output at its own pace. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerMessage } from '../protocol/messages';
@@ -15,16 +15,16 @@ export interface TestPageOptions {
   role?: Role;
   clientId?: string;
   window?: number;
-  /** Takes and acknowledges nothing by itself. */
+  /** The test takes and acknowledges; the page does neither by itself. */
   isManual?: boolean;
 }
 
 export class TestPage {
   readonly messages: ServerMessage[] = [];
-  /** Output that was shown since the last screen; it begins at `begin`. */
+  /** Output since the last screen. It starts at offset `begin`. */
   bytes = Buffer.alloc(0);
   begin = 0;
-  /** Bytes of the last screen that came. */
+  /** Bytes of the last screen. */
   screen: Buffer | undefined;
   screens = 0;
   ended = false;
@@ -34,7 +34,7 @@ export class TestPage {
   window: number;
   private readonly isManual: boolean;
   private screenLeft = 0;
-  /** What `bytes` is the beginning of. */
+  /** The buffer that `bytes` is the beginning of. */
   private room = Buffer.alloc(0);
   private scheduled: NodeJS.Immediate | undefined;
 
@@ -74,7 +74,7 @@ export class TestPage {
     return this.begin + this.bytes.length;
   }
 
-  /** Takes one thing of at most so many bytes, and shows it. @returns false when there was nothing */
+  /** Takes one portion of at most this many bytes. @returns false when there was none */
   take(maxBytes: number): boolean {
     const portion = this.attachment.take(maxBytes);
     if (!portion) return false;
@@ -130,7 +130,7 @@ export class TestPage {
     return this.all(type).at(-1);
   }
 
-  /** Resolves when it has shown all that the terminal has put out. */
+  /** Resolves when the page has all of the terminal's output. */
   async caughtUp(): Promise<void> {
     while (this.attachment.pending > 0 || this.attachment.behind > 0 || this.latest('attached') === undefined)
       await sleep(1);

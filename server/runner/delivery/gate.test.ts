@@ -123,12 +123,13 @@ class Page {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    const deadline = Date.now() + 15_000;
-    while (!condition()) {
-      if (Date.now() > deadline)
-        throw new Error(`Never so: ${String(condition)}; closed with ${this.closeCode ?? 'nothing'}`);
-      await sleep(2);
-    }
+    await vi.waitFor(
+      () => {
+        if (!condition())
+          throw new Error(`Never so: ${String(condition)}; closed with ${this.closeCode ?? 'nothing'}`);
+      },
+      { timeout: 15_000, interval: 2 },
+    );
   }
 
   async closed(): Promise<number | undefined> {

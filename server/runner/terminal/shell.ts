@@ -33,9 +33,8 @@ export interface ShellEvents {
 }
 
 export class Shell {
-  /** How many shells this terminal has had. Tells a shell from the one before it. */
-  count = 0;
   #state: ShellState = gone;
+  #count = 0;
   #commands = 0;
   readonly #markTokens = new TokenBucket(marksAtOnce, marksPerSecond);
   #toldIdle = false;
@@ -45,6 +44,11 @@ export class Shell {
     private readonly log: OutputLog,
     private readonly events: ShellEvents,
   ) {}
+
+  /** How many shells this terminal has had. Tells a shell from the one before it. */
+  get count(): number {
+    return this.#count;
+  }
 
   /** Whether the shell waits at its prompt, by its own word. */
   get idle(): boolean {
@@ -64,7 +68,7 @@ export class Shell {
   /** The terminal has a new shell. */
   attached(): void {
     this.gone();
-    this.count += 1;
+    this.#count += 1;
     this.#state = attached;
   }
 

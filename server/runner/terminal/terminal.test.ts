@@ -51,11 +51,13 @@ afterEach(() => {
   runs.length = 0;
 });
 
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!condition() && Date.now() < deadline) await sleep(5);
-  expect(condition()).toBe(true);
-}
+const until = (condition: () => boolean): Promise<void> =>
+  vi.waitFor(
+    () => {
+      expect(condition()).toBe(true);
+    },
+    { timeout: 20_000, interval: 5 },
+  );
 
 test('who attaches late, or again, gets exactly the bytes that are missing', async () => {
   const terminal = shell('printf "\\303\\050\\377 first"; sleep 0.2; printf second');
