@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerMessage } from '../protocol/messages';
 import type { Role } from '../protocol/session';
 import type { Terminal } from '../runner/terminal/terminal';
-import type { Attachment } from '../runner/delivery/attachment';
+import type { Attachment } from '../runner/terminal/attachment';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
