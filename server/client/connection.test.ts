@@ -16,6 +16,13 @@ import {
 import { maxAgeMs } from './input-queue';
 import { FakeClock, FakeSocket, FakeTerminal, settle } from '../testing/connection';
 
+class InstantTerminal extends FakeTerminal {
+  override write(bytes: Uint8Array, replayed: boolean, parsed: () => void): void {
+    super.write(bytes, replayed, parsed);
+    this.parseAll();
+  }
+}
+
 const hello = (
   sandboxId = 's1',
   more: Partial<Extract<ServerMessage, { type: 'hello' }>> = {},
@@ -314,6 +321,29 @@ describe('Connection', () => {
         terminal: 'source',
         offset: 3 + ackBytes,
       });
+    });
+
+    it('is acknowledged, screen and all, by a terminal that parses at once', async () => {
+      connection.attach('source', new InstantTerminal(), size);
+      socket().message(hello());
+      socket().message(attached({ offset: 100, screen: true }));
+      socket().message({ type: 'screen', terminal: 'source', offset: 100, ...size, bytes: 2, commands: [] });
+      socket().frame('screen', 0, '$ ');
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toEqual([{ type: 'ack', terminal: 'source', offset: 100 }]);
+      socket().frame('output', 100, 'ls');
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toHaveLength(2);
+    });
+
+    it('begins where the sink says that it is', () => {
+      connection.attach('source', terminal, size, 40);
+      socket().message(hello());
+      expect(socket().ofType('attach')).toMatchObject([{ from: 40 }]);
+      socket().message(attached({ offset: 38 }));
+      socket().frame('output', 38, 'abcd');
+      expect(terminal).toMatchObject({ text: 'cd', restarts: 0 });
+      expect(connection.offset('source')).toBe(42);
     });
 
     it('of another session replaces what is shown, and its input is counted anew', async () => {
