@@ -9,6 +9,7 @@ import { join, sep } from 'node:path';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import type { Config } from '../config';
+import { freePort } from '../free-port';
 import { startGateway } from '../gateway/gateway';
 import { root } from '../root';
 import { prepareLab } from '../setup/stages';
@@ -18,15 +19,6 @@ import { lintCourse } from './lint';
 
 /** An editor writes a file in several steps. */
 const settleMs = 150;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 async function tellFindings(lessonId: string): Promise<void> {
   const findings = await lintCourse(await readCourse(root), [lessonId]);

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import { size, type Line } from './lines';
-import { freePort } from '../testing/server';
+import { freePort } from '../free-port';
 
 /** The version that was looked at: it starts its command by `env -S`, and commits what xterm has parsed in these portions. */
 const version = '3.2.0';

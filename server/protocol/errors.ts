@@ -73,6 +73,11 @@ export class LabError extends Error {
       : { code: this.code, message: this.message, hint: this.hint };
   }
 
+  /** Rebuilds an error that crossed a process. */
+  static fromWire({ code, message, hint }: WireError): LabError {
+    return new LabError(code, message, hint === undefined ? {} : { hint });
+  }
+
   /** Wraps anything thrown; a LabError passes through, an unknown throw keeps itself as the cause. */
   static from(thrown: unknown, doing: string): LabError {
     if (thrown instanceof LabError) return thrown;
