@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 
-export const errorCodes = [
+const errorCodes = [
   'bad-config',
   'bad-message',
   'bad-lesson',

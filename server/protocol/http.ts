@@ -5,7 +5,7 @@ import { acceleratorSchema, sessionInfoSchema } from './session';
 import { terminalIdSchema } from './terminal';
 
 /** A learner's place in the queue for a pair. Asking `GET /api/session` keeps it; who does not ask for a minute loses it. */
-export const queuePositionSchema = z.object({
+const queuePositionSchema = z.object({
   lessonId: z.string(),
   /** 1 is next. */
   position: z.number().int().positive(),

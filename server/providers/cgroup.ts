@@ -277,7 +277,7 @@ async function enableControllers(directory: string): Promise<Controller[]> {
 }
 
 /** `major:minor` of the disk that a directory is on; undefined when it is on none, as with overlay file systems. */
-export async function diskOf(directory: string, root: Root = '/'): Promise<string | undefined> {
+async function diskOf(directory: string, root: Root = '/'): Promise<string | undefined> {
   const { dev } = await stat(directory);
   // The encoding of makedev(3).
   const major = ((dev >> 8) & 0xfff) | (Math.floor(dev / 2 ** 32) & 0xfffff000);

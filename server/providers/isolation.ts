@@ -28,7 +28,7 @@ export interface IsolationReport {
   missing: readonly MissingPart[];
 }
 
-export interface MissingPart {
+interface MissingPart {
   /** One sentence: what sandboxes do not have, and why. */
   what: string;
   /** What to do about it, a command where there is one. */

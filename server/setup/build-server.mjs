@@ -24,7 +24,12 @@ const runners = {
 };
 
 /** Files besides the sources that change what the bundle is. */
-const settings = ['package-lock.json', 'tsconfig.json', 'server/setup/build-server.mjs'];
+const settings = [
+  'package-lock.json',
+  'tsconfig.json',
+  'server/tsconfig.json',
+  'server/setup/build-server.mjs',
+];
 
 /** Size and modification time: what changes with each save and checkout, and costs no reading. */
 const fingerprint = (path) => {

@@ -29,7 +29,7 @@ const findingSchema = z.object({
   /** What mends it, a command where there is one. */
   fix: z.string().optional(),
 });
-export type Finding = z.infer<typeof findingSchema>;
+type Finding = z.infer<typeof findingSchema>;
 
 /** The output of `doctor --json`. Fields are added, never changed; `version` would count up otherwise. */
 export const diagnosisSchema = z.object({

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { sessionInfoSchema, type SessionInfo } from '../protocol/session';
 
 /** A learner's right to one sandbox. */
-export const leaseSchema = sessionInfoSchema.extend({
+const leaseSchema = sessionInfoSchema.extend({
   /** SHA-256 of the owner's cookie, hexadecimal. */
   ownerHash: z.string(),
   /** Network address that asked for it, as text. */

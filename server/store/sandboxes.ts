@@ -10,7 +10,7 @@ import { LabError } from '../protocol/errors';
 import { acceleratorSchema } from '../protocol/session';
 
 /** All that a runner needs to know before a session is assigned to it; never changed. Whose it is, is no part of it. */
-export const sandboxSpecSchema = z.object({
+const sandboxSpecSchema = z.object({
   id: z.string(),
   /** The template that its pair is cloned from, the base's or a lesson's. */
   templateDir: z.string(),
@@ -47,7 +47,7 @@ export const sandboxFiles = (directory: string) => ({
 });
 
 /** 40 random bits, 8 characters of base 36 at most: short, because it is part of socket paths, and nobody's key to anything. */
-export const sandboxIdLength = 8;
+const sandboxIdLength = 8;
 
 /**
  * The longest path of a Unix socket is 107 bytes (unix(7)); `destination.ctl` gets a 17-byte suffix by OpenSSH while it is made.

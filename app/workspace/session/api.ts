@@ -1,5 +1,5 @@
 /** The gateway's HTTP interface as the page uses it. */
-import '../../zod-without-eval';
+import '../../../server/protocol/zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../../../server/protocol/errors';
 import { protocolName } from '../../../server/protocol/messages';
