@@ -1,7 +1,7 @@
 'use client';
 
 import { useEffect, useState, type ReactElement } from 'react';
-import { copyText } from '../workspace/terminal/clipboard';
+import { copyText } from './copy-text';
 
 /** How long the button shows "Copied", in milliseconds. */
 const copiedMs = 2_000;

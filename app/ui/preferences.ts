@@ -1,6 +1,6 @@
 'use client';
 
-import '../zod-without-eval';
+import '../../server/protocol/zod-without-eval';
 import { useSyncExternalStore } from 'react';
 import { z } from 'zod';
 

@@ -13,7 +13,7 @@ import { Learner } from '../client/learner';
 import { processIdsOf } from '../testing/leftovers';
 import { startTestLab, type TestLab } from '../testing/lab';
 import { loadLesson } from '../lessons/load';
-import { percentile } from './percentile';
+import { percentile } from '../gateway/percentile';
 import { hostNames } from '../protocol/hosts';
 import { root } from '../root';
 import { listArtifacts } from '../store/artifacts';

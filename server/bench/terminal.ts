@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { processIdsOf } from '../testing/leftovers';
 import { startTestLab } from '../testing/lab';
 import { ControlChannel } from '../host/control-channel';
-import { percentile } from './percentile';
+import { percentile } from '../gateway/percentile';
 import { hostNames } from '../protocol/hosts';
 import { root } from '../root';
 import { sandboxDir, sandboxFiles } from '../store/sandboxes';

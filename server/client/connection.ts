@@ -10,7 +10,7 @@
  *   back to an earlier state, which it was not meant for.
  * - a line on which nothing is heard is found out within {@link pingAfterMs} + {@link answerMs}.
  */
-import '../../app/zod-without-eval';
+import '../protocol/zod-without-eval';
 import { LabError } from '../protocol/errors';
 import { decodeFrame, encodeFrame } from '../protocol/frames';
 import type { HostName } from '../protocol/hosts';

@@ -1,5 +1,5 @@
 /** The gateway's HTTP API, for pages and for programs in Node: paths, errors, and replies that are what the protocol says. */
-import '../../app/zod-without-eval';
+import '../protocol/zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../protocol/errors';
 import {
@@ -173,7 +173,6 @@ export class GatewayClient {
     try {
       response = await this.fetchPath(path, {
         method,
-        cache: 'no-store',
         ...(body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),

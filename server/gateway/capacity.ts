@@ -1,7 +1,7 @@
 /** How many pairs this machine holds, from what its pairs have been measured to cost. */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { percentile } from '../bench/percentile';
+import { percentile } from './percentile';
 import { mostPairBytes, type Config } from '../config';
 import type { RunnerStatus } from '../protocol/runner';
 

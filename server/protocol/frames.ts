@@ -15,8 +15,8 @@
 import { LabError } from './errors';
 
 export const frameHeaderBytes = 10;
-export const frameKinds = { output: 1, input: 2, screen: 3 } as const;
-export type FrameKind = keyof typeof frameKinds;
+const frameKinds = { output: 1, input: 2, screen: 3 } as const;
+type FrameKind = keyof typeof frameKinds;
 
 const kindsByByte = new Map<number, FrameKind>(
   Object.entries(frameKinds).map(([kind, byte]) => [byte, kind as FrameKind]),

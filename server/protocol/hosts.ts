@@ -15,7 +15,7 @@ export const hostAddresses: Record<HostName, string> = {
  * TCG has all that makes them differ; under KVM a model has what of it the machine's own CPU has, and QEMU leaves out the rest.
  */
 export const cpuModels = ['Nehalem', 'SandyBridge', 'Haswell'] as const;
-export type CpuModel = (typeof cpuModels)[number];
+type CpuModel = (typeof cpuModels)[number];
 /** Hosts that have another CPU than the accelerator's own. */
 export type CpuModels = Partial<Record<HostName, CpuModel | undefined>>;
 

@@ -8,7 +8,7 @@ import { acceleratorSchema, sessionInfoSchema } from './session';
 import { terminalIdSchema } from './terminal';
 
 /** A learner's position in the queue for a pair. Asking `GET /api/session` keeps it; a page that stops asking loses it. */
-export const queuePositionSchema = z.object({
+const queuePositionSchema = z.object({
   lessonId: z.string(),
   /** 1 is next. */
   position: z.number().int().positive(),

@@ -23,7 +23,7 @@ export const sessionInfoSchema = z.object({
 export type SessionInfo = z.infer<typeof sessionInfoSchema>;
 
 /** Where the pair is on its way to a prompt. */
-export const pairPhases = [
+const pairPhases = [
   'cloning',
   'resuming',
   'logging-in',

@@ -66,7 +66,7 @@ export const shownCommandSchema = z.object({
 export type ShownCommand = z.infer<typeof shownCommandSchema>;
 
 /** What became of a command of the lesson after it was typed. */
-export const runStateSchema = z.discriminatedUnion('state', [
+const runStateSchema = z.discriminatedUnion('state', [
   /** Its shell has not said that it began; one without shell integration never does. */
   z.object({ state: z.literal('typed') }),
   /** `elapsedMs`: how long it had been running when this was sent. */

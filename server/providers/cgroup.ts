@@ -277,7 +277,7 @@ async function enableControllers(directory: string): Promise<Controller[]> {
 }
 
 /** `major:minor` of a directory's disk; undefined when it has no disk, for example on an overlay file system. */
-export async function diskOf(directory: string, root: Root = '/'): Promise<string | undefined> {
+async function diskOf(directory: string, root: Root = '/'): Promise<string | undefined> {
   const { dev } = await stat(directory);
   // glibc's encoding of device numbers (makedev(3)).
   const major = ((dev >> 8) & 0xfff) | (Math.floor(dev / 2 ** 32) & 0xfffff000);

@@ -28,7 +28,7 @@ export interface IsolationReport {
   missing: readonly MissingPart[];
 }
 
-export interface MissingPart {
+interface MissingPart {
   /** One sentence: what sandboxes lack, and why. */
   what: string;
   /** How to fix it, a command where there is one. */

@@ -10,7 +10,7 @@ import { root } from '../root';
 import { prepareLab } from '../setup/stages';
 import { sandboxDir } from '../store/sandboxes';
 import { cgroupName, Cgroups } from './cgroup';
-import { testProvider, type ProviderUnderTest } from './conformance';
+import { testProvider, type ProviderUnderTest } from '../testing/provider-conformance';
 import { Isolation } from './isolation';
 import { LocalProvider } from './local';
 

@@ -25,7 +25,12 @@ const runners = {
 };
 
 /** Files besides the sources that affect the bundle. */
-const settings = ['package-lock.json', 'tsconfig.json', 'server/setup/build-server.mjs'];
+const settings = [
+  'package-lock.json',
+  'tsconfig.json',
+  'server/tsconfig.json',
+  'server/setup/build-server.mjs',
+];
 
 /** Size and modification time: they change with each save and checkout, and cost no reading. */
 const fingerprint = (path) => {

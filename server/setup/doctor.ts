@@ -30,7 +30,7 @@ const checkSchema = z.object({
   /** How to fix it, a command where there is one. */
   fix: z.string().optional(),
 });
-export type Check = z.infer<typeof checkSchema>;
+type Check = z.infer<typeof checkSchema>;
 
 /** The output of `doctor --json`. New fields may be added; any other change increments `version`. */
 export const diagnosisSchema = z.object({

@@ -1,5 +1,22 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { formatDuration, parseRecipeStep } from './stages';
+import { root } from '../root';
+import { formatDuration, parseRecipeStep, siteInputs } from './stages';
+
+test('the site is built anew when a room of the server changes that a page imports', () => {
+  const pages = readdirSync(join(root, 'app'), { recursive: true, encoding: 'utf8' }).filter(
+    (path) => /\.tsx?$/.test(path) && !path.includes('.test.'),
+  );
+  const rooms = pages.flatMap((path) =>
+    Array.from(
+      readFileSync(join(root, 'app', path), 'utf8').matchAll(/ from '[./]*\/(server\/\w+)/g),
+      ([, room]) => room,
+    ),
+  );
+  expect(rooms.length).toBeGreaterThan(0);
+  expect(siteInputs).toEqual(expect.arrayContaining([...new Set(rooms)]));
+});
 
 describe('parseRecipeStep', () => {
   test('parses steps with and without a percentage, and ignores other lines', () => {

@@ -250,17 +250,21 @@ const siteNeededBytes = 0.5e9;
 const siteStampSchema = z.object({ key: z.string(), buildMs: z.number() });
 const siteStampFile = (root: string): string => join(root, '.next', 'lab-inputs.json');
 
+/** What the built site depends on: pages, course, and every room of the server that a page may import. */
+export const siteInputs = [
+  'app',
+  'lessons',
+  'server/client',
+  'server/lessons',
+  'server/protocol',
+  'next.config.js',
+  'tsconfig.json',
+  'package-lock.json',
+];
+
 const siteKey = (root: string): Promise<string> =>
   hashInputs(
-    [
-      'app',
-      'lessons',
-      'server/lessons',
-      'server/protocol',
-      'next.config.js',
-      'tsconfig.json',
-      'package-lock.json',
-    ].map((path) => join(root, path)),
+    siteInputs.map((path) => join(root, path)),
     [process.versions.node],
   );
 

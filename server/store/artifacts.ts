@@ -30,7 +30,7 @@ import { allocatedBytes, hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { lockHolder, tryLock, type LockResult } from './lock';
 
-export const artifactKinds = ['host-image', 'template'] as const;
+const artifactKinds = ['host-image', 'template'] as const;
 export type ArtifactKind = (typeof artifactKinds)[number];
 
 /** Progress of slow work. */
@@ -57,7 +57,7 @@ const artifactSchema = z.object({
   /** Size in bytes of each file, by its path within the artifact. */
   files: z.record(z.string(), z.number()),
 });
-export type ArtifactInfo = z.infer<typeof artifactSchema>;
+type ArtifactInfo = z.infer<typeof artifactSchema>;
 
 export interface ArtifactRequest {
   cacheDir: string;

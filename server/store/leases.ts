@@ -10,7 +10,7 @@ import { hasErrno } from '../posix';
 import { sessionInfoSchema, type SessionInfo } from '../protocol/session';
 
 /** A learner's right to one sandbox at a time. Its `id` is the session's, and stays when the sandbox is replaced. */
-export const leaseSchema = sessionInfoSchema.extend({
+const leaseSchema = sessionInfoSchema.extend({
   /** The sandbox that the session has; null while the old one is gone and the new one is not there yet. */
   sandboxId: z.string().nullable(),
   /** SHA-256 of the owner's cookie, hexadecimal. */

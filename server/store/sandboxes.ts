@@ -11,7 +11,7 @@ import { LabError } from '../protocol/errors';
 import { acceleratorSchema } from '../protocol/session';
 
 /** Everything that a runner needs before a session is assigned to it. It never changes and does not name an owner. */
-export const sandboxSpecSchema = z.object({
+const sandboxSpecSchema = z.object({
   id: z.string(),
   /** The template that the pair is cloned from: the base template or a lesson's. */
   templateDir: z.string(),
@@ -48,7 +48,7 @@ export const sandboxFiles = (directory: string) => ({
 });
 
 /** 40 random bits, at most 8 characters of base 36. Short, because it is part of socket paths, and not secret. */
-export const sandboxIdLength = 8;
+const sandboxIdLength = 8;
 
 /**
  * Checks that the paths of Unix sockets fit into 107 bytes (unix(7)). The longest is `destination.ctl`, to which OpenSSH adds a

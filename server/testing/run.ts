@@ -37,6 +37,9 @@ const vitestReportSchema = z.object({
   ),
 });
 
+/** Columns of a suite's name: the longest is "boundaries". */
+const nameWidth = 10;
+
 const firstLine = (text = ''): string => stripVTControlCharacters(text).split('\n', 1)[0] ?? '';
 
 /** @param ok whether Vitest exited with code 0 */
@@ -86,7 +89,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     passed += outcome.passed;
     failures.push(...outcome.failures.map((failure) => `${name}: ${failure}`));
     summary.push(
-      `${name.padEnd(8)} ${String(outcome.passed).padStart(4)} passed ${String(outcome.failures.length).padStart(4)} failed   ${formatDuration(Date.now() - startedAt)}`,
+      `${name.padEnd(nameWidth)} ${String(outcome.passed).padStart(4)} passed ${String(outcome.failures.length).padStart(4)} failed   ${formatDuration(Date.now() - startedAt)}`,
     );
     console.log(`── ${summary.at(-1) ?? ''}`);
     return outcome;
@@ -95,7 +98,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   const tool = async (suiteName: string, name: string, args: string[]): Promise<boolean> => {
     const toConsole = [
       function* (line: unknown) {
-        yield `${suiteName.padEnd(8)}│ ${String(line)}`;
+        yield `${suiteName.padEnd(nameWidth)}│ ${String(line)}`;
       },
       'inherit',
     ] as const;
@@ -174,10 +177,13 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       await suite('unit', () => vitest('unit', 'unit'));
       await check('format', 'prettier', ['--check', '.']);
       await check('lint', 'eslint', ['--max-warnings', '0', '.']);
+      await check('boundaries', 'npm', ['run', '--silent', 'boundaries']);
+      await check('knip', 'npm', ['run', '--silent', 'knip']);
+      await check('links', 'npm', ['run', '--silent', 'links']);
       await check('course', process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']);
       // Building the site generates some of the types.
       await settingUp;
-      await check('types', 'tsc', ['--noEmit']);
+      await check('types', 'npm', ['run', '--silent', 'types']);
     };
     await settleAll([onPairs(), withoutPairs()]);
     if ((await settingUp).failures.length === 0) {

@@ -1,7 +1,7 @@
 /**
  * Which terminals are on view and how they are arranged, as plain values; remembered by the browser.
  */
-import '../../zod-without-eval';
+import '../../../server/protocol/zod-without-eval';
 import { z } from 'zod';
 import { hostNames, type HostName } from '../../../server/protocol/hosts';
 import type { TerminalInfo } from '../../../server/protocol/terminal';

@@ -1,9 +1,10 @@
 /** The gateway's HTTP API and sockets as the page uses them. */
+import '../../../server/protocol/zod-without-eval';
 import { GatewayClient } from '../../../server/client/gateway-client';
 import type { Socket, SocketHandlers } from '../../../server/client/socket';
 import { protocolName } from '../../../server/protocol/messages';
 
-const client = new GatewayClient();
+const client = new GatewayClient((path, init) => fetch(path, { ...init, cache: 'no-store' }));
 
 /** Each as {@link GatewayClient} has it. */
 export const getLab = client.getLab.bind(client);

@@ -2,7 +2,7 @@
  * Everything that the lesson page knows about the learner's session, as one immutable state that views read, and the
  * few things that a learner can do with it. Knows no framework.
  */
-import '../../zod-without-eval';
+import '../../../server/protocol/zod-without-eval';
 import type { Lesson } from '../../../server/lessons/lesson';
 import { LabError, type WireError } from '../../../server/protocol/errors';
 import type { HostName } from '../../../server/protocol/hosts';

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LabError } from '../protocol/errors';
 import type { SandboxSpec } from '../store/sandboxes';
-import type { SandboxProvider } from './provider';
+import type { SandboxProvider } from '../providers/provider';
 
 /** A provider, and what the tests need besides it. */
 export interface ProviderUnderTest {

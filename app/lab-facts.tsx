@@ -1,9 +1,9 @@
 'use client';
 
 import { useEffect, useState, type ReactElement } from 'react';
-import type { LabInfo } from '../../server/protocol/http';
-import { getLab } from '../workspace/session/api';
-import { Problem } from './problem';
+import type { LabInfo } from '../server/protocol/http';
+import { getLab } from './workspace/session/api';
+import { Problem } from './ui/problem';
 
 /** Shows the accelerator and the software versions of the hosts. Shows nothing until they are known: the page is complete without. */
 export function LabFacts(): ReactElement | null {
