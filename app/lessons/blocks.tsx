@@ -9,6 +9,8 @@ import { CommandBlock } from '../workspace/steps/command-block';
 import { StepSection } from '../workspace/steps/step-section';
 import { CommandNotes } from './command-notes';
 import { QuizForm } from './quiz-form';
+import '../ui/script.css';
+import './blocks.css';
 
 /** What the lesson's plugins leave on a block's `code` element. */
 interface CodeProps {

@@ -10,6 +10,7 @@ import { lessonPlugins } from '../../server/lessons/remark-lesson';
 import { blocksOf } from './blocks';
 import { getLessons, getRecording, lessonsDir } from './data';
 import { LessonEnd, LessonStart } from './lesson-frame';
+import './content.css';
 
 /**
  * A lesson and its text, ready to be rendered.

@@ -1,6 +1,7 @@
 'use client';
 
 import { useId, type ReactElement, type ReactNode, type Ref } from 'react';
+import './dialog.css';
 
 /**
  * Asks before something is lost. Opened with `showModal()`, so the browser keeps the focus inside, closes it on Escape

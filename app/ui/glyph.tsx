@@ -1,4 +1,5 @@
 import type { ReactElement } from 'react';
+import './glyph.css';
 
 /** Drawn on 16 by 16, in strokes, as the hosts' glyphs are. */
 const paths = {

@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react';
 import type { HostName } from '../../server/protocol/hosts';
+import './host.css';
 
 /** The source is a circle that something leaves, the destination a square that something enters: told apart in grey as well. */
 export function HostGlyph({ host }: { host: HostName }): ReactElement {

@@ -4,6 +4,7 @@ import { useEffect, useState, type ReactElement } from 'react';
 import type { LabInfo } from '../../server/protocol/http';
 import { getLab } from '../workspace/session/api';
 import { Problem } from './problem';
+import './lab-facts.css';
 
 /** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */
 export function LabFacts(): ReactElement | null {

@@ -2,6 +2,7 @@
 
 import type { ReactElement } from 'react';
 import { CopyButton } from './copy-button';
+import './link-field.css';
 
 /** A link to be handed to somebody: selected when it is focused, and with a button that copies it. */
 export function LinkField({ link }: { link: string }): ReactElement {

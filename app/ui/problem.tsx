@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react';
 import type { WireError } from '../../server/protocol/errors';
+import './problem.css';
 
 /** What failed and what to try, as the server said it. */
 export function Problem({ error }: { error: WireError }): ReactElement {

@@ -1,4 +1,5 @@
 import { Fragment, type ReactElement, type ReactNode } from 'react';
+import './words.css';
 
 /**
  * A command whose lines break between words only: the browser's own rules would break `--import` after its dashes.
