@@ -5,7 +5,7 @@ import { CourseOutline } from './lessons/course-outline';
 import { getLessons } from './lessons/data';
 import { outlineOf } from './lessons/outline';
 import { HostName } from './ui/host';
-import { LabFacts } from './ui/lab-facts';
+import { LabFacts } from './lab-facts';
 import { MigrationDiagram } from './ui/migration-diagram';
 import { PageFrame } from './ui/page-frame';
 import { Words } from './ui/words';

@@ -1,12 +1,12 @@
 'use client';
 
 import { useEffect, useState, type ReactElement } from 'react';
-import { copyText } from '../workspace/terminal/clipboard';
+import { copyText } from './copy-text';
 
 /** How long "Copied" stands, in milliseconds. */
 const copiedMs = 2_000;
 
-/** @param what what is copied, for those who do not see it */
+/** @param what names the text for screen readers */
 export function CopyButton({ text, what }: { text: string; what: string }): ReactElement {
   const [said, setSaid] = useState<'Copied' | 'Not allowed' | null>(null);
   useEffect(() => {

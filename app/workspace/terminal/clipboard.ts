@@ -38,29 +38,3 @@ export const withoutEscapes = (text: string): string => text.replace(/[\x1b\x9b]
 export function linesEntered(text: string, bracketed: boolean): number {
   return bracketed ? 0 : (text.match(/\r\n|\r|\n/g)?.length ?? 0);
 }
-
-/** Copies a text. @returns whether the browser let it */
-export async function copyText(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return copyTheOldWay(text);
-  }
-}
-
-/** On pages over plain HTTP, as in many a workshop, browsers have no clipboard interface but this one. */
-function copyTheOldWay(text: string): boolean {
-  const focused = document.activeElement;
-  const field = document.createElement('textarea');
-  field.value = text;
-  field.style.position = 'fixed';
-  field.style.opacity = '0';
-  document.body.append(field);
-  field.select();
-  // eslint-disable-next-line @typescript-eslint/no-deprecated -- there is no other where it is needed
-  const copied = document.execCommand('copy');
-  field.remove();
-  if (focused instanceof HTMLElement) focused.focus();
-  return copied;
-}

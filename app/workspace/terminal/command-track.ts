@@ -4,7 +4,7 @@
  */
 import type { IBuffer, IDisposable, IMarker } from '@xterm/xterm';
 import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
-import type { CommandState } from '../session/session';
+import type { CommandState } from '../session/run-state';
 
 /** Above what fits into the scrollback as commands of several lines; a loop that forges marks costs no more than that. */
 const maxCommands = 1_000;

@@ -1,11 +1,11 @@
 'use client';
 
 import { useEffect, useState, type ReactElement } from 'react';
-import type { LabInfo } from '../../server/protocol/http';
-import { getLab } from '../workspace/session/api';
-import { Problem } from './problem';
+import type { LabInfo } from '../server/protocol/http';
+import { getLab } from './workspace/session/api';
+import { Problem } from './ui/problem';
 
-/** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */
+/** What this server runs the hosts with; nothing until the server has said so, since the page is complete without. */
 export function LabFacts(): ReactElement | null {
   const [lab, setLab] = useState<LabInfo | null>(null);
   useEffect(() => {
