@@ -1,6 +1,6 @@
 /**
  * The learner's session as the page uses it: its state, which components read, and what a learner can do with it. Knows no
- * framework. The state and its transitions are in session-state.ts.
+ * framework. The state is in session-state.ts, its transitions in reduce.ts.
  */
 import '../../zod-without-eval';
 import { Connection } from '../../../server/client/connection';
@@ -16,13 +16,8 @@ import { QueuePoll } from './queue-poll';
 import { randomId } from './random-id';
 import { RunActions, type BusyAnswer } from './run-actions';
 import { isExtending, isOnline, isReady, lineOf } from './selectors';
-import {
-  initialState,
-  reduce,
-  type SessionEvent,
-  type SessionState,
-  type UndeliveredInput,
-} from './session-state';
+import { reduce } from './reduce';
+import { initialState, type SessionEvent, type SessionState, type UndeliveredInput } from './session-state';
 import { SessionStore } from './session-store';
 import { browserLayouts, TerminalActions, type LayoutStore } from './terminal-actions';
 

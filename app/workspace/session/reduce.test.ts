@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { serverMessageSchema, type ServerMessage } from '../../../server/protocol/messages';
 import type { PairPhase } from '../../../server/protocol/session';
 import { firstLayout } from '../panes/layout';
+import { reduce } from './reduce';
 import { hasPair, isOwner, shownPhase, stepsOf, terminalsOf } from './selectors';
-import { initialState, reduce, type SessionEvent, type SessionState } from './session-state';
+import { initialState, type SessionEvent, type SessionState } from './session-state';
 
 const atMs = 1_000;
 const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
