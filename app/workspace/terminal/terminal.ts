@@ -190,7 +190,7 @@ export class HostTerminal {
     if (this.#hadFocus) this.focus();
   }
 
-  /** Takes it out of its container; it goes on in the background. */
+  /** Takes it out of its container; it keeps receiving output. */
   unmount(container: HTMLElement): void {
     // It may be in the next one already.
     if (this.element.parentElement !== container) return;
@@ -446,7 +446,7 @@ export class HostTerminal {
   async #copyForProgram(text: string): Promise<void> {
     const what = countLines(text);
     try {
-      // Without the way for old browsers, which takes the focus for a moment: the learner has not asked for this.
+      // Not by copyText, whose way for plain HTTP takes the focus for a moment: the learner has not asked for this copy.
       await navigator.clipboard.writeText(text);
       this.showNote(`A program copied ${what} to your clipboard.`);
     } catch {
