@@ -14,7 +14,7 @@ import { TerminalSlot } from '../terminal/terminal-slot';
 import { TerminalTabs } from '../terminal/terminal-tabs';
 import type { RefusedKeys } from '../terminal/use-terminals';
 import { HostState } from './host-state';
-import { activeTerminal, type Direction } from './layout';
+import { activeTerminal, type Direction } from './pane-layout';
 import { PaneMenu } from './pane-menu';
 import { paneKey, shortcutOf, type Shortcut } from './shortcuts';
 import { TerminalSplit } from './terminal-split';

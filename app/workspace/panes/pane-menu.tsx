@@ -7,7 +7,7 @@ import { fontSizesPx, usePreference } from '../../ui/preferences';
 import { saveFile } from '../../ui/save-file';
 import { useLabSession, useSessionState } from '../session/context';
 import { activeTerminalOf, isOnline, isOwner, layoutOf } from '../session/selectors';
-import type { Direction } from './layout';
+import type { Direction } from './pane-layout';
 import { shortcuts, type Shortcut } from './shortcuts';
 
 /** Puts a menu below its button, or above where there is more room. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { serverMessageSchema, type ServerMessage } from '../../../server/protocol/messages';
 import type { PairPhase } from '../../../server/protocol/session';
-import { firstLayout } from '../panes/layout';
+import { firstLayout } from '../panes/pane-layout';
 import { reduce } from './reduce';
 import { hasPair, isOwner, shownPhase, stepsOf, terminalsOf } from './selectors';
 import { initialState, type SessionEvent, type SessionState } from './session-state';

@@ -5,7 +5,7 @@ import type { QueuePosition } from '../../../server/protocol/http';
 import type { HostName } from '../../../server/protocol/hosts';
 import type { Deadline, PairPhase, SessionInfo, StepState } from '../../../server/protocol/session';
 import type { TerminalInfo } from '../../../server/protocol/terminal';
-import { activeTerminal, type HostLayout } from '../panes/layout';
+import { activeTerminal, type HostLayout } from '../panes/pane-layout';
 import type {
   BusyQuestion,
   LastCommand,

@@ -3,7 +3,7 @@ import type { WireError } from '../../../server/protocol/errors';
 import type { ServerMessage } from '../../../server/protocol/messages';
 import type { PairStatus } from '../../../server/protocol/session';
 import type { ShellMark, ShownCommand, TerminalInfo } from '../../../server/protocol/terminal';
-import { settleLayout } from '../panes/layout';
+import { settleLayout } from '../panes/pane-layout';
 import { noTerminals, shared, toEnded, toFailed, toRequesting } from './phase-changes';
 import { blockKey, refuseSent, reportedRuns, typedRun, typedRuns } from './run-state';
 import type { LastCommand, RewindState, SessionState, StateIn } from './session-state';

@@ -16,7 +16,7 @@ import type {
   StepState,
 } from '../../../server/protocol/session';
 import type { Busy, TerminalInfo } from '../../../server/protocol/terminal';
-import { firstLayout, type Layout } from '../panes/layout';
+import { firstLayout, type Layout } from '../panes/pane-layout';
 import type { CommandState, RefusedRun, Runs, SettledRun } from './run-state';
 
 /** A terminal's last command; `command` counts its commands from 1. */

@@ -10,7 +10,7 @@ import {
   type ServerMessage,
 } from '../../../server/protocol/messages';
 import type { SocketHandlers } from '../../../server/client/connection';
-import type { Layout } from '../panes/layout';
+import type { Layout } from '../panes/pane-layout';
 import { queuePollMs } from './queue-poll';
 import * as selectors from './selectors';
 import { LabSession, type Api } from './session';

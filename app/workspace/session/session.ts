@@ -8,7 +8,7 @@ import type { Lesson } from '../../../server/lessons/lesson';
 import { LabError, type WireError } from '../../../server/protocol/errors';
 import type { HostName } from '../../../server/protocol/hosts';
 import type { SessionReply } from '../../../server/protocol/http';
-import type { Direction } from '../panes/layout';
+import type { Direction } from '../panes/pane-layout';
 import { announcementOf } from './announcements';
 import * as httpApi from './api';
 import { everyInBackground, type Every } from './every';

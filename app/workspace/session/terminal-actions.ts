@@ -2,8 +2,8 @@
 import type { Connection } from '../../../server/client/connection';
 import type { HostName } from '../../../server/protocol/hosts';
 import { readStored, writeStored } from '../../ui/preferences';
-import * as layouts from '../panes/layout';
-import type { Direction, HostLayout, Layout } from '../panes/layout';
+import * as layouts from '../panes/pane-layout';
+import type { Direction, HostLayout, Layout } from '../panes/pane-layout';
 import { randomId } from './random-id';
 import { activeTerminalOf, isOnline, isOwner, layoutOf, terminalsOf } from './selectors';
 import type { Store } from './session-store';

@@ -6,7 +6,7 @@ import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';
-import { activeTerminal } from '../panes/layout';
+import { activeTerminal } from '../panes/pane-layout';
 import { isOnline, isOwner, layoutOf, promptsOf, terminalsOf } from '../session/selectors';
 
 export const tabId = (id: string): string => `terminal-tab-${id}`;

@@ -8,7 +8,7 @@ import {
   split,
   storedLayoutSchema,
   unsplit,
-} from './layout';
+} from './pane-layout';
 
 const terminals = (...ids: string[]): TerminalInfo[] =>
   ids.map((id, channel) => ({
