@@ -96,14 +96,18 @@ test('the terminals show what the talk’s screens show', async () => {
   }
 });
 
-test('a reload finds the session, its steps and its terminals again', async () => {
+test('a reload finds the session, its steps, its commands’ outcomes and its terminals again', async () => {
   const before = await terminalText('destination');
+  const outcomes = page.locator('[data-block] .command-result');
+  const outcomesBefore = await outcomes.allTextContents();
+  expect(outcomesBefore[0]).toMatch(/^Done in source after /);
   await page.reload();
   await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 30_000 });
   await expect
     .poll(() => terminalText('destination'), { timeout: 30_000 })
     .toContain(before.trim().slice(-200));
   expect(await page.locator('[data-step][data-state="open"]').count()).toBe(0);
+  await expect.poll(() => outcomes.allTextContents(), { timeout: 30_000 }).toEqual(outcomesBefore);
 });
 
 test('a server that was killed comes back to the same session, shells and all', async () => {

@@ -449,8 +449,8 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
     `i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); printf "%08d %08x\\n" $i $((i*2654435761 & 0xffffffff)); ` +
     'usleep 30000; done; sleep 1000';
   await page.getByRole('button', { name: 'Session', exact: true }).click();
-  await page.getByRole('button', { name: 'Go on elsewhere' }).click();
-  const dialog = page.getByRole('dialog', { name: 'Go on in another browser' });
+  await page.getByRole('button', { name: 'Continue in another browser' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Continue in another browser' });
   await dialog.getByRole('button', { name: 'Make a link' }).click();
   const link = await dialog.getByRole('textbox', { name: 'Link' }).inputValue();
   await dialog.getByRole('button', { name: 'Close' }).click();
@@ -467,7 +467,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
 
   const elsewhere = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   const there = await openPage(elsewhere, { path: new URL(link).pathname });
-  await there.getByRole('button', { name: 'Go on here' }).click();
+  await there.getByRole('button', { name: 'Continue here' }).click();
   await untilConnection('open', there);
   const numbered = async (on: Page) => counted((await shown('source', on)).split('\n'));
   await untilShown('source', countedLine(lines), there);
@@ -481,7 +481,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   expect(await numbered(page)).toEqual(countedLines(1, lines));
   // The link was used already.
   const late = await openPage(await browser.newContext(), { path: new URL(link).pathname });
-  await late.getByRole('button', { name: 'Go on here' }).click();
+  await late.getByRole('button', { name: 'Continue here' }).click();
   await late.getByText('This link was used already').waitFor();
   await late.context().close();
   await elsewhere.close();

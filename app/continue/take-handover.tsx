@@ -6,7 +6,7 @@ import { Problem } from '../ui/problem';
 import { takeHandover } from '../workspace/session/api';
 import '../ui/message-page.css';
 
-/** Asks before it does: a link that somebody sent must not put a learner into that one's session unnoticed. */
+/** Asks first: a link that somebody sent must not put a learner into the sender's session unnoticed. */
 export function TakeHandover({ handover }: { handover: string }): ReactElement {
   const [isTaking, setIsTaking] = useState(false);
   const [problem, setProblem] = useState<WireError | null>(null);
@@ -15,22 +15,22 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
     setProblem(null);
     try {
       const lessonId = await takeHandover(handover);
-      // The key is worth nothing now, and going back to it would only show that.
+      // The key is used up, and the back button would lead to it.
       window.location.replace(`/lessons/${lessonId}`);
     } catch (thrown) {
-      setProblem(LabError.from(thrown, 'Going on here').toWire());
+      setProblem(LabError.from(thrown, 'Continuing here').toWire());
       setIsTaking(false);
     }
   };
   return (
     <section className="message-page" aria-labelledby="continue-heading">
-      <h1 id="continue-heading">Go on with your session here?</h1>
+      <h1 id="continue-heading">Continue your session here?</h1>
       <p>
-        This link was made in another browser, where a session with two hosts is running. It gives this
-        browser the same session: the hosts and terminals as they are, and the steps that are done.
+        Somebody made this link in another browser, where a session with two hosts is running. The link gives
+        this browser the same session: its hosts, its terminals and its finished steps.
       </p>
       <p>
-        Go on only if <b>you</b> made the link. Whoever else has the session sees all that you type in it.
+        Continue only if <b>you</b> made the link. Everybody who has the session sees what you type in it.
       </p>
       {problem !== null && <Problem error={problem} />}
       <p className="button-row">
@@ -40,7 +40,7 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
           disabled={isTaking}
           onClick={() => void take()}
         >
-          {isTaking ? 'Asking for the session …' : 'Go on here'}
+          {isTaking ? 'Asking for the session …' : 'Continue here'}
         </button>
       </p>
     </section>

@@ -2,12 +2,13 @@
 
 import { useEffect } from 'react';
 import { useLabSession, useSessionState } from '../workspace/session/context';
+import { stepsOf } from '../workspace/session/selectors';
 import { noteDone } from './progress';
 
 /** Remembers the steps that are done, for the course's page. */
 export function NoteProgress(): null {
   const { lesson } = useLabSession();
-  const steps = useSessionState((state) => state.steps);
+  const steps = useSessionState(stepsOf);
   useEffect(() => {
     const done = Object.entries(steps).flatMap(([id, { state }]) => (state === 'passed' ? [id] : []));
     noteDone(lesson.id, done);

@@ -87,3 +87,10 @@ export function usePreference<K extends Key>(key: K): [Preference<K>, (value: Pr
     },
   ];
 }
+
+/** Steps the terminals' text size, within {@link fontSizesPx}. */
+export function changeFontSize(change: 'larger' | 'smaller' | 'usual-size'): void {
+  const before = readPreference('fontSizePx');
+  const after = { larger: before + 1, smaller: before - 1, 'usual-size': fontSizesPx.usual }[change];
+  writePreference('fontSizePx', Math.min(fontSizesPx.most, Math.max(fontSizesPx.least, after)));
+}

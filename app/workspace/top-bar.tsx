@@ -1,33 +1,30 @@
 'use client';
 
 import { useId, useSyncExternalStore, type ReactElement } from 'react';
-import { ThemeChoice } from '../ui/theme-choice';
 import { Glyph } from '../ui/glyph';
-import { fontSizesPx, usePreference } from '../ui/preferences';
 import { Wordmark } from '../ui/wordmark';
 import { spellDuration } from '../ui/time';
 import { useNow } from '../ui/use-now';
 import { useLabSession, useSessionState } from './session/context';
-import { changeFontSize } from './panes/host-pane';
+import { deadlineOf, sessionOf, stepsOf } from './session/selectors';
 import { endWarningMs } from './session/notice-strip';
 import { SessionMenu } from './session/session-menu';
 import { ConnectionMark } from './session/connection-mark';
 import { ShortcutList } from './panes/shortcut-list';
-import { paneKey } from './panes/shortcuts';
+import { Settings } from './settings';
 import '../ui/popover.css';
 import './top-bar.css';
 
 function TimeLeft(): ReactElement | null {
-  const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);
-  const warningMs = useSessionState((state) => state.deadline?.warningMs ?? endWarningMs);
+  const deadline = useSessionState(deadlineOf);
   const nowMs = useNow(10_000);
-  if (endsAtMs === undefined) return null;
-  const leftMs = endsAtMs - nowMs;
+  if (deadline === null) return null;
+  const leftMs = deadline.endsAtMs - nowMs;
   return (
     <span
       className="bar-item time-left"
-      data-short={leftMs <= warningMs}
-      title="When it is over, the hosts are gone"
+      data-short={leftMs <= (deadline.warningMs ?? endWarningMs)}
+      title="The server deletes the hosts when this time is over"
     >
       {spellDuration(leftMs)} left
     </span>
@@ -37,7 +34,7 @@ function TimeLeft(): ReactElement | null {
 function Progress(): ReactElement {
   const { lesson } = useLabSession();
   const passed = useSessionState(
-    (state) => lesson.steps.filter(({ id }) => state.steps[id]?.state === 'passed').length,
+    (state) => lesson.steps.filter(({ id }) => stepsOf(state)[id]?.state === 'passed').length,
   );
   const total = lesson.steps.length;
   return (
@@ -52,7 +49,7 @@ function Progress(): ReactElement {
 
 function AcceleratorBadge(): ReactElement | null {
   const lab = useSessionState((state) => state.lab);
-  const own = useSessionState((state) => state.session?.accelerator);
+  const own = useSessionState(sessionOf)?.accelerator;
   const id = useId();
   const accelerator = own ?? lab?.accelerator;
   if (accelerator === undefined) return null;
@@ -64,12 +61,12 @@ function AcceleratorBadge(): ReactElement | null {
       <div id={id} popover="auto" className="popover">
         {accelerator === 'kvm' ? (
           <p>
-            <b>KVM.</b> The hosts run on this server’s processor itself, at nearly its full speed.
+            <b>KVM.</b> The hosts run directly on this server’s processor, at nearly its full speed.
           </p>
         ) : (
           <>
             <p>
-              <b>TCG.</b> The hosts’ processors are emulated in software. All that you see is real; it only
+              <b>TCG.</b> QEMU emulates the hosts’ processors in software. Everything you see is real, but
               takes ten to twenty times as long.
             </p>
             {lab !== null && lab.acceleratorReason !== '' && <p>{lab.acceleratorReason}</p>}
@@ -90,7 +87,7 @@ function AcceleratorBadge(): ReactElement | null {
   );
 }
 
-/** How much of the computer's screen the page has, and how the hosts share it. */
+/** Buttons for full screen and for how the two hosts share the page. */
 function Arrange(): ReactElement {
   const session = useLabSession();
   const hosts = useSessionState((state) => state.layout.hosts);
@@ -112,7 +109,7 @@ function Arrange(): ReactElement {
         className="icon-button"
         aria-label="Hosts side by side"
         aria-pressed={beside}
-        title={beside ? 'Hosts one above the other' : 'Hosts side by side'}
+        title={beside ? 'Stack the hosts' : 'Place the hosts side by side'}
         onClick={() => {
           session.arrangeHosts(beside ? 'stacked' : 'beside');
         }}
@@ -124,7 +121,7 @@ function Arrange(): ReactElement {
         className="icon-button"
         aria-label="Full screen"
         aria-pressed={full}
-        title={full ? 'End full screen' : 'Full screen'}
+        title={full ? 'Leave full screen' : 'Full screen'}
         onClick={() => {
           // A browser may refuse it; then nothing happens, and F11 is still there.
           if (full) void document.exitFullscreen();
@@ -137,68 +134,7 @@ function Arrange(): ReactElement {
   );
 }
 
-export function Settings(): ReactElement {
-  const id = useId();
-  const [screenReaderMode, setScreenReaderMode] = usePreference('screenReaderMode');
-  const [fontSizePx] = usePreference('fontSizePx');
-  return (
-    <>
-      <button type="button" className="button button-quiet" popoverTarget={id}>
-        Settings
-      </button>
-      <div id={id} popover="auto" className="popover settings">
-        <div className="setting">
-          <span>Theme</span>
-          <ThemeChoice />
-        </div>
-        <label className="setting">
-          <span>Screen reader support in the terminals</span>
-          <input
-            type="checkbox"
-            checked={screenReaderMode}
-            onChange={(event) => {
-              setScreenReaderMode(event.target.checked);
-            }}
-          />
-        </label>
-        <div className="setting">
-          <span>Text in the terminals</span>
-          <span className="stepper">
-            <button
-              type="button"
-              className="button button-small"
-              aria-label="Smaller text"
-              disabled={fontSizePx <= fontSizesPx.least}
-              onClick={() => {
-                changeFontSize('smaller');
-              }}
-            >
-              A−
-            </button>
-            <span>{fontSizePx}</span>
-            <button
-              type="button"
-              className="button button-small"
-              aria-label="Larger text"
-              disabled={fontSizePx >= fontSizesPx.most}
-              onClick={() => {
-                changeFontSize('larger');
-              }}
-            >
-              A+
-            </button>
-          </span>
-        </div>
-        <p className="muted">
-          <kbd>{paneKey}</kbd> goes from the lesson to the source, the destination and back, <kbd>Shift</kbd>{' '}
-          <kbd>{paneKey}</kbd> the other way round. Splitters move with the arrow keys.
-        </p>
-      </div>
-    </>
-  );
-}
-
-/** @param canArrange whether there is room for more than one thing at a time */
+/** @param canArrange whether the page has room for the lesson and both hosts at a time */
 export function TopBar({ canArrange }: { canArrange: boolean }): ReactElement {
   const { lesson } = useLabSession();
   return (

@@ -6,15 +6,20 @@ import { hostNames, type HostName as Host } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
 import { Problem } from '../ui/problem';
 import { Wordmark } from '../ui/wordmark';
+import { HostPane } from './panes/host-pane';
+import { Hosts } from './panes/hosts';
+import type { PaneName } from './panes/panes';
+import { ShortcutList } from './panes/shortcut-list';
+import { usePageLayout } from './panes/use-page-layout';
+import { usePaneKey } from './panes/use-pane-key';
 import * as httpApi from './session/api';
 import { ConnectionMark } from './session/connection-mark';
 import { SessionContext, useSessionState } from './session/context';
-import { HostPane } from './panes/host-pane';
-import type { PaneName } from './panes/panes';
+import { connectionOf, hasPair, shownPhase } from './session/selectors';
 import { LabSession } from './session/session';
-import { ShortcutList } from './panes/shortcut-list';
-import { Settings } from './top-bar';
-import { Hosts, useLayout, usePageLife, usePaneKey, useTerminals } from './workspace';
+import { usePageLife } from './session/use-page-life';
+import { Settings } from './settings';
+import { useTerminals } from './terminal/use-terminals';
 import './session/session-panel.css';
 import './top-bar.css';
 import './workspace.css';
@@ -39,21 +44,22 @@ const noLesson: Lesson = {
   files: [],
 };
 
-/** Why there is nothing to be seen, if so. */
+/** Says why the page shows no terminals, if it shows none. */
 function WatchVeil(): ReactElement | null {
-  const phase = useSessionState((state) => state.phase);
+  const isOver = useSessionState(({ phase }) => phase === 'ended' || phase === 'failed');
+  const isShown = useSessionState(hasPair);
   const problem = useSessionState((state) => state.problem);
-  if (phase === 'ready' || phase === 'rewinding') return null;
+  if (isShown) return null;
   return (
     <div className="session-veil">
       <section className="session-panel">
-        {phase === 'ended' || phase === 'failed' ? (
+        {isOver ? (
           <>
-            <h2>There is nothing to be seen any more.</h2>
-            <p>The session has ended, or whoever shared it has taken the link back.</p>
+            <h2>There is nothing left to see.</h2>
+            <p>The session has ended, or the person who shared it has revoked the link.</p>
           </>
         ) : (
-          <h2>{problem === null ? 'Looking for the terminals.' : 'There is nothing to be seen.'}</h2>
+          <h2>{problem === null ? 'Looking for the terminals.' : 'There is nothing to see.'}</h2>
         )}
         {problem !== null && <Problem error={problem} />}
       </section>
@@ -62,12 +68,12 @@ function WatchVeil(): ReactElement | null {
 }
 
 function WatchLayout(): ReactElement {
-  const layout = useLayout();
-  const phase = useSessionState((state) => state.phase);
-  const connection = useSessionState((state) => state.connection);
+  const layout = usePageLayout();
+  const phase = useSessionState(shownPhase);
+  const connection = useSessionState(connectionOf);
   const announcement = useSessionState((state) => state.announcement);
   const [shown, setShown] = useState<Host>('source');
-  const { terminals, refusals } = useTerminals();
+  const { terminals, refused } = useTerminals();
   const show = useCallback((name: PaneName) => {
     if (name !== 'lesson') setShown(name);
   }, []);
@@ -76,7 +82,7 @@ function WatchLayout(): ReactElement {
     <HostPane
       host={host}
       terminals={terminals}
-      refusals={refusals[host]}
+      refused={refused[host]}
       zoomed={undefined}
       setZoomed={() => undefined}
     />
@@ -86,7 +92,8 @@ function WatchLayout(): ReactElement {
       <header className="top-bar">
         <Wordmark />
         <span className="bar-title">
-          <b>You are watching.</b> <span className="wide-only">Keys and clicks change nothing.</span>
+          <b>You are watching.</b>{' '}
+          <span className="wide-only">You cannot type or click in the terminals.</span>
         </span>
         <span className="bar-space" />
         <ConnectionMark />
@@ -132,7 +139,7 @@ function WatchLayout(): ReactElement {
   );
 }
 
-/** Somebody else's terminals, to be looked at. */
+/** The page of a viewer: somebody else's terminals. */
 export function Watch({ grant }: { grant: string }): ReactElement | null {
   const [session] = useState(
     () =>

@@ -4,7 +4,7 @@ import { PageFrame } from '../../ui/page-frame';
 import { TakeHandover } from '../take-handover';
 
 export const metadata: Metadata = {
-  title: 'Go on here',
+  title: 'Continue here',
   // The address is the key to somebody's session.
   robots: { index: false, follow: false },
   referrer: 'no-referrer',

@@ -34,15 +34,15 @@ function List({ heading, names }: { heading: string; names: readonly Shortcut[] 
 }
 
 const others: readonly [readonly string[], string][] = [
-  [['←', '→'], 'On a terminal’s tab: the one beside it'],
+  [['←', '→'], 'On a terminal’s tab: go to the next tab'],
   [['F2'], 'On a terminal’s tab: rename it; so does a double click'],
   [['Delete'], 'On a terminal’s tab: close it'],
   [['↑', '↓', '←', '→'], 'On a splitter: move it'],
-  [['Ctrl', 'Shift', 'V'], 'Paste, as your browser does it'],
+  [['Ctrl', 'Shift', 'V'], 'Paste, as the browser does'],
   [['Ctrl', 'click'], 'On a link in a terminal: open it'],
 ];
 
-/** The keys of this page. */
+/** Lists the page's keyboard shortcuts. */
 export function ShortcutList(): ReactElement {
   const dialog = useRef<HTMLDialogElement>(null);
   const headingId = useId();
@@ -51,8 +51,8 @@ export function ShortcutList(): ReactElement {
       <button
         type="button"
         className="button button-quiet"
-        aria-label="Keys of this page"
-        title="Keys of this page"
+        aria-label="Keyboard shortcuts"
+        title="Keyboard shortcuts"
         onClick={() => {
           dialog.current?.showModal();
         }}
@@ -60,11 +60,11 @@ export function ShortcutList(): ReactElement {
         ?
       </button>
       <dialog ref={dialog} className="dialog dialog-wide" aria-labelledby={headingId}>
-        <h2 id={headingId}>Keys of this page</h2>
+        <h2 id={headingId}>Keyboard shortcuts</h2>
         <div className="dialog-text shortcut-lists" tabIndex={0}>
           <List heading="Everywhere" names={shortcutNames.filter((name) => !shortcuts[name].inTerminal)} />
           <List heading="In a terminal" names={shortcutNames.filter((name) => shortcuts[name].inTerminal)} />
-          <h3>Beside it</h3>
+          <h3>Around a terminal</h3>
           <dl className="shortcut-list">
             {others.map(([keys, does]) => (
               <div key={does}>

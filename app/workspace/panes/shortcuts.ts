@@ -1,6 +1,6 @@
 /**
- * The keys of the lesson page, in one table: for the handlers and for the list that the learner can look at. Where editors and
- * terminal programs have a key for the same thing, it is that. No shell needs any of them.
+ * The keyboard shortcuts of the lesson page, in one table for the handlers and for the list that the learner sees. They are those of
+ * editors and terminal programs where these have one for the same action. No shell needs any of them.
  */
 
 export type Shortcut =
@@ -49,13 +49,13 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   'next-pane': {
     inTerminal: false,
     keys: [paneKey],
-    does: 'From the lesson to the source, the destination and back: the way out of a terminal',
+    does: 'Move the focus from the lesson to the source, the destination and back; this also leaves a terminal',
     matches: (event) => plain(event) && !event.shiftKey && event.key === paneKey,
   },
   'previous-pane': {
     inTerminal: false,
     keys: ['Shift', paneKey],
-    does: 'The other way round',
+    does: 'Move the focus the other way',
     matches: (event) => plain(event) && event.shiftKey && event.key === paneKey,
   },
   search: {
@@ -67,19 +67,19 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   copy: {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', 'C'],
-    does: 'Copy what is selected',
+    does: 'Copy the selection',
     matches: ctrlShift('KeyC'),
   },
   'previous-command': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '↑'],
-    does: 'Scroll to the command before',
+    does: 'Scroll to the previous command',
     matches: ctrlShift('ArrowUp'),
   },
   'next-command': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '↓'],
-    does: 'Scroll to the command after',
+    does: 'Scroll to the next command',
     matches: ctrlShift('ArrowDown'),
   },
   'copy-output': {
@@ -91,25 +91,25 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   'previous-terminal': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '←'],
-    does: 'The host’s terminal before',
+    does: 'Go to the host’s previous terminal',
     matches: ctrlShift('ArrowLeft'),
   },
   'next-terminal': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '→'],
-    does: 'The host’s terminal after',
+    does: 'Go to the host’s next terminal',
     matches: ctrlShift('ArrowRight'),
   },
   'new-terminal': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '`'],
-    does: 'One more terminal on this host',
+    does: 'Open another terminal on this host',
     matches: ctrlShift('Backquote'),
   },
   split: {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', '5'],
-    does: 'Two terminals of this host side by side',
+    does: 'Show two terminals of this host side by side',
     matches: ctrlShift('Digit5'),
   },
   zoom: {
@@ -121,19 +121,19 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   larger: {
     inTerminal: true,
     keys: ['Ctrl', '+'],
-    does: 'Larger text in the terminals',
+    does: 'Enlarge the terminals’ text',
     matches: ctrlWith('+', '='),
   },
   smaller: {
     inTerminal: true,
     keys: ['Ctrl', '−'],
-    does: 'Smaller text in the terminals',
+    does: 'Shrink the terminals’ text',
     matches: ctrlWith('-'),
   },
   'usual-size': {
     inTerminal: true,
     keys: ['Ctrl', '0'],
-    does: 'The usual size',
+    does: 'Reset the text size',
     matches: ctrlWith('0'),
   },
 };

@@ -3,6 +3,7 @@
 import { useSyncExternalStore, type ReactElement } from 'react';
 import { useNow } from '../../ui/use-now';
 import { useSessionState } from './context';
+import { connectionOf, hasSession, silentSinceMs } from './selectors';
 import './connection-mark.css';
 
 /** Whether this computer says that it has a network. */
@@ -26,20 +27,18 @@ function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
   return <span aria-hidden="true"> {Math.max(0, Math.floor((nowMs - sinceMs) / 1_000))} s</span>;
 }
 
-/** The state of the line: a word or two, in a place of a fixed width, so that nothing moves when it changes. */
+/** The state of the connection: a word or two in a place of fixed width, so that nothing moves when it changes. */
 export function ConnectionMark(): ReactElement | null {
-  const connection = useSessionState((state) => state.connection);
-  const silentSinceMs = useSessionState((state) => state.silentSinceMs);
-  const active = useSessionState(
-    (state) => (state.session !== null || state.role === 'viewer') && state.phase !== 'ended',
-  );
+  const connection = useSessionState(connectionOf);
+  const silentSince = useSessionState(silentSinceMs);
+  const active = useSessionState(hasSession);
   const online = useOnline();
   if (!active) return null;
   let words = { open: 'Connected', connecting: online ? 'Reconnecting' : 'Offline', closed: 'Not connected' }[
     connection
   ];
   let state: string = connection;
-  if (connection === 'open' && silentSinceMs !== null) {
+  if (silentSince !== null) {
     words = 'Not answering';
     state = 'silent';
   }
@@ -48,7 +47,7 @@ export function ConnectionMark(): ReactElement | null {
       <span className="connection-mark" aria-hidden="true" />
       <span className="connection-words">
         {words}
-        {state === 'silent' && silentSinceMs !== null && <Seconds sinceMs={silentSinceMs} />}
+        {silentSince !== null && <Seconds sinceMs={silentSince} />}
       </span>
     </span>
   );

@@ -1,17 +1,18 @@
 'use client';
 
 import { createContext, useContext, useSyncExternalStore } from 'react';
-import type { LabSession, SessionState } from './session';
+import type { LabSession } from './session';
+import type { SessionState } from './session-state';
 
 export const SessionContext = createContext<LabSession | null>(null);
 
 export function useLabSession(): LabSession {
   const session = useContext(SessionContext);
-  if (session === null) throw new Error('A part of the lesson page stands outside of its workspace.');
+  if (session === null) throw new Error('This component needs a SessionContext around it.');
   return session;
 }
 
-/** @param select must return the same value for the same state: a field, or a primitive made from it */
+/** @param select must return the same value for the same state, as those in selectors.ts do */
 export function useSessionState<T>(select: (state: SessionState) => T): T {
   const session = useLabSession();
   return useSyncExternalStore(

@@ -6,7 +6,7 @@ import { useLabSession, useSessionState } from './context';
 import { LinkField } from '../../ui/link-field';
 import '../../ui/dialog.css';
 
-/** A link by which the learner goes on in another browser. */
+/** A link with which the learner continues in another browser. */
 export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {
   const session = useLabSession();
   const problem = useSessionState((state) => state.problem);
@@ -25,14 +25,15 @@ export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactE
         setLink(null);
       }}
     >
-      <h2 id={headingId}>Go on in another browser</h2>
+      <h2 id={headingId}>Continue in another browser</h2>
       <div className="dialog-text">
         <p>
-          Open the link there, on this computer or another one. Hosts, terminals and steps are as they are
-          here, and this page goes on as well.
+          Open the link in the other browser, on this computer or another one. You get the same hosts,
+          terminals and steps there. This page keeps working too.
         </p>
         <p>
-          It works <b>once</b>, within ten minutes. Who opens it can do all that you can: keep it to yourself.
+          The link works <b>once</b>, within ten minutes. Whoever opens it can do everything that you can, so
+          keep it to yourself.
         </p>
         {link !== null && <LinkField link={link} />}
         {problem !== null && <Problem error={problem} />}

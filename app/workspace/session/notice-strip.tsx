@@ -4,35 +4,37 @@ import { useEffect, type ReactElement } from 'react';
 import { countdown, spellEstimate } from '../../ui/time';
 import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from './context';
+import { deadlineOf, isExtending, isOnline } from './selectors';
+import type { SessionState } from './session-state';
 import './notice-strip.css';
 
 const minuteMs = 60_000;
-/** From here on the end of the session is said aloud, if the server has not set another time. */
+/** The page warns this long before the session ends, unless the server sets another time. */
 export const endWarningMs = 5 * minuteMs;
 
-/** The hosts' end for want of input, if it comes first, or for want of time, if that is near. */
+/** Warns that the hosts end soon: because nothing was typed, or because the session's time is over. */
 function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): ReactElement {
   const { idle } = props;
   const session = useLabSession();
-  const extensionsLeft = useSessionState((state) => state.deadline?.extensionsLeft ?? 0);
-  const extending = useSessionState((state) => state.extending);
-  const offline = useSessionState((state) => state.connection !== 'open');
+  const extensionsLeft = useSessionState(deadlineOf)?.extensionsLeft ?? 0;
+  const extending = useSessionState(isExtending);
+  const offline = !useSessionState(isOnline);
   const leftMs = props.endsAtMs - props.nowMs;
   const lastMinute = leftMs <= minuteMs;
 
   useEffect(() => {
     const time = lastMinute ? 'in less than a minute' : 'in a few minutes';
     session.announce(
-      idle ? `Nothing was typed for a while. Your hosts end ${time}.` : `Your hosts end ${time}.`,
+      idle ? `You have typed nothing for a while. Your hosts end ${time}.` : `Your hosts end ${time}.`,
     );
   }, [session, idle, lastMinute]);
 
   return (
     <section className="strip" data-urgent={lastMinute} aria-label="Your hosts end soon">
       <p>
-        {idle ? 'Nothing was typed for a while; your hosts end in ' : 'Your hosts end in '}
+        {idle ? 'You have typed nothing for a while; your hosts end in ' : 'Your hosts end in '}
         <b role="timer">{countdown(leftMs)}</b>.
-        {!idle && extensionsLeft === 0 && ' No more time can be added; you can start new ones then.'}
+        {!idle && extensionsLeft === 0 && ' You cannot add more time; you can start new hosts afterwards.'}
       </p>
       {idle && (
         <button
@@ -40,10 +42,10 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
           className="button"
           disabled={offline}
           onClick={() => {
-            session.here();
+            session.confirmPresence();
           }}
         >
-          I am here
+          I’m still here
         </button>
       )}
       {!idle && extensionsLeft > 0 && (
@@ -54,24 +56,38 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
           aria-disabled={extending}
           onClick={() => void session.extend()}
         >
-          More time ({extensionsLeft} left)
+          Add time ({extensionsLeft} left)
         </button>
       )}
     </section>
   );
 }
 
-/** What the panel beside the lesson says, in a line, for windows that show one of the two at a time. */
-function PanelInBrief(): ReactElement | null {
-  const brief = useSessionState(({ phase, queue, lab, pair }) => {
-    if (queue !== null) {
-      const place = queue.position === 1 ? 'You are next' : `You are number ${queue.position} in the queue`;
-      return queue.estimateMs === null ? `${place}.` : `${place}, ${spellEstimate(queue.estimateMs)} to go.`;
+/** What the panel beside the lesson says, in a line. */
+function briefOf(state: SessionState): string | undefined {
+  switch (state.phase) {
+    case 'queued': {
+      const { position, estimateMs } = state.queue;
+      const place = position === 1 ? 'You are next' : `You are number ${position} in the queue`;
+      return estimateMs === null ? `${place}.` : `${place}: ${spellEstimate(estimateMs)} to go.`;
     }
-    if (phase === 'none') return lab?.cannotRun?.message;
-    if (phase === 'failed') return pair?.error?.message ?? 'The hosts have failed.';
-    return phase === 'ended' ? 'The session has ended.' : undefined;
-  });
+    case 'none':
+      return state.lab?.cannotRun?.message;
+    case 'failed':
+      return state.failure.message;
+    case 'ended':
+      return 'The session has ended.';
+    case 'loading':
+    case 'requesting':
+    case 'joining':
+    case 'active':
+      return undefined;
+  }
+}
+
+/** For windows that show either the lesson or the hosts. */
+function PanelInBrief(): ReactElement | null {
+  const brief = useSessionState(briefOf);
   if (brief === undefined) return null;
   return (
     <section className="strip strip-brief" aria-label="Your hosts in brief">
@@ -83,7 +99,7 @@ function PanelInBrief(): ReactElement | null {
 /** One line below the bar, and only while there is something to say. */
 export function NoticeStrip(): ReactElement | null {
   const nowMs = useNow(1_000);
-  const deadline = useSessionState((state) => state.deadline);
+  const deadline = useSessionState(deadlineOf);
   if (deadline === null) return <PanelInBrief />;
   const { endsAtMs, idleEndsAtMs } = deadline;
   if (idleEndsAtMs !== null && idleEndsAtMs <= endsAtMs) {

@@ -4,13 +4,13 @@ import { useId, useRef, type ReactElement, type ReactNode } from 'react';
 import { ConfirmDialog } from '../../ui/confirm-dialog';
 import { timeOfDay } from '../../ui/time';
 import { useLabSession, useSessionState } from './context';
-import { hasPair } from './session';
 import { HandoverDialog } from './handover-dialog';
+import { deadlineOf, hasPair, hasSession } from './selectors';
 import { ShareDialog } from './share-dialog';
 import '../../ui/popover.css';
 import './session-menu.css';
 
-/** One thing that can be done, and what it does. */
+/** One action, and what it does. */
 function MenuEntry(props: { label: string; onChoose: () => void; children: ReactNode }): ReactElement {
   return (
     <div>
@@ -22,12 +22,12 @@ function MenuEntry(props: { label: string; onChoose: () => void; children: React
   );
 }
 
-/** What can be done with the session as a whole; each asks before it deletes anything. */
+/** Actions on the whole session; each asks before it deletes anything. */
 export function SessionMenu(): ReactElement | null {
   const session = useLabSession();
-  const active = useSessionState((state) => state.session !== null && state.phase !== 'ended');
+  const active = useSessionState(hasSession);
   const canReset = useSessionState(hasPair);
-  const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);
+  const endsAtMs = useSessionState(deadlineOf)?.endsAtMs;
   const menuId = useId();
   const menu = useRef<HTMLDivElement>(null);
   const reset = useRef<HTMLDialogElement>(null);
@@ -53,27 +53,27 @@ export function SessionMenu(): ReactElement | null {
               ask(share.current);
             }}
           >
-            A link by which others see your terminals and can change nothing.
+            Make a link with which others see your terminals and cannot change anything.
           </MenuEntry>
         )}
         {canReset && (
           <MenuEntry
-            label="Go on elsewhere"
+            label="Continue in another browser"
             onChoose={() => {
               ask(handover.current);
             }}
           >
-            A link by which you have this session in another browser as well.
+            Make a link that opens this session in another browser as well.
           </MenuEntry>
         )}
         {canReset && (
           <MenuEntry
-            label="Fresh hosts"
+            label="Get fresh hosts"
             onChoose={() => {
               ask(reset.current);
             }}
           >
-            Give these two up for a new pair, and begin the lesson anew.
+            Delete these two hosts and start the lesson over with a new pair.
           </MenuEntry>
         )}
         <MenuEntry
@@ -84,21 +84,21 @@ export function SessionMenu(): ReactElement | null {
         >
           {endsAtMs === undefined
             ? 'Delete both hosts now.'
-            : `Delete both hosts now. At ${timeOfDay(endsAtMs)} they end by themselves.`}
+            : `Delete both hosts now. Otherwise they end at ${timeOfDay(endsAtMs)}.`}
         </MenuEntry>
       </div>
       <ShareDialog ref={share} />
       <HandoverDialog ref={handover} />
       <ConfirmDialog
         ref={reset}
-        heading="Give both hosts up for fresh ones?"
+        heading="Replace both hosts with fresh ones?"
         keep="Keep these hosts"
         confirm="Get fresh hosts"
         onConfirm={() => void session.reset()}
       >
         <p>
           <b>Lost:</b> everything on both hosts, files and containers included; the saved states of the steps;
-          the marks of the steps that are done.
+          the marks on finished steps.
         </p>
         <p>
           <b>Kept:</b> your place in the text.
@@ -111,7 +111,7 @@ export function SessionMenu(): ReactElement | null {
         confirm="End session"
         onConfirm={() => void session.end()}
       >
-        <p>Both hosts and everything on them are deleted. The steps start over with the next pair.</p>
+        <p>The lab deletes both hosts and everything on them. The steps start over with the next pair.</p>
       </ConfirmDialog>
     </>
   );

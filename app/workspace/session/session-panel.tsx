@@ -11,41 +11,46 @@ import { Problem } from '../../ui/problem';
 import { spellEstimate } from '../../ui/time';
 import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from './context';
-import { hasPair } from './session';
+import { connectionOf, failureOf, hasPair, queueOf, shownPhase, startedAtMs } from './selectors';
 import './session-panel.css';
 
 const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
-  { phase: 'cloning', doing: 'Cloning', why: 'Two machines are cloned from a pair that was booted before.' },
+  {
+    phase: 'cloning',
+    doing: 'Cloning',
+    why: 'The server clones two machines from a pair that was booted before.',
+  },
   {
     phase: 'resuming',
     doing: 'Resuming',
-    why: 'Their memory is mapped and both go on where the snapshot stopped.',
+    why: 'The clones map the snapshot’s memory and continue where it stopped.',
   },
-  { phase: 'logging-in', doing: 'Logging in', why: 'A root shell is opened on each.' },
+  { phase: 'logging-in', doing: 'Logging in', why: 'The server opens a root shell on each host.' },
   {
     phase: 'setting-clocks',
     doing: 'Setting clocks',
-    why: 'They still believe that it is the day of the snapshot.',
+    why: 'Both clocks still show the day of the snapshot.',
   },
 ];
 
 const endings: Record<EndReason, string> = {
-  'by-learner': 'You ended the session. Both hosts and everything on them are gone.',
-  reset: 'You asked for fresh hosts in another tab; these are gone.',
-  disconnected: 'No page was open on this session for a long time, so the hosts were given back.',
-  idle: 'Nothing was typed for a long time, so the hosts were given back.',
-  'total-time': 'The time for this session was used up.',
-  'server-stopped': 'The lab’s server was stopped, and the hosts with it.',
-  'host-lost': 'One of the hosts stopped running, so the pair could not go on.',
+  'by-learner': 'You ended the session. The server deleted both hosts and everything on them.',
+  reset: 'The learner asked for fresh hosts, so the server deleted these.',
+  disconnected: 'No page had this session open for a long time, so the server took the hosts back.',
+  idle: 'Nobody typed anything for a long time, so the server took the hosts back.',
+  'total-time': 'This session has used up its time.',
+  'server-stopped': 'The lab’s server stopped, and the hosts with it.',
+  'host-lost': 'One of the hosts stopped running, so the server ended the session.',
 };
 
 function Starting(): ReactElement {
-  const phase = useSessionState((state) => state.phase);
-  const pair = useSessionState((state) => state.pair);
-  const pairAtMs = useSessionState((state) => state.pairAtMs);
-  const connection = useSessionState((state) => state.connection);
+  const phase = useSessionState(shownPhase);
+  const startedMs = useSessionState(startedAtMs);
+  const isReconnecting = useSessionState(
+    (state) => state.phase === 'active' && connectionOf(state) === 'connecting',
+  );
   const nowMs = useNow(250);
-  const seconds = ((pair?.elapsedMs ?? 0) + Math.max(0, nowMs - pairAtMs)) / 1000;
+  const seconds = Math.max(0, nowMs - startedMs) / 1000;
   const at = startPhases.findIndex((one) => one.phase === phase);
   return (
     <>
@@ -64,7 +69,7 @@ function Starting(): ReactElement {
       <p className="elapsed" aria-hidden="true">
         {seconds.toFixed(0)} s
       </p>
-      {connection === 'connecting' && pair !== null && <p className="muted">Reconnecting to the server.</p>}
+      {isReconnecting && <p className="muted">Reconnecting to the server.</p>}
     </>
   );
 }
@@ -84,7 +89,8 @@ function SlowWarning(): ReactElement | null {
   return (
     <p className="notice">
       This server emulates the hosts’ processors in software (TCG), because{' '}
-      {lowerFirst(lab.acceleratorReason)} Everything works; most of it takes ten to twenty times as long.
+      {lowerFirst(lab.acceleratorReason)} Everything works, but most commands take ten to twenty times as
+      long.
     </p>
   );
 }
@@ -96,10 +102,10 @@ const lowerFirst = (text: string): string => {
 
 function Queued(): ReactElement | null {
   const session = useLabSession();
-  const queue = useSessionState((state) => state.queue);
+  const queue = useSessionState(queueOf);
   const problem = useSessionState((state) => state.problem);
   if (queue === null) return null;
-  const here = queue.lessonId === session.lesson.id;
+  const isForThisLesson = queue.lessonId === session.lesson.id;
   return (
     <>
       <h2>{queue.position === 1 ? 'You are next.' : `You are number ${queue.position} in the queue.`}</h2>
@@ -107,19 +113,19 @@ function Queued(): ReactElement | null {
       <p>
         All pairs of hosts are taken.{' '}
         {queue.estimateMs === null
-          ? 'How long it takes until one is free is not known yet.'
+          ? 'The server cannot estimate yet when one will be free.'
           : `Yours should be free in ${spellEstimate(queue.estimateMs)}.`}
       </p>
-      {here ? (
+      {isForThisLesson ? (
         <p>
-          Read the lesson meanwhile; its commands are all there. Keep this page open, in the background if you
-          like: your hosts start by themselves when it is your turn, and the tab’s title says so.
+          Read the lesson while you wait; all of its commands are there. Keep this page open, in the
+          background if you like: your hosts start when it is your turn, and the tab’s title tells you.
         </p>
       ) : (
-        <p>You asked for them in another lesson, and there they will start.</p>
+        <p>You asked for them in another lesson, so they will start there.</p>
       )}
       <p className="button-row">
-        {!here && (
+        {!isForThisLesson && (
           <Link className="button button-primary" href={`/lessons/${queue.lessonId}`}>
             Go to that lesson
           </Link>
@@ -132,106 +138,117 @@ function Queued(): ReactElement | null {
   );
 }
 
-/** No button to start: it could do nothing. */
+/** Without a start button, which could not work. */
 function CannotRun({ error }: { error: WireError }): ReactElement {
   const session = useLabSession();
   return (
     <>
       <h2>No hosts can run here.</h2>
       <Problem error={error} />
-      <p>The lesson can be read all the same, every command with it.</p>
+      <p>You can still read the lesson and every command in it.</p>
       <p className="button-row">
         <button type="button" className="button" onClick={() => void session.load()}>
-          Look again
+          Check again
         </button>
       </p>
     </>
   );
 }
 
-function Failed(): ReactElement {
-  const error = useSessionState((state) => state.pair?.error);
-  const lost = error?.code === 'lost';
+function Failed(): ReactElement | null {
+  const failure = useSessionState(failureOf);
+  if (failure === null) return null;
+  const lost = failure.code === 'lost';
   return (
     <>
-      <h2>{lost ? 'Your hosts are gone.' : 'The hosts could not be started.'}</h2>
-      <Problem error={error ?? { code: 'internal', message: 'The server gave no reason.' }} />
+      <h2>{lost ? 'Your hosts are gone.' : 'The hosts did not start.'}</h2>
+      <Problem error={failure} />
       {lost && <p>The steps start over with the next pair. Your place in the text stays.</p>}
       <p className="button-row">
-        <StartButton>{lost ? 'Start two new hosts' : 'Try again'}</StartButton>
+        <StartButton>{lost ? 'Start two new hosts' : 'Start again'}</StartButton>
+      </p>
+    </>
+  );
+}
+
+function OtherLesson({ lessonId }: { lessonId: string }): ReactElement {
+  const problem = useSessionState((state) => state.problem);
+  return (
+    <>
+      <h2>You are using your hosts in another lesson.</h2>
+      {problem !== null && <Problem error={problem} />}
+      <p>A browser has one pair of hosts at a time. Go back to that lesson, or end it and start here.</p>
+      <p className="button-row">
+        <Link className="button button-primary button-large" href={`/lessons/${lessonId}`}>
+          Go to that lesson
+        </Link>
+        <StartButton>End it and start here</StartButton>
+      </p>
+    </>
+  );
+}
+
+function Invitation(): ReactElement {
+  const cannotRun = useSessionState((state) => state.lab?.cannotRun);
+  const problem = useSessionState((state) => state.problem);
+  if (cannotRun !== undefined) return <CannotRun error={cannotRun} />;
+  if (problem?.code === 'cannot-run') return <CannotRun error={problem} />;
+  return (
+    <>
+      <h2>Two hosts, yours alone</h2>
+      {problem !== null && <Problem error={problem} />}
+      <p>
+        <HostName host="source" /> and <HostName host="destination" /> are virtual machines with Debian 13, a
+        kernel each, and SELinux enforcing. You are root on both. A private link joins them; no other network
+        reaches them.
+      </p>
+      <SlowWarning />
+      <p className="button-row">
+        <StartButton>Start your two hosts</StartButton>
+      </p>
+    </>
+  );
+}
+
+function Ended({ reason }: { reason: EndReason | null }): ReactElement {
+  const problem = useSessionState((state) => state.problem);
+  return (
+    <>
+      <h2>The session has ended.</h2>
+      <p>{reason === null ? 'The server no longer has a session for this browser.' : endings[reason]}</p>
+      {problem !== null && <Problem error={problem} />}
+      <p className="button-row">
+        <StartButton>Start two new hosts</StartButton>
       </p>
     </>
   );
 }
 
 function Body(): ReactElement | null {
-  const phase = useSessionState((state) => state.phase);
-  const cannotRun = useSessionState((state) => state.lab?.cannotRun);
-  const other = useSessionState((state) => state.otherSession);
-  const problem = useSessionState((state) => state.problem);
-  const endReason = useSessionState((state) => state.endReason);
-  switch (phase) {
+  const state = useSessionState((now) => now);
+  switch (state.phase) {
     case 'loading':
       return <p className="muted">Looking for your hosts.</p>;
-    case 'ready':
-    case 'rewinding':
-      return null;
     case 'none':
-      if (other !== null) {
-        return (
-          <>
-            <h2>Your hosts are at work in another lesson.</h2>
-            {problem !== null && <Problem error={problem} />}
-            <p>One browser has one pair at a time. Go back to it, or give it up for a new one here.</p>
-            <p className="button-row">
-              <Link className="button button-primary button-large" href={`/lessons/${other.lessonId}`}>
-                Go to that lesson
-              </Link>
-              <StartButton>End it and start here</StartButton>
-            </p>
-          </>
-        );
-      }
-      if (cannotRun !== undefined) return <CannotRun error={cannotRun} />;
-      if (problem?.code === 'cannot-run') return <CannotRun error={problem} />;
-      return (
-        <>
-          <h2>Two hosts, yours alone</h2>
-          {problem !== null && <Problem error={problem} />}
-          <p>
-            <HostName host="source" /> and <HostName host="destination" /> are virtual machines with Debian
-            13, a kernel each, and SELinux enforcing. You are root on both. A private link joins them; no
-            other network reaches them.
-          </p>
-          <SlowWarning />
-          <p className="button-row">
-            <StartButton>Start your two hosts</StartButton>
-          </p>
-        </>
+      return state.otherSession === null ? (
+        <Invitation />
+      ) : (
+        <OtherLesson lessonId={state.otherSession.lessonId} />
       );
     case 'queued':
       return <Queued />;
+    case 'requesting':
+    case 'joining':
+    case 'active':
+      return <Starting />;
     case 'failed':
       return <Failed />;
     case 'ended':
-      return (
-        <>
-          <h2>The session has ended.</h2>
-          <p>
-            {endReason === null ? 'The server has no session of this browser any more.' : endings[endReason]}
-          </p>
-          {problem !== null && <Problem error={problem} />}
-          <p className="button-row">
-            <StartButton>Start two new hosts</StartButton>
-          </p>
-        </>
-      );
-    default:
-      return <Starting />;
+      return <Ended reason={state.reason} />;
   }
 }
 
-/** What stands before the terminals while there is nothing to type into. */
+/** Covers the terminals' place while there is nothing to type into. */
 export function SessionPanel(): ReactElement | null {
   const { lesson } = useLabSession();
   const hidden = useSessionState(hasPair);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Lesson } from '../../../server/lessons/lesson';
 import { LabError } from '../../../server/protocol/errors';
 import type { Busy, RunReport, ShellMark, TerminalInfo } from '../../../server/protocol/terminal';
@@ -10,8 +10,11 @@ import {
   type ServerMessage,
 } from '../../../server/protocol/messages';
 import type { SocketHandlers } from '../../../server/client/connection';
-import type { Layout } from '../panes/arrangement';
-import { LabSession, queuePollMs, type Api } from './session';
+import type { Layout } from '../panes/pane-layout';
+import { queuePollMs } from './queue-poll';
+import * as selectors from './selectors';
+import { LabSession, type Api } from './session';
+import type { StateIn } from './session-state';
 
 const run = { host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false } as const;
 const step = (id: string, title: string): Lesson['steps'][number] => ({
@@ -149,6 +152,14 @@ const layouts = {
     keptLayout = layout;
   },
 };
+/** What a component sees by a selector. */
+const see = <T>(select: (state: ReturnType<LabSession['getState']>) => T): T => select(session.getState());
+/** The state while there is a pair. */
+function active(): StateIn<'active'> {
+  const state = session.getState();
+  if (state.phase !== 'active') throw new Error(`The phase is ${state.phase}.`);
+  return state;
+}
 let phases: string[];
 let announced: string[];
 
@@ -184,7 +195,8 @@ beforeEach(() => {
   phases = [];
   announced = [];
   session.subscribe(() => {
-    const { phase, announcement } = session.getState();
+    const phase = selectors.shownPhase(session.getState());
+    const { announcement } = session.getState();
     if (phases.at(-1) !== phase) phases.push(phase);
     if (announced.at(-1) !== announcement) announced.push(announcement);
   });
@@ -196,27 +208,28 @@ afterEach(() => {
 });
 
 describe('the queue', () => {
-  it('is waited in until the pair comes, which is then connected to', async () => {
+  test('is waited in until the pair comes, which is then connected to', async () => {
     server.next = queued(2);
     await session.start();
     expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 2 } });
     server.now = queued(1);
     await poll();
-    expect(session.getState().queue?.position).toBe(1);
+    expect(see(selectors.queueOf)?.position).toBe(1);
     server.now = pair('s1');
     await poll();
-    expect(session.getState()).toMatchObject({ phase: 'cloning', queue: null, called: true });
+    expect(session.getState()).toMatchObject({ phase: 'joining', turnUnseen: true });
     expect(server.sockets).toHaveLength(1);
     server.say(hello('s1'));
-    expect(session.getState().phase).toBe('ready');
+    expect(see(selectors.isReady)).toBe(true);
     const asked = server.asked.length;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(server.asked).toHaveLength(asked);
-    session.seen();
-    expect(session.getState().called).toBe(false);
+    expect(see(selectors.isTurnUnseen)).toBe(true);
+    session.acknowledgeTurn();
+    expect(see(selectors.isTurnUnseen)).toBe(false);
   });
 
-  it('says a place once, not at every question', async () => {
+  test('says a place once, not at every question', async () => {
     server.next = queued(2);
     server.now = queued(2);
     await session.start();
@@ -231,28 +244,28 @@ describe('the queue', () => {
     ]);
   });
 
-  it('is found again by a reload', async () => {
+  test('is found again by a reload', async () => {
     server.now = queued(3);
     await session.load();
     expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 3 } });
     server.now = queued(2);
     await poll();
-    expect(session.getState().queue?.position).toBe(2);
+    expect(see(selectors.queueOf)?.position).toBe(2);
   });
 
-  it('is left at once and for good, whatever is still on its way', async () => {
+  test('is left at once and for good, whatever is still on its way', async () => {
     server.next = queued(1);
     await session.start();
     server.now = pair('s1');
-    session.wake();
+    session.resume();
     await session.leaveQueue();
     await poll();
     expect(server.asked.filter((what) => what === 'DELETE')).toHaveLength(1);
-    expect(session.getState()).toMatchObject({ phase: 'none', queue: null });
+    expect(session.getState()).toMatchObject({ phase: 'none' });
     expect(server.sockets).toEqual([]);
   });
 
-  it('outlasts a server that does not answer, and says when the place is gone', async () => {
+  test('outlasts a server that does not answer, and says when the place is gone', async () => {
     server.next = queued(1);
     await session.start();
     server.now = new LabError('lost', 'No server.');
@@ -263,11 +276,11 @@ describe('the queue', () => {
     expect(session.getState()).toMatchObject({ phase: 'queued', problem: null });
     server.now = nothing;
     await poll();
-    expect(session.getState()).toMatchObject({ phase: 'none', queue: null });
-    expect(session.getState().problem?.message).toContain('gone');
+    expect(session.getState()).toMatchObject({ phase: 'none' });
+    expect(session.getState().problem?.message).toBe('You have lost your position in the queue.');
   });
 
-  it('leads to another lesson when that one asked', async () => {
+  test('leads to another lesson when that one asked', async () => {
     server.now = queued(1);
     await session.load();
     server.now = pair('s1', 'other');
@@ -276,18 +289,21 @@ describe('the queue', () => {
     expect(server.sockets).toEqual([]);
   });
 
-  it.each(['no-capacity', 'too-many-sessions', 'cannot-run'] as const)('%s is said at once', async (code) => {
-    server.next = new LabError(code, 'No.', { hint: 'Later.' });
-    await session.start();
-    expect(session.getState()).toMatchObject({
-      phase: 'none',
-      problem: { code, message: 'No.', hint: 'Later.' },
-    });
-  });
+  test.each(['no-capacity', 'too-many-sessions', 'cannot-run'] as const)(
+    '%s is said at once',
+    async (code) => {
+      server.next = new LabError(code, 'No.', { hint: 'Later.' });
+      await session.start();
+      expect(session.getState()).toMatchObject({
+        phase: 'none',
+        problem: { code, message: 'No.', hint: 'Later.' },
+      });
+    },
+  );
 });
 
 describe('a recording', () => {
-  it('is saved under its name, and said', async () => {
+  test('is saved under its name, and said', async () => {
     await ready();
     const saved: string[] = [];
     await session.takeRecording('source', (name) => saved.push(name));
@@ -295,28 +311,28 @@ describe('a recording', () => {
     expect(session.getState().announcement).toContain('x-source.cast');
   });
 
-  it('that cannot be had is an error that is told, and nothing is saved', async () => {
+  test('that cannot be had is an error that is told, and nothing is saved', async () => {
     await ready();
     await session.takeRecording('gone', () => {
       throw new Error('saved');
     });
-    expect(session.getState()).toMatchObject({ phase: 'ready', problem: { code: 'bad-message' } });
+    expect(session.getState()).toMatchObject({ phase: 'active', problem: { code: 'bad-message' } });
   });
 });
 
 describe('the end', () => {
-  it('is as the last message says', async () => {
+  test('is as the last message says', async () => {
     await ready();
     const deadline = { endsAtMs: 500_000, extensionsLeft: 1, idleEndsAtMs: 400_000 };
     server.say({ type: 'deadline', deadline });
-    expect(session.getState().deadline).toEqual(deadline);
-    session.here();
+    expect(see(selectors.deadlineOf)).toEqual(deadline);
+    session.confirmPresence();
     expect(server.sent.at(-1)).toEqual({ type: 'here' });
     server.say({ type: 'deadline', deadline: { ...deadline, idleEndsAtMs: null } });
     expect(announced.at(-1)).toBe('Your hosts stay.');
   });
 
-  it('is put off once for a double click', async () => {
+  test('is put off once for a double click', async () => {
     await ready();
     server.next = { session: { ...info('s1'), endsAtMs: 2_000_000, extensionsLeft: 1 }, queue: null };
     await Promise.all([session.extend(), session.extend()]);
@@ -328,20 +344,62 @@ describe('the end', () => {
     expect(announced.at(-1)).toMatch(/^Your hosts now end at /);
   });
 
-  it.each(['idle', 'disconnected', 'total-time', 'host-lost'] as const)('of %s is told', async (reason) => {
+  test.each(['idle', 'disconnected', 'total-time', 'host-lost'] as const)('of %s is told', async (reason) => {
     await ready({ saves: [{ stepId: 'move', savedAtMs: 1 }] });
     server.say({ type: 'ended', reason });
     expect(session.getState()).toMatchObject({
       phase: 'ended',
-      endReason: reason,
-      deadline: null,
-      saves: [],
+      reason,
     });
   });
 });
 
+test('a command that was on its way when the session ended is refused, and one that ran is not said to run on', async () => {
+  const runs = [report('move', { state: 'running', elapsedMs: 5 })];
+  await ready({ runs });
+  session.run('start', 0);
+  server.say({ type: 'ended', reason: 'idle' });
+  expect(session.getState().runs).toMatchObject({
+    'start/0': { state: 'refused', problem: { code: 'not-ready' } },
+    'move/0': { state: 'typed', command: null },
+  });
+});
+
+test('a command that was sent to hosts that were replaced during a break can be run again', async () => {
+  await ready();
+  session.run('start', 0);
+  server.sockets[0]?.handlers.onClose(1006);
+  await vi.advanceTimersByTimeAsync(1000);
+  server.say(hello('s1', { sandboxId: 'another' }));
+  expect(session.getState().runs['start/0']?.state).toBe('refused');
+  session.run('start', 0);
+  expect(server.sent.at(-1)).toMatchObject({ type: 'run', stepId: 'start' });
+});
+
+test('a command that is run again keeps waiting after a break, though an earlier run of it is reported', async () => {
+  const runs = [report('start', { state: 'done', exitCode: 0, durationMs: 9 })];
+  await ready({ runs });
+  session.run('start', 0);
+  server.sockets[0]?.handlers.onClose(1006);
+  await vi.advanceTimersByTimeAsync(1000);
+  server.say(hello('s1', { runs }));
+  expect(session.getState().runs['start/0']?.state).toBe('sent');
+});
+
+test('a session for another lesson that was deleted no longer stands in the way when no hosts are free', async () => {
+  server.now = pair('s1', 'other');
+  await session.load();
+  server.next = new LabError('no-capacity', 'All pairs are taken.');
+  await session.start();
+  expect(session.getState()).toMatchObject({
+    phase: 'none',
+    otherSession: null,
+    problem: { code: 'no-capacity' },
+  });
+});
+
 describe('fresh hosts', () => {
-  it('are connected to, and nothing is left of the old ones', async () => {
+  test('are connected to, and nothing is left of the old ones', async () => {
     await ready({ steps: { start: passed }, runs: [report('start')], values: { address: '10.88.0.2' } });
     const old = server.sockets[0];
     server.next = pair('s2');
@@ -352,50 +410,46 @@ describe('fresh hosts', () => {
     server.say({ type: 'ended', reason: 'reset' }, old);
     expect(old?.closed).toBe(true);
     server.say(hello('s2'));
-    expect(session.getState()).toMatchObject({
-      phase: 'ready',
-      steps: {},
-      runs: {},
-      values: {},
-      session: { id: 's2' },
-    });
+    const { steps, runs, values } = active();
+    expect({ steps, runs, values }).toEqual({ steps: {}, runs: {}, values: {} });
+    expect(active()).toMatchObject({ pair: { phase: 'ready' }, session: { id: 's2' } });
     expect(phases).not.toContain('ended');
     expect(server.asked).toEqual(['GET', 'reset']);
   });
 
-  it('may have to be queued for', async () => {
+  test('may have to be queued for', async () => {
     await ready();
     server.next = queued(4);
     await session.reset();
-    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 4 }, session: null });
+    expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 4 } });
   });
 
-  it('that do not come leave the old ones, and say why', async () => {
+  test('that do not come leave the old ones, and say why', async () => {
     await ready();
     server.next = new LabError('no-capacity', 'All pairs are taken.');
     await session.reset();
     await vi.advanceTimersByTimeAsync(0);
     server.say(hello('s1'));
-    expect(session.getState()).toMatchObject({
-      phase: 'ready',
+    expect(active()).toMatchObject({
+      pair: { phase: 'ready' },
       session: { id: 's1' },
       problem: { code: 'no-capacity' },
     });
   });
 
-  it('that another tab asked for are followed', async () => {
+  test('that another tab asked for are followed', async () => {
     await ready();
     server.now = pair('s2');
     server.say({ type: 'ended', reason: 'reset' });
     await vi.advanceTimersByTimeAsync(0);
     server.say(hello('s2'));
-    expect(session.getState()).toMatchObject({ phase: 'ready', session: { id: 's2' } });
+    expect(active()).toMatchObject({ pair: { phase: 'ready' }, session: { id: 's2' } });
     expect(phases).not.toContain('ended');
   });
 });
 
 describe('going back', () => {
-  it('replaces steps, values and commands', async () => {
+  test('replaces steps, values and commands', async () => {
     await ready({
       steps: { start: passed, move: passed },
       values: { address: '10.88.0.2', other: 'x' },
@@ -405,13 +459,13 @@ describe('going back', () => {
     session.rewind('move');
     session.rewind('move');
     expect(server.sent.filter(({ type }) => type === 'rewind')).toEqual([{ type: 'rewind', stepId: 'move' }]);
-    expect(session.getState().rewind).toEqual({ stepId: 'move', state: 'sent' });
+    expect(active().rewind).toEqual({ stepId: 'move', state: 'sent' });
     server.say({ type: 'pair', pair: { phase: 'rewinding', elapsedMs: 0 } });
-    expect(session.getState()).toMatchObject({ phase: 'rewinding', rewind: { state: 'going' } });
+    expect(session.getState()).toMatchObject({ pair: { phase: 'rewinding' }, rewind: { state: 'going' } });
     session.run('start', 0);
     expect(session.getState().runs['start/0']).toMatchObject({
       state: 'refused',
-      error: { code: 'not-ready' },
+      problem: { code: 'not-ready' },
     });
     server.say({
       type: 'rewound',
@@ -421,42 +475,42 @@ describe('going back', () => {
       runs: [report('start')],
     });
     server.say({ type: 'pair', pair: { phase: 'ready', elapsedMs: 0 } });
-    expect(session.getState()).toMatchObject({ phase: 'ready', rewind: null });
-    expect(session.getState().steps['move']?.state).toBe('open');
-    expect(session.getState().values).toEqual({ address: '10.88.0.2' });
+    expect(active()).toMatchObject({ pair: { phase: 'ready' }, rewind: null });
+    expect(active().steps['move']?.state).toBe('open');
+    expect(active().values).toEqual({ address: '10.88.0.2' });
     expect(session.getState().runs).toEqual({
       'start/0': { state: 'typed', terminal: 'source', command: null },
     });
     expect(announced.at(-1)).toBe('Both hosts are as they were at the start of step 2, Move it.');
   });
 
-  it('that is refused is told at its step, and other errors are not', async () => {
+  test('that is refused is told at its step, and other errors are not', async () => {
     await ready();
     session.rewind('move');
     const error = { code: 'no-saved-state' as const, message: 'There is no saved state of this step.' };
     server.say({ type: 'error', error });
-    expect(session.getState()).toMatchObject({ phase: 'ready', problem: null });
-    expect(session.getState().rewind).toEqual({ stepId: 'move', state: 'refused', error });
+    expect(active()).toMatchObject({ pair: { phase: 'ready' }, problem: null });
+    expect(active().rewind).toEqual({ stepId: 'move', state: 'refused', problem: error });
     server.sockets[0]?.handlers.onClose(1006);
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1'));
-    expect(session.getState().rewind?.state).toBe('refused');
+    expect(active().rewind?.state).toBe('refused');
     server.say({ type: 'error', error: { code: 'internal', message: 'Something else.' } });
     expect(session.getState().problem?.code).toBe('internal');
   });
 
-  it('is not asked for without a connection, nor later by surprise', async () => {
+  test('is not asked for without a connection, nor later by surprise', async () => {
     await ready();
     server.sockets[0]?.handlers.onClose(1006);
     session.rewind('move');
-    expect(session.getState().rewind).toMatchObject({ state: 'refused', error: { code: 'lost' } });
+    expect(active().rewind).toMatchObject({ state: 'refused', problem: { code: 'lost' } });
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1'));
     expect(server.sent).toEqual([]);
-    expect(session.getState().rewind).toBeNull();
+    expect(active().rewind).toBeNull();
   });
 
-  it('drops a command that waited for the connection', async () => {
+  test('drops a command that waited for the connection', async () => {
     await ready();
     session.run('start', 0);
     server.say({ type: 'rewound', stepId: 'start', steps: {}, values: {}, runs: [] });
@@ -466,17 +520,17 @@ describe('going back', () => {
     expect(server.sent).toEqual([]);
   });
 
-  it('that happened during a break is seen from the hello', async () => {
+  test('that happened during a break is seen from the hello', async () => {
     await ready({ steps: { start: passed }, runs: [report('start')] });
     server.sockets[0]?.handlers.onClose(1006);
     await vi.advanceTimersByTimeAsync(1000);
     server.say(hello('s1', { steps: { start: open } }));
     expect(session.getState().runs).toEqual({});
-    expect(session.getState().steps['start']?.state).toBe('open');
+    expect(active().steps['start']?.state).toBe('open');
   });
 });
 
-it('a command is asked for over plain HTTP as well, where browsers have no randomUUID', async () => {
+test('a command is asked for over plain HTTP as well, where browsers have no randomUUID', async () => {
   vi.stubGlobal('crypto', { getRandomValues: <T extends Uint8Array>(bytes: T) => bytes.fill(0xff) });
   await ready();
   session.run('start', 0);
@@ -484,18 +538,19 @@ it('a command is asked for over plain HTTP as well, where browsers have no rando
   expect(clientMessageSchema.parse(server.sent.at(-1))).toMatchObject({ type: 'run', stepId: 'start' });
 });
 
-it('a pair that was lost makes room for a new one', async () => {
+test('a pair that was lost makes room for a new one', async () => {
   await ready({ steps: { start: passed } });
   const error = { code: 'lost' as const, message: 'The source stopped.' };
   server.say({ type: 'pair', pair: { phase: 'failed', elapsedMs: 0, error } });
-  expect(session.getState()).toMatchObject({ phase: 'failed', deadline: null, pair: { error } });
+  expect(session.getState()).toMatchObject({ phase: 'failed', failure: error });
   expect(announced.at(-1)).toBe('The source stopped.');
   server.next = pair('s2');
   await session.start();
   await vi.advanceTimersByTimeAsync(0);
   server.say(hello('s2'));
   expect(server.asked).toEqual(['GET', 'DELETE', 'POST']);
-  expect(session.getState()).toMatchObject({ phase: 'ready', steps: {}, session: { id: 's2' } });
+  expect(active()).toMatchObject({ pair: { phase: 'ready' }, session: { id: 's2' } });
+  expect(active().steps).toEqual({});
 });
 
 describe('a command', () => {
@@ -517,7 +572,7 @@ describe('a command', () => {
   };
   const error = { code: 'not-ready' as const, message: 'The terminal is busy.' };
 
-  it('goes to the terminal in use, and is followed to its end', async () => {
+  test('goes to the terminal in use, and is followed to its end', async () => {
     await ready({ terminals: [terminalInfo('source'), terminalInfo('source-2')] });
     session.showTerminal('source-2');
     session.run('start', 0);
@@ -537,15 +592,15 @@ describe('a command', () => {
     const done = { state: 'done', exitCode: 1, durationMs: 70 } as const;
     answer(done);
     expect(session.getState().runs['start/0']).toMatchObject({ command: done });
-    expect(session.getState().lastCommand['source-2']).toEqual({ command: 4, ...done });
+    expect(active().lastCommand['source-2']).toEqual({ command: 4, ...done });
     // The next command is the learner's own, and marks that come twice change nothing.
     mark({ kind: 'start', command: 5, atMs: 0 }, 'source-2');
     mark({ kind: 'end', command: 4, exitCode: 0, durationMs: 1 }, 'source-2');
     expect(session.getState().runs['start/0']).toMatchObject({ command: done });
-    expect(session.getState().lastCommand['source-2']?.state).toBe('running');
+    expect(active().lastCommand['source-2']?.state).toBe('running');
   });
 
-  it('has its outcome after a reload and after a break, whatever the page has seen of it', async () => {
+  test('has its outcome after a reload and after a break, whatever the page has seen of it', async () => {
     const done = { state: 'done', exitCode: 0, durationMs: 9 } as const;
     await ready({ runs: [report('start', { state: 'running', elapsedMs: 2_000 })] });
     expect(session.getState().runs['start/0']).toMatchObject({
@@ -557,34 +612,34 @@ describe('a command', () => {
     expect(session.getState().runs['start/0']).toEqual({ state: 'typed', terminal: 'source', command: done });
   });
 
-  it('that the learner typed is found on the repainted screen when its end was missed', async () => {
+  test('that the learner typed is found on the repainted screen when its end was missed', async () => {
     await ready();
     mark({ kind: 'start', command: 1, atMs: 0 });
     const shown = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 9 };
     const size = { columns: 80, rows: 24 };
     const screen = { type: 'screen' as const, terminal: 'source', offset: 9, ...size, bytes: 0 };
     server.say({ ...screen, commands: [shown] });
-    expect(session.getState().lastCommand['source']).toMatchObject({ state: 'done', exitCode: 0 });
+    expect(active().lastCommand['source']).toMatchObject({ state: 'done', exitCode: 0 });
   });
 
-  it('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
+  test('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
     await ready();
     session.run('start', 0);
     const first = lastRun().runId;
     refuse('program');
-    expect(session.getState().question).toEqual({
+    expect(active().question).toEqual({
       stepId: 'start',
       block: 0,
       terminal: 'source',
       busy: 'program',
     });
     session.answer('interrupt');
-    expect(session.getState().question).toBeNull();
+    expect(active().question).toBeNull();
     expect(lastRun()).toMatchObject({ terminal: 'source', whenBusy: 'interrupt' });
     expect(lastRun().runId).not.toBe(first);
   });
 
-  it('that was asked for on another page is not asked about on this one', async () => {
+  test('that was asked for on another page is not asked about on this one', async () => {
     await ready();
     const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
     const run = { runId, stepId: 'start', block: 0, terminal: 'source' };
@@ -592,7 +647,7 @@ describe('a command', () => {
     expect(session.getState()).toMatchObject({ question: null, runs: {} });
   });
 
-  it('is run in a new terminal as soon as that has a prompt', async () => {
+  test('is run in a new terminal as soon as that has a prompt', async () => {
     await ready();
     session.run('start', 0);
     refuse('full-screen');
@@ -609,7 +664,7 @@ describe('a command', () => {
     expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(2);
   });
 
-  it('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
+  test('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
     session = sessionOf({
       ...lesson,
       steps: [{ ...step('start', 'Start it'), runs: [run, { ...run, terminal: 2 }] }],
@@ -617,7 +672,7 @@ describe('a command', () => {
     session.run('start', 1);
     expect(session.getState().runs['start/1']).toMatchObject({
       state: 'refused',
-      error: { code: 'not-ready' },
+      problem: { code: 'not-ready' },
     });
     await ready();
     session.run('start', 1);
@@ -636,7 +691,7 @@ describe('a command', () => {
     expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
   });
 
-  it('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
+  test('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
     await ready();
     session.run('start', 0);
     refuse('program');
@@ -661,7 +716,7 @@ describe('a command', () => {
 });
 
 describe('the layout', () => {
-  it('is kept, and found again with what is left of it', async () => {
+  test('is kept, and found again with what is left of it', async () => {
     await ready();
     session.arrangeHosts('beside');
     session.splitHost('source', 'stacked');
@@ -669,16 +724,16 @@ describe('the layout', () => {
     if (asked?.type !== 'open-terminal') throw new Error('no terminal was asked for');
     const two = [terminalInfo('source'), terminalInfo('destination'), terminalInfo('source-2')];
     server.say({ type: 'terminals', terminals: two, requestId: asked.requestId });
-    expect(session.getState().layout.views.source.shown).toEqual(['source', 'source-2']);
+    expect(session.getState().layout.hostLayouts.source.shown).toEqual(['source', 'source-2']);
     expect(keptLayout).toEqual(session.getState().layout);
     server.say({ type: 'terminals', terminals: two.slice(0, 2) });
     expect(session.getState().layout).toMatchObject({
       hosts: 'beside',
-      views: { source: { shown: ['source'] } },
+      hostLayouts: { source: { shown: ['source'] } },
     });
   });
 
-  it('of a viewer is not kept', async () => {
+  test('of a viewer is not kept', async () => {
     await ready({ role: 'viewer' });
     session.arrangeHosts('beside');
     expect(session.getState().layout.hosts).toBe('beside');
@@ -687,30 +742,40 @@ describe('the layout', () => {
 });
 
 describe('a viewer', () => {
-  it('sees what there is without asking for a session, until the link is taken back', async () => {
+  test('sees what there is without asking for a session, until the link is taken back', async () => {
     session.watch();
     await vi.advanceTimersByTimeAsync(0);
     server.say(hello('s1', { role: 'viewer' }));
-    expect(session.getState()).toMatchObject({ phase: 'ready', role: 'viewer' });
+    expect(session.getState()).toMatchObject({ phase: 'active', role: 'viewer' });
     expect(server.asked).toEqual([]);
     server.sockets[0]?.handlers.onClose(4403);
     await vi.advanceTimersByTimeAsync(0);
-    expect(session.getState()).toMatchObject({ phase: 'ended', terminals: [] });
+    expect(session.getState()).toMatchObject({ phase: 'ended', reason: null });
   });
 
-  it('has a link until it is taken back', async () => {
+  test('sees the end when the owner gets fresh hosts, and does not look for hosts of their own', async () => {
+    session.watch();
+    await vi.advanceTimersByTimeAsync(0);
+    server.say(hello('s1', { role: 'viewer' }));
+    server.say({ type: 'ended', reason: 'reset' });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(session.getState()).toMatchObject({ phase: 'ended', reason: 'reset' });
+    expect(server.asked).toEqual([]);
+  });
+
+  test('has a link until it is taken back', async () => {
     await ready();
     await session.share();
-    expect(session.getState().grant).toBe('a-grant');
+    expect(active().grant).toBe('a-grant');
     await session.stopSharing();
-    expect(session.getState().grant).toBeNull();
+    expect(active().grant).toBeNull();
   });
 });
 
-it('says what was typed and did not arrive, until it is dismissed', async () => {
+test('says what was typed and did not arrive, until it is dismissed', async () => {
   await ready();
-  session.setTrouble('source', { kind: 'lost', keys: 3 });
-  expect(session.getState().trouble).toEqual({ source: { kind: 'lost', keys: 3 } });
-  session.setTrouble('source', null);
-  expect(session.getState().trouble).toEqual({});
+  session.noteUndelivered('source', { kind: 'lost', keys: 3 });
+  expect(active().undelivered).toEqual({ source: { kind: 'lost', keys: 3 } });
+  session.noteUndelivered('source', null);
+  expect(active().undelivered).toEqual({});
 });

@@ -5,10 +5,10 @@ import type { Busy } from '../../../server/protocol/terminal';
 import { AskDialog, type Answer } from '../../ui/ask-dialog';
 import { HostName } from '../../ui/host';
 import { useLabSession, useSessionState } from '../session/context';
+import type { BusyAnswer } from '../session/run-actions';
+import { questionOf, terminalsOf } from '../session/selectors';
 
-type How = 'interrupt' | 'cut-line' | 'new-terminal';
-
-const answers: Record<Busy, readonly Answer<How | null>[]> = {
+const answers: Record<Busy, readonly Answer<BusyAnswer | null>[]> = {
   program: [
     { label: 'Cancel', value: null },
     { label: 'Run in a new terminal', value: 'new-terminal' },
@@ -26,25 +26,25 @@ const answers: Record<Busy, readonly Answer<How | null>[]> = {
 
 const words: Record<Busy, { heading: string; text: string }> = {
   program: {
-    heading: 'Something runs in this terminal.',
-    text: 'The command was not typed, because the program would have got it. Ctrl-C ends most programs; what it has not written down is lost.',
+    heading: 'A program is running in this terminal.',
+    text: 'The command was not typed, because the program would have received it. Ctrl-C ends most programs; whatever the program has not saved is lost.',
   },
   'full-screen': {
-    heading: 'A program has this terminal’s whole screen.',
-    text: 'The command was not typed, because the program would have got it. Leave the program first: “q” leaves less and top, “:q” and Enter leave vim, “exit” a shell within tmux.',
+    heading: 'A program is using this terminal’s whole screen.',
+    text: 'The command was not typed, because the program would have received it. Leave the program first: “q” leaves less and top, “:q” and Enter leave vim, “exit” leaves a shell in tmux.',
   },
   'half-typed': {
-    heading: 'There is something behind the prompt.',
-    text: 'The command was not typed, because it would have been glued to the line that you have begun. Replacing that line cuts it; Ctrl-Y brings it back later.',
+    heading: 'You have begun to type at the prompt.',
+    text: 'The command was not typed, because the shell would have joined it to the line that you have begun. If you replace the line, Ctrl-Y brings it back later.',
   },
 };
 
-/** A command could not be typed; what now? Nothing is ever typed without an answer. */
+/** Asks what to do about a command whose terminal is busy. Nothing is ever typed without an answer. */
 export function BusyDialog(): ReactElement {
   const session = useLabSession();
-  const question = useSessionState((state) => state.question);
+  const question = useSessionState(questionOf);
   const terminal = useSessionState((state) =>
-    state.terminals.find(({ id }) => id === state.question?.terminal),
+    terminalsOf(state).find(({ id }) => id === questionOf(state)?.terminal),
   );
   const busy = question?.busy ?? 'program';
   const text = session.lesson.steps.find(({ id }) => id === question?.stepId)?.runs[question?.block ?? 0]

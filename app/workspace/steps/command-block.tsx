@@ -9,11 +9,12 @@ import { spellRuntime } from '../../ui/time';
 import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from '../session/context';
 import { CopyButton } from '../../ui/copy-button';
-import { blockKey, type RunState } from '../session/session';
+import { blockKey, type RunState } from '../session/run-state';
+import { isOnline, isReady, isRewinding, terminalsOf, valuesOf } from '../session/selectors';
 import '../../ui/command-prompt.css';
 import './command-block.css';
 
-/** The shell's for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
+/** The shell reports a program that Ctrl-C has ended as 128 plus the number of SIGINT. */
 const exitCodeOfInterrupt = 130;
 
 function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
@@ -21,16 +22,16 @@ function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
   return <span aria-hidden="true">, {Math.max(0, Math.floor((nowMs - sinceMs) / 1_000))} s</span>;
 }
 
-/** What came of a command that was typed, as its shell says. */
+/** The outcome of a command that was typed, as its runner reports it. */
 function Outcome(props: {
   host: HostName;
   run: Extract<RunState, { state: 'typed' }>;
-  /** Whether this is an end that the lesson speaks of. */
-  isMeant: (exitCode: number | null) => boolean;
+  /** Whether the lesson expects this exit code. */
+  isExpected: (exitCode: number | null) => boolean;
 }): ReactElement {
-  const { host, run, isMeant } = props;
+  const { host, run, isExpected } = props;
   const name = useSessionState((state) => {
-    const own = state.terminals.filter((one) => one.host === host);
+    const own = terminalsOf(state).filter((one) => one.host === host);
     return own.length > 1 ? own.find(({ id }) => id === run.terminal)?.name : undefined;
   });
   const where = name === undefined ? host : `${host}, ${name}`;
@@ -40,16 +41,16 @@ function Outcome(props: {
     return (
       <p className="command-running">
         <span className="command-spinner" aria-hidden="true" />
-        Runs in {where}
+        Running in {where}
         {command.sinceMs !== null && <Seconds sinceMs={command.sinceMs} />}.
       </p>
     );
   }
   const time = command.durationMs === null ? '' : ` after ${spellRuntime(command.durationMs)}`;
-  if (isMeant(command.exitCode)) {
+  if (isExpected(command.exitCode)) {
     return (
       <p className="command-typed">
-        {command.exitCode === 0 ? 'Done' : `Ended with exit code ${command.exitCode ?? 0}, as it should,`} in{' '}
+        {command.exitCode === 0 ? 'Done' : `Ended with exit code ${command.exitCode ?? 0}, as expected,`} in{' '}
         {where}
         {time}.
       </p>
@@ -75,21 +76,21 @@ export function CommandBlock(props: {
   const session = useLabSession();
   const key = blockKey(stepId, block);
   const run = useSessionState((state) => state.runs[key]);
-  const values = useSessionState((state) => state.values);
-  const rewinding = useSessionState((state) => state.phase === 'rewinding');
-  const offline = useSessionState((state) => state.phase === 'ready' && state.connection !== 'open');
+  const values = useSessionState(valuesOf);
+  const rewinding = useSessionState(isRewinding);
+  const offline = useSessionState((state) => isReady(state) && !isOnline(state));
   const valueNames = session.lesson.values.map(({ name }) => name);
   const filled = fillValues(text, valueNames, values);
   const shown = 'text' in filled ? filled.text : text;
   const command = run?.state === 'typed' ? run.command : undefined;
   const definition = session.lesson.steps.find(({ id }) => id === stepId)?.runs[block];
-  const isMeant = (exitCode: number | null): boolean =>
+  const isExpected = (exitCode: number | null): boolean =>
     exitCode === (definition?.exit ?? 0) ||
     definition?.background === true ||
     (definition?.interrupt !== undefined && exitCode === exitCodeOfInterrupt);
   let outcome: 'running' | 'ok' | 'failed' | undefined;
   if (command?.state === 'running') outcome = 'running';
-  else if (command?.state === 'done') outcome = isMeant(command.exitCode) ? 'ok' : 'failed';
+  else if (command?.state === 'done') outcome = isExpected(command.exitCode) ? 'ok' : 'failed';
 
   return (
     <div
@@ -143,11 +144,11 @@ export function CommandBlock(props: {
         </code>
       </pre>
       <div className="command-result" role="status">
-        {run?.state === 'sent' && <p>{offline ? 'Waits for the connection.' : 'Sending.'}</p>}
-        {run?.state === 'typed' && <Outcome host={host} run={run} isMeant={isMeant} />}
+        {run?.state === 'sent' && <p>{offline ? 'Waiting for the connection.' : 'Sending.'}</p>}
+        {run?.state === 'typed' && <Outcome host={host} run={run} isExpected={isExpected} />}
         {run?.state === 'refused' && (
           <p className="command-refused">
-            <strong>Not typed.</strong> {run.error.message} {run.error.hint}
+            <strong>Not typed.</strong> {run.problem.message} {run.problem.hint}
           </p>
         )}
       </div>

@@ -5,39 +5,39 @@ import { ConfirmDialog } from '../../ui/confirm-dialog';
 import { Problem } from '../../ui/problem';
 import { timeOfDay } from '../../ui/time';
 import { useLabSession, useSessionState } from '../session/context';
-import { hasPair } from '../session/session';
+import { canAct, hasPair, rewindOf, savedAtMs } from '../session/selectors';
 import './rewind-control.css';
 
-/** The way back to the start of a step, where there is one. */
+/** Takes both hosts back to the start of a step, if its state was saved. */
 export function RewindControl({ stepId }: { stepId: string }): ReactElement | null {
   const session = useLabSession();
   const index = session.lesson.steps.findIndex(({ id }) => id === stepId);
-  const savedAtMs = useSessionState((state) => state.saves.find((save) => save.stepId === stepId)?.savedAtMs);
+  const savedMs = useSessionState(savedAtMs(stepId));
   const active = useSessionState(hasPair);
-  const possible = useSessionState((state) => state.phase === 'ready' && state.connection === 'open');
-  const rewind = useSessionState((state) => (state.rewind?.stepId === stepId ? state.rewind : null));
+  const isPossible = useSessionState(canAct);
+  const rewind = useSessionState(rewindOf(stepId));
   const dialog = useRef<HTMLDialogElement>(null);
-  const under = rewind !== null && rewind.state !== 'refused';
-  const refused = rewind?.state === 'refused' ? rewind.error : null;
+  const isUnderWay = rewind !== null && rewind.state !== 'refused';
+  const refused = rewind?.state === 'refused' ? rewind.problem : null;
   // The first step begins with the hosts as they come.
-  const exists = active && (index === 0 || savedAtMs !== undefined);
-  if (!exists && refused === null) return null;
+  const isOffered = active && (index === 0 || savedMs !== undefined);
+  if (!isOffered && refused === null) return null;
   return (
     <div className="rewind">
-      {exists && (
+      {isOffered && (
         <button
           type="button"
           className="rewind-button"
           // Not `disabled`: the focus comes back to it from the dialog and would be lost.
-          aria-disabled={under || !possible}
+          aria-disabled={isUnderWay || !isPossible}
           onClick={() => {
-            if (!under && possible) dialog.current?.showModal();
+            if (!isUnderWay && isPossible) dialog.current?.showModal();
           }}
         >
-          <svg viewBox="0 0 20 20" aria-hidden="true" data-turning={under}>
+          <svg viewBox="0 0 20 20" aria-hidden="true" data-turning={isUnderWay}>
             <path d="M4 4v5h5M4.6 9a6.5 6.5 0 1 1-.9 4.5" />
           </svg>
-          {under ? 'Going back to the start of this step' : 'Go back to the start of this step'}
+          {isUnderWay ? 'Going back to the start of this step' : 'Go back to the start of this step'}
         </button>
       )}
       {refused !== null && <Problem error={refused} />}
@@ -51,13 +51,13 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
         }}
       >
         <p>
-          {savedAtMs === undefined
-            ? 'Both hosts become as they were when you got them.'
-            : `Both hosts become as they were at ${timeOfDay(savedAtMs)}, when this step began.`}{' '}
+          {savedMs === undefined
+            ? 'Both hosts return to the state in which you got them.'
+            : `Both hosts return to their state of ${timeOfDay(savedMs)}, when this step began.`}{' '}
           Steps that were open then are open again.
         </p>
         <p>
-          <b>Lost:</b> everything done since, on both hosts: files, containers, and whatever runs in the
+          <b>Lost:</b> everything since then on both hosts: files, containers, and programs that run in the
           terminals.
         </p>
       </ConfirmDialog>

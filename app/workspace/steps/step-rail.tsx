@@ -2,10 +2,11 @@
 
 import { useEffect, useState, type ReactElement } from 'react';
 import { useLabSession, useSessionState } from '../session/context';
-import { StepMark } from './step-section';
+import { stepsOf } from '../session/selectors';
+import { StepMark } from './step-mark';
 import './step-rail.css';
 
-/** The step that crosses the upper third of the window: the one that is being read. None above the first. */
+/** The step that the learner reads: the one that crosses the upper third of the window. None above the first. */
 function useCurrentStep(ids: readonly string[]): string | undefined {
   const [current, setCurrent] = useState<string>();
   useEffect(() => {
@@ -30,7 +31,7 @@ function useCurrentStep(ids: readonly string[]): string | undefined {
 /** All steps at a glance, each a link to its section. */
 export function StepRail(): ReactElement {
   const { lesson } = useLabSession();
-  const steps = useSessionState((state) => state.steps);
+  const steps = useSessionState(stepsOf);
   const [ids] = useState(() => lesson.steps.map(({ id }) => id));
   const current = useCurrentStep(ids);
   return (

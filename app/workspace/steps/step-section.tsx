@@ -4,8 +4,9 @@ import { Children, type ReactElement, type ReactNode } from 'react';
 import type { Block } from '../../../server/lessons/lesson';
 import { HostName } from '../../ui/host';
 import { useLabSession, useSessionState } from '../session/context';
+import { canAct, hasPair, hasPassed, isChecking, stepsOf } from '../session/selectors';
 import { RewindControl } from './rewind-control';
-import { hasPair } from '../session/session';
+import { StepMark } from './step-mark';
 import '../../ui/script.css';
 import './step-section.css';
 
@@ -27,18 +28,17 @@ function Scripts({ summary, blocks }: { summary: string; blocks: readonly Block[
 
 function StepStatus({ stepId }: { stepId: string }): ReactElement {
   const session = useLabSession();
-  const step = useSessionState((state) => state.steps[stepId]);
+  const step = useSessionState((state) => stepsOf(state)[stepId]);
   const ready = useSessionState(hasPair);
-  const canCheck = useSessionState((state) => state.phase === 'ready' && state.connection === 'open');
-  const checking = useSessionState((state) => state.checking.includes(stepId));
+  const canCheck = useSessionState(canAct);
+  const checking = useSessionState(isChecking(stepId));
   const definition = session.lesson.steps.find(({ id }) => id === stepId);
   const passed = step?.state === 'passed';
   const asked = step?.checkedAtMs !== null && step !== undefined;
 
-  let words = 'The lab checks this step by itself, as soon as your hosts run.';
-  if (passed) words = step.message;
-  else if (asked) words = step.message;
-  else if (ready) words = 'Not checked so far.';
+  let words = 'The lab checks this step automatically while your hosts run.';
+  if (passed || asked) words = step.message;
+  else if (ready) words = 'Not checked yet.';
 
   return (
     <div className="step-status">
@@ -70,25 +70,10 @@ function StepStatus({ stepId }: { stepId: string }): ReactElement {
   );
 }
 
-/** Open: a ring. Passed: a filled disc with a tick. */
-export function StepMark({ passed, number }: { passed: boolean; number?: number }): ReactElement {
-  return (
-    <span className="step-mark" data-passed={passed} aria-hidden="true">
-      {passed ? (
-        <svg viewBox="0 0 20 20">
-          <path d="M5 10.5l3.5 3.5L15 7" />
-        </svg>
-      ) : (
-        number
-      )}
-    </span>
-  );
-}
-
 /** A section of the lesson that has commands and a check; its heading is the first of the children. */
 export function StepSection({ id, children }: { id: string; children: ReactNode }): ReactElement {
   const session = useLabSession();
-  const passed = useSessionState((state) => state.steps[id]?.state === 'passed');
+  const passed = useSessionState(hasPassed(id));
   const number = session.lesson.steps.findIndex((step) => step.id === id) + 1;
   const [heading, ...rest] = Children.toArray(children);
   return (

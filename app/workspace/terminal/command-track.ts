@@ -1,10 +1,10 @@
 /**
- * The commands on one terminal's screen and scrollback: where each was typed, where its output begins and ends, and what came of it. Told by
- * its shell's marks, which guest root can forge: it shows, and proves nothing.
+ * The commands on one terminal's screen and scrollback: where each was typed, where its output begins and ends, and how it ended. The
+ * shell's marks tell all of it, and guest root can forge them: a mark decorates and proves nothing.
  */
 import type { IBuffer, IDisposable, IMarker } from '@xterm/xterm';
 import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
-import type { CommandState } from '../session/session';
+import type { CommandState } from '../session/run-state';
 
 /** Above what fits into the scrollback as commands of several lines; a loop that forges marks costs no more than that. */
 const maxCommands = 1_000;
@@ -138,7 +138,7 @@ export class CommandTrack {
     this.#current = undefined;
   }
 
-  /** The learner goes on at the prompt: the next jump begins at the end again. */
+  /** The learner types again: the next jump begins at the end. */
   leave(): void {
     const before = this.#current;
     this.#current = undefined;
@@ -164,7 +164,7 @@ export class CommandTrack {
     return command;
   }
 
-  /** What a command has put out, as far as it is still in the scrollback; a wrapped line is one line. */
+  /** A command's output, as far as it is still in the scrollback; a wrapped line is one line. */
   outputOf({ output, end }: TrackedCommand): string {
     const buffer = this.terminal.buffer.normal;
     const stop = end?.isDisposed === false ? end.line : buffer.baseY + buffer.cursorY + 1;

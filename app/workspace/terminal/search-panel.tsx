@@ -62,10 +62,10 @@ export function SearchPanel(props: {
     if (!unreadable) terminal.search(term, direction, { caseSensitive, regex });
   };
   let count = '';
-  if (unreadable) count = 'not a pattern';
+  if (unreadable) count = 'invalid pattern';
   else if (term !== '' && found !== null) {
     if (found.count === 0) count = 'not found';
-    else if (found.index < 0) count = `over ${found.count - 1}`;
+    else if (found.index < 0) count = `more than ${found.count - 1}`;
     else count = `${found.index + 1} of ${found.count}`;
   }
 
@@ -93,7 +93,7 @@ export function SearchPanel(props: {
       <span className="search-count" role="status">
         {count}
       </span>
-      <Toggle label="Upper and lower case differ" sign="Aa" on={caseSensitive} set={setCaseSensitive} />
+      <Toggle label="Match case" sign="Aa" on={caseSensitive} set={setCaseSensitive} />
       <Toggle label="Regular expression" sign=".*" on={regex} set={setRegex} />
       <button
         type="button"
@@ -120,8 +120,8 @@ export function SearchPanel(props: {
       <button
         type="button"
         className="icon-button"
-        aria-label="End the search"
-        title="End (Escape)"
+        aria-label="Close the search"
+        title="Close (Escape)"
         onClick={close}
       >
         <Glyph name="close" />

@@ -5,9 +5,10 @@ import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';
+import { hasPair, isOnline, isOwner, undeliveredOf } from '../session/selectors';
+import { spellCommand } from './command-words';
 import { SearchPanel } from './search-panel';
 import type { HostTerminal, TerminalState } from './terminal';
-import { spellCommand } from './terminal';
 import { tabId, tabPanelId } from './terminal-tabs';
 import '../../ui/menu.css';
 import './terminal.css';
@@ -25,15 +26,15 @@ function useTerminalState<T>(terminal: HostTerminal, select: (state: TerminalSta
 
 /** Another page decides the size. */
 function SizeNote({ terminal }: { terminal: HostTerminal }): ReactElement | null {
-  const isOwner = useSessionState((state) => state.role === 'owner');
+  const owned = useSessionState(isOwner);
   const size = useTerminalState(terminal, (state) => state.size);
   const fits = useTerminalState(terminal, (state) => state.fits);
   const elsewhere = useTerminalState(terminal, (state) => state.active === false);
   if (!elsewhere || (size.columns === fits.columns && size.rows === fits.rows)) return null;
   return (
     <p className="terminal-note" data-kind="size">
-      {isOwner ? 'Sized for another page' : 'The size is the owner’s'}: {size.columns} × {size.rows}
-      {isOwner && (
+      {owned ? 'Sized for another page' : 'Sized for the owner’s page'}: {size.columns} × {size.rows}
+      {owned && (
         <button
           type="button"
           className="button button-small"
@@ -95,23 +96,23 @@ function PassingNote({ terminal }: { terminal: HostTerminal }): ReactElement | n
   );
 }
 
-/** What was typed and did not arrive; stays until it is dismissed, since it may have been a password's half. */
-function Trouble({ id }: { id: string }): ReactElement {
+/** Tells of input that did not arrive. Stays until it is dismissed, since it may have been half of a password. */
+function UndeliveredNote({ id }: { id: string }): ReactElement {
   const session = useLabSession();
-  const trouble = useSessionState((state) => state.trouble[id]);
+  const input = useSessionState(undeliveredOf(id));
   return (
     <div role="alert">
-      {trouble !== undefined && (
+      {input !== undefined && (
         <p className="terminal-note" data-kind="alarm">
-          {trouble.kind === 'lost'
-            ? `What you typed last did not arrive: the last ${trouble.keys === 1 ? 'key' : `${trouble.keys} keys`}.`
-            : 'Not pasted: it is longer than what a terminal takes at a time (1 MiB).'}
+          {input.kind === 'lost'
+            ? `The connection broke: the last ${input.keys === 1 ? 'key' : `${input.keys} keys`} you typed did not arrive.`
+            : 'Not pasted: the text is longer than a terminal takes at a time (1 MiB).'}
           <button
             type="button"
             className="icon-button"
             aria-label="Dismiss"
             onClick={() => {
-              session.setTrouble(id, null);
+              session.noteUndelivered(id, null);
             }}
           >
             <Glyph name="close" />
@@ -128,9 +129,9 @@ function PasteQuestion({ terminal }: { terminal: HostTerminal }): ReactElement {
   return (
     <AskDialog
       open={paste !== null}
-      heading={paste?.lines === 1 ? 'Paste and enter it?' : `Paste ${paste?.lines ?? 0} lines?`}
+      heading={paste?.lines === 1 ? 'Paste this line?' : `Paste ${paste?.lines ?? 0} lines?`}
       answers={[
-        { label: 'Do not paste', value: false },
+        { label: 'Cancel', value: false },
         { label: 'Paste', value: true, kind: 'alarm' },
       ]}
       onAnswer={(answer) => {
@@ -138,7 +139,8 @@ function PasteQuestion({ terminal }: { terminal: HostTerminal }): ReactElement {
       }}
     >
       <p>
-        The program in this terminal takes a paste for typing: each line is entered, and run, as it comes.
+        The program in this terminal cannot tell a paste from typing: it enters and runs each line as it
+        comes.
       </p>
       <pre className="paste-preview" tabIndex={0}>
         {preview}
@@ -148,7 +150,7 @@ function PasteQuestion({ terminal }: { terminal: HostTerminal }): ReactElement {
   );
 }
 
-/** What can be done with one command, beside its mark. */
+/** Actions on one command, beside its mark. */
 function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
   const menu = useTerminalState(terminal, (state) => state.menu);
   const popover = useRef<HTMLDivElement>(null);
@@ -183,7 +185,7 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
               terminal.focus();
             }}
           >
-            Copy its output
+            Copy the output
           </button>
           <button
             type="button"
@@ -194,7 +196,7 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
               terminal.focus();
             }}
           >
-            Scroll to it
+            Scroll to the command
           </button>
         </>
       )}
@@ -215,8 +217,8 @@ export function TerminalSlot(props: {
   const { info, terminal, isActive, hintId, searching, endSearch } = props;
   const screen = useRef<HTMLDivElement>(null);
   const nameId = useId();
-  const dim = useSessionState(({ phase }) => phase !== 'ready' && phase !== 'rewinding');
-  const offline = useSessionState((state) => state.connection !== 'open');
+  const dim = !useSessionState(hasPair);
+  const offline = !useSessionState(isOnline);
   const found = useTerminalState(terminal, (state) => state.found);
 
   // Before the old place is gone, so that it is known whether the focus was in there.
@@ -247,7 +249,7 @@ export function TerminalSlot(props: {
       {searching && <SearchPanel terminal={terminal} found={found} close={endSearch} />}
       <div className="host-screen" data-dim={dim || offline} ref={screen} />
       <div className="terminal-notes">
-        <Trouble id={info.id} />
+        <UndeliveredNote id={info.id} />
         <PassingNote terminal={terminal} />
         <SizeNote terminal={terminal} />
       </div>

@@ -6,7 +6,8 @@ import type { TerminalInfo } from '../../../server/protocol/terminal';
 import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';
-import { activeTerminal } from '../panes/arrangement';
+import { activeTerminal } from '../panes/pane-layout';
+import { isOnline, isOwner, layoutOf, promptsOf, terminalsOf } from '../session/selectors';
 import './terminal-tabs.css';
 
 export const tabId = (id: string): string => `terminal-tab-${id}`;
@@ -52,21 +53,21 @@ function Rename(props: { terminal: TerminalInfo; done: () => void }): ReactEleme
 export function TerminalTabs(props: {
   host: HostName;
   focus: (id: string) => void;
-  /** The terminal that is to be closed, if nothing runs in it or else if the learner says so. */
+  /** The terminal to close: at once if nothing runs in it, otherwise after the learner has confirmed. */
   closing: string | null;
   setClosing: (id: string | null) => void;
 }): ReactElement {
   const { host, focus, closing, setClosing } = props;
   const session = useLabSession();
-  const all = useSessionState((state) => state.terminals);
-  const view = useSessionState((state) => state.layout.views[host]);
-  const atPrompt = useSessionState((state) => state.atPrompt);
-  const isOwner = useSessionState((state) => state.role === 'owner');
-  const online = useSessionState((state) => state.connection === 'open');
+  const all = useSessionState(terminalsOf);
+  const layout = useSessionState(layoutOf(host));
+  const atPrompt = useSessionState(promptsOf);
+  const owned = useSessionState(isOwner);
+  const online = useSessionState(isOnline);
   const [renamed, setRenamed] = useState<string | null>(null);
   const list = useRef<HTMLDivElement>(null);
   const terminals = all.filter((one) => one.host === host);
-  const active = activeTerminal(view);
+  const active = activeTerminal(layout);
   const first = terminals[0]?.id;
 
   const toTab = (id: string): void => {
@@ -84,11 +85,11 @@ export function TerminalTabs(props: {
       });
   };
   const askToClose = (terminal: TerminalInfo): void => {
-    if (!isOwner || !online || terminal.id === first) return;
+    if (!owned || !online || terminal.id === first) return;
     if (atPrompt[terminal.id] === true) close(terminal);
     else setClosing(terminal.id);
   };
-  const doomed = terminals.find(({ id }) => id === closing);
+  const ending = terminals.find(({ id }) => id === closing);
   const onKey = (event: KeyboardEvent, terminal: TerminalInfo): void => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     const index = terminals.indexOf(terminal);
@@ -99,7 +100,7 @@ export function TerminalTabs(props: {
       End: terminals.at(-1),
     }[event.key];
     if (to !== undefined) toTab(to.id);
-    else if (event.key === 'F2' && isOwner) setRenamed(terminal.id);
+    else if (event.key === 'F2' && owned) setRenamed(terminal.id);
     else if (event.key === 'Delete') askToClose(terminal);
     else if (event.key === 'Enter' || event.key === ' ') focus(terminal.id);
     else return;
@@ -115,7 +116,7 @@ export function TerminalTabs(props: {
             className="terminal-tab"
             role="presentation"
             data-selected={terminal.id === active}
-            data-shown={view.shown.includes(terminal.id)}
+            data-shown={layout.shown.includes(terminal.id)}
             data-busy={atPrompt[terminal.id] === false}
           >
             {renamed === terminal.id ? (
@@ -135,14 +136,14 @@ export function TerminalTabs(props: {
                 id={tabId(terminal.id)}
                 className="terminal-tab-name"
                 aria-selected={terminal.id === active}
-                aria-controls={view.shown.includes(terminal.id) ? tabPanelId(terminal.id) : undefined}
+                aria-controls={layout.shown.includes(terminal.id) ? tabPanelId(terminal.id) : undefined}
                 tabIndex={terminal.id === active ? 0 : -1}
-                title={isOwner ? 'F2 or a double click renames it' : undefined}
+                title={owned ? 'Rename with F2 or a double click' : undefined}
                 onClick={() => {
                   session.showTerminal(terminal.id);
                 }}
                 onDoubleClick={() => {
-                  if (isOwner) setRenamed(terminal.id);
+                  if (owned) setRenamed(terminal.id);
                 }}
                 onKeyDown={(event) => {
                   onKey(event, terminal);
@@ -156,7 +157,7 @@ export function TerminalTabs(props: {
                 )}
               </button>
             )}
-            {isOwner && terminal.id !== first && renamed !== terminal.id && (
+            {owned && terminal.id !== first && renamed !== terminal.id && (
               <button
                 type="button"
                 className="icon-button terminal-tab-close"
@@ -175,18 +176,18 @@ export function TerminalTabs(props: {
         ))}
       </div>
       <AskDialog
-        open={doomed !== undefined}
-        heading={`Close the terminal ${doomed?.name ?? ''}?`}
+        open={ending !== undefined}
+        heading={`Close the terminal ${ending?.name ?? ''}?`}
         answers={[
-          { label: 'Keep it', value: false },
-          { label: 'Close it', value: true, kind: 'alarm' },
+          { label: 'Keep it open', value: false },
+          { label: 'Close the terminal', value: true, kind: 'alarm' },
         ]}
         onAnswer={(answer) => {
           setClosing(null);
-          if (answer === true && doomed !== undefined) close(doomed);
+          if (answer === true && ending !== undefined) close(ending);
         }}
       >
-        <p>What runs in it ends, and what is on its screen is lost.</p>
+        <p>Closing it ends its programs and deletes its screen.</p>
       </AskDialog>
     </>
   );

@@ -1,26 +1,26 @@
 /**
  * One terminal in the browser: xterm, its own DOM element, and its wiring to the connection.
  *
- * It lives outside of the views, because a view that is laid out anew (a phone that is turned, a tab that is not on view) must not lose
- * the screen. Its size is what the server says; what fits into the page is only told to the server.
+ * It lives outside of the components, so that a new layout (a phone that is turned, another tab) does not lose the screen. The server
+ * decides its size; the page only tells the server what fits.
  */
-import { FitAddon } from '@xterm/addon-fit';
 import { SearchAddon, type ISearchOptions } from '@xterm/addon-search';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
 import { WebLinksAddon } from '@xterm/addon-web-links';
-import { WebglAddon } from '@xterm/addon-webgl';
-import { Terminal, type IDecoration } from '@xterm/xterm';
+import { Terminal } from '@xterm/xterm';
 import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
 import { prepareTerminal } from '../../../server/protocol/xterm';
-import { spellRuntime } from '../../ui/time';
-import { copyText } from '../../ui/copy-text';
-import { linesEntered, readProgramCopy, withoutEscapes } from './clipboard';
-import { CommandTrack, type TrackedCommand } from './command-track';
 import type { Connection, InputResult, TerminalSink, TerminalSize } from '../../../server/client/connection';
-import { OutputQueue } from './output-queue';
-import type { CommandState } from '../session/session';
-import { shortcutOf } from '../panes/shortcuts';
+import { copyText } from '../../ui/copy-text';
 import { leastContrast, readColours, readTheme } from '../../ui/terminal-theme';
+import { shortcutOf } from '../panes/shortcuts';
+import { linesEntered, readProgramCopy, withoutEscapes } from './clipboard';
+import { CommandMarks } from './command-marks';
+import { CommandTrack, type TrackedCommand } from './command-track';
+import { spellCommand } from './command-words';
+import { OutputQueue } from './output-queue';
+import { sameSize, Sizing } from './sizing';
+import { WebglRenderer } from './webgl';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
 
@@ -30,9 +30,6 @@ const scrollbackLines = 10_000;
 /** A drag across a splitter fires dozens of sizes a second; each one that is sent makes a shell redraw its line. */
 const resizeSettleMs = 50;
 
-/** Smaller than this a larger page's terminal is cut rather than shrunk. */
-const leastShrunkPx = 6;
-
 /** Colours of the page for what is drawn into the terminal. */
 const ownColours = ['ink-faint', 'alarm', 'destination', 'terminal-selection'] as const;
 type OwnColour = (typeof ownColours)[number];
@@ -40,7 +37,7 @@ type OwnColour = (typeof ownColours)[number];
 /** Until the server has said anything: what terminals have been since there are any. */
 const firstSize: TerminalSize = { columns: 80, rows: 24 };
 
-/** What the views show of a terminal beside its screen. */
+/** What components show of a terminal beside its screen. */
 export interface TerminalState {
   size: TerminalSize;
   /** What would fit into its place on the page. */
@@ -63,58 +60,27 @@ export interface TerminalHandlers {
   onFocus: () => void;
 }
 
-const sameSize = (one: TerminalSize, other: TerminalSize): boolean =>
-  one.columns === other.columns && one.rows === other.rows;
-
-/** Mouse and focus reports: what the program asked for, and the learner did not type. */
-
+/** Mouse and focus reports: the program asked for them, and the learner did not type them. */
 const isReport = (text: string): boolean => /^\x1b\[(I|O|M|<)/.test(text);
-
-/** How a command's mark is drawn and read out. */
-export function spellCommand(state: CommandState): { kind: 'running' | 'ok' | 'failed'; words: string } {
-  if (state.state === 'running') return { kind: 'running', words: 'running' };
-  const time = state.durationMs === null ? '' : `, ${spellRuntime(state.durationMs)}`;
-  if (state.exitCode === null) return { kind: 'failed', words: `ended${time}` };
-  return { kind: state.exitCode === 0 ? 'ok' : 'failed', words: `exit ${state.exitCode}${time}` };
-}
-
-/** Names of drivers that draw without a graphics card: of Chromium, of Mesa, of Windows. */
-const softwareDriver = /swiftshader|llvmpipe|softpipe|software|basic render/i;
-
-/**
- * A software renderer draws slower through WebGL than through the DOM: in Chromium with SwiftShader a flood was parsed five times
- * slower. Chromium gives it to a page that asks for no such thing, so its name is looked at too.
- */
-function hasFastWebgl(): boolean {
-  const canvas = document.createElement('canvas');
-  const context = canvas.getContext('webgl2', { failIfMajorPerformanceCaveat: true });
-  if (context === null) return false;
-  const info = context.getExtension('WEBGL_debug_renderer_info');
-  const driver: unknown = info === null ? '' : context.getParameter(info.UNMASKED_RENDERER_WEBGL);
-  context.getExtension('WEBGL_lose_context')?.loseContext();
-  return !softwareDriver.test(String(driver));
-}
-let fastWebgl: boolean | undefined;
 
 export class HostTerminal {
   readonly element = document.createElement('div');
   /** Exposed to tests and debugging as `window.labTerminals`. */
   readonly terminal: Terminal;
-  readonly #fit = new FitAddon();
   readonly #search = new SearchAddon();
   readonly #queue: OutputQueue;
   readonly #commands: CommandTrack;
-  readonly #decorations = new Map<TrackedCommand, IDecoration>();
+  readonly #marks: CommandMarks;
+  readonly #sizing: Sizing;
+  readonly #renderer: WebglRenderer;
   readonly #listeners = new Set<() => void>();
   readonly #disposables: (() => void)[] = [];
-  #webgl: WebglAddon | undefined;
-  /** What xterm has said in this turn of the event loop: the learner's keys, or answers to what it parses. */
-  #said: { text: string; bytes: Uint8Array }[] = [];
+  /** What xterm has sent in this turn of the event loop: the learner's keys, or answers to what it parses. */
+  #unsent: { text: string; bytes: Uint8Array }[] = [];
   #colours: Partial<Record<OwnColour, string>> = {};
   #opened = false;
   /** It had the focus when it was taken out of its place, in this turn of the event loop: it is being moved. */
   #hadFocus = false;
-  #fontSizePx: number;
   #measureTimer: number | undefined;
   #state: TerminalState = {
     size: firstSize,
@@ -132,7 +98,6 @@ export class HostTerminal {
     private readonly handlers: TerminalHandlers,
     fontSizePx: number,
   ) {
-    this.#fontSizePx = fontSizePx;
     this.element.className = 'terminal-screen';
     this.terminal = new Terminal({
       // For Unicode versions and decorations.
@@ -150,7 +115,8 @@ export class HostTerminal {
       overviewRuler: { width: 10 },
       linkHandler: { activate: openLink, hover: this.#hoverLink, leave: this.#leaveLink },
     });
-    this.terminal.loadAddon(this.#fit);
+    this.#sizing = new Sizing(this.terminal, this.element, fontSizePx);
+    this.#renderer = new WebglRenderer(this.terminal, this.element);
     this.terminal.loadAddon(this.#search);
     prepareTerminal(this.terminal, new Unicode11Addon());
     this.terminal.loadAddon(new WebLinksAddon(openLink, { hover: this.#hoverLink, leave: this.#leaveLink }));
@@ -162,14 +128,20 @@ export class HostTerminal {
         this.#afterParsing(replayed);
       },
     );
+    this.#marks = new CommandMarks(
+      this.terminal,
+      () => ({ usual: this.#colours['ink-faint'], failed: this.#colours.alarm }),
+      (command, at) => {
+        this.#set({ menu: { command, at } });
+      },
+    );
     this.#commands = new CommandTrack(
       this.terminal,
       (command, isCurrent) => {
-        this.#drawMark(command, isCurrent);
+        this.#marks.draw(command, isCurrent);
       },
       (command) => {
-        this.#decorations.get(command)?.dispose();
-        this.#decorations.delete(command);
+        this.#marks.remove(command);
       },
     );
     this.terminal.attachCustomKeyEventHandler((event) => this.#isForProgram(event));
@@ -178,10 +150,10 @@ export class HostTerminal {
       return true;
     });
     this.terminal.onData((text) => {
-      this.#say(text, new TextEncoder().encode(text));
+      this.#sendSoon(text, new TextEncoder().encode(text));
     });
     this.terminal.onBinary((text) => {
-      this.#say(
+      this.#sendSoon(
         text,
         Uint8Array.from(text, (character) => character.charCodeAt(0)),
       );
@@ -214,11 +186,11 @@ export class HostTerminal {
     container.append(this.element);
     if (this.#opened) this.#fitIn();
     else this.#open();
-    this.#useWebgl();
+    this.#renderer.start();
     if (this.#hadFocus) this.focus();
   }
 
-  /** Takes it out of its container; it goes on in the background. */
+  /** Takes it out of its container; it keeps receiving output. */
   unmount(container: HTMLElement): void {
     // It may be in the next one already.
     if (this.element.parentElement !== container) return;
@@ -227,8 +199,7 @@ export class HostTerminal {
       this.#hadFocus = false;
     });
     this.element.remove();
-    this.#webgl?.dispose();
-    this.#webgl = undefined;
+    this.#renderer.stop();
   }
 
   label(labelledBy: string, describedBy: string): void {
@@ -246,9 +217,7 @@ export class HostTerminal {
   }
 
   setFontSize(px: number): void {
-    if (px === this.#fontSizePx) return;
-    this.#fontSizePx = px;
-    this.#fitIn();
+    if (this.#sizing.setFontSize(px)) this.#fitIn();
   }
 
   /** This page's place decides the size from now on. */
@@ -257,22 +226,22 @@ export class HostTerminal {
     this.connection.activate(this.id);
   }
 
-  /** @returns what was jumped to, for those who do not see it */
+  /** @returns the command that was jumped to, in words for a screen reader */
   jump(direction: 'previous' | 'next'): string {
     const command = this.#commands.jump(direction);
     if (command === undefined) return 'At the prompt.';
     return `Command ${command.command}: ${spellCommand(command.state).words}.`;
   }
 
-  /** Copies what a command has put out: by default the one that was jumped to, else the last one. */
+  /** Copies a command's output: by default that of the one that was jumped to, else of the last one. */
   async copyOutput(command: TrackedCommand | undefined = this.#commands.current): Promise<void> {
     if (command === undefined) {
-      this.say('There is no command whose output could be copied.');
+      this.showNote('There is no command yet whose output you could copy.');
       return;
     }
     const text = this.#commands.outputOf(command);
     if (text === '') {
-      this.say('That command has put nothing out.');
+      this.showNote('That command has no output.');
       return;
     }
     await this.#copy(text, `Copied the output: ${countLines(text)}.`);
@@ -313,8 +282,11 @@ export class HostTerminal {
     this.#set({ found: null });
   }
 
-  /** Says something in the terminal's corner for a while. @param copy a text to be copied by hand, because the browser did not let us */
-  say(text: string, copy?: string): void {
+  /**
+   * Shows a note in the terminal's corner for a while.
+   * @param copy a text for the learner to copy by hand, because the browser did not allow it
+   */
+  showNote(text: string, copy?: string): void {
     this.#set({ note: { text, atMs: Date.now(), ...(copy === undefined ? {} : { copy }) } });
   }
 
@@ -331,7 +303,7 @@ export class HostTerminal {
     if (this.#state.menu !== null) this.#set({ menu: null });
   }
 
-  /** The learner's word on a paste that waited for it. */
+  /** The learner's answer about a paste that waited for it. */
   answerPaste(doPaste: boolean): void {
     const { paste } = this.#state;
     this.#set({ paste: null });
@@ -357,7 +329,7 @@ export class HostTerminal {
     const applyTheme = (): void => {
       this.terminal.options.theme = readTheme(this.element);
       this.#colours = readColours(this.element, ownColours);
-      for (const command of this.#commands.commands) this.#drawMark(command, false);
+      for (const command of this.#commands.commands) this.#marks.draw(command, false);
     };
     applyTheme();
     const dark = window.matchMedia('(prefers-color-scheme: dark)');
@@ -420,45 +392,25 @@ export class HostTerminal {
     };
   }
 
-  #useWebgl(): void {
-    fastWebgl ??= hasFastWebgl();
-    if (fastWebgl && this.#webgl === undefined) {
-      try {
-        const addon = new WebglAddon();
-        // Without it xterm goes on with the DOM.
-        addon.onContextLoss(() => {
-          addon.dispose();
-          this.#webgl = undefined;
-          this.element.dataset['renderer'] = 'dom';
-        });
-        this.terminal.loadAddon(addon);
-        this.#webgl = addon;
-      } catch {
-        fastWebgl = false;
-      }
-    }
-    this.element.dataset['renderer'] = this.#webgl === undefined ? 'dom' : 'webgl';
-  }
-
   /** Something that xterm sends: whether the learner typed it is known when this turn of the event loop ends. */
-  #say(text: string, bytes: Uint8Array): void {
-    this.#said.push({ text, bytes });
-    if (this.#said.length > 1) return;
+  #sendSoon(text: string, bytes: Uint8Array): void {
+    this.#unsent.push({ text, bytes });
+    if (this.#unsent.length > 1) return;
     queueMicrotask(() => {
-      for (const said of this.#said.splice(0)) {
-        const result = this.connection.input(this.id, said.bytes);
-        if (result !== 'taken' && !isReport(said.text)) this.handlers.onRefused(result);
-        if (!isReport(said.text)) this.#commands.leave();
+      for (const input of this.#unsent.splice(0)) {
+        const result = this.connection.input(this.id, input.bytes);
+        if (result !== 'taken' && !isReport(input.text)) this.handlers.onRefused(result);
+        if (!isReport(input.text)) this.#commands.leave();
       }
     });
   }
 
   /**
-   * xterm parses a piece at a stretch, so all that it said since the last piece, in the same turn, answers queries in this one.
-   * To a replay's there is nothing to be answered; to others one page answers, and that is the active one.
+   * xterm parses a piece at a stretch. So everything that it has sent in this turn, since the last piece, answers queries in this
+   * piece. Nobody answers a replay's queries; the active page answers the others.
    */
   #afterParsing(replayed: boolean): void {
-    const answers = this.#said.splice(0);
+    const answers = this.#unsent.splice(0);
     if (replayed || this.#state.active === false) return;
     for (const { bytes } of answers) this.connection.input(this.id, bytes);
   }
@@ -478,12 +430,14 @@ export class HostTerminal {
   };
 
   #onProgramCopy(payload: string): void {
-    // Of a text that was copied before nobody wants to have it again, and of one page's program only that page.
+    // A replay must not overwrite the clipboard, and only the active page's clipboard is meant.
     if (this.#queue.replaying || this.#state.active === false || this.connection.role === 'viewer') return;
     const copy = readProgramCopy(payload);
     if (copy === null) return;
     if ('tooLongBytes' in copy) {
-      this.say(`The program wanted to copy ${Math.ceil(copy.tooLongBytes / 1024)} KiB. That is too much.`);
+      this.showNote(
+        `A program tried to copy ${Math.ceil(copy.tooLongBytes / 1024)} KiB to your clipboard. That is too much.`,
+      );
       return;
     }
     void this.#copyForProgram(copy.text);
@@ -492,41 +446,17 @@ export class HostTerminal {
   async #copyForProgram(text: string): Promise<void> {
     const what = countLines(text);
     try {
-      // Without the way for old browsers, which takes the focus for a moment: the learner has not asked for this.
+      // Not by copyText, whose way for plain HTTP takes the focus for a moment: the learner has not asked for this copy.
       await navigator.clipboard.writeText(text);
-      this.say(`The program has copied ${what} to your clipboard.`);
+      this.showNote(`A program copied ${what} to your clipboard.`);
     } catch {
-      this.say(`The program wants to copy ${what} to your clipboard.`, text);
+      this.showNote(`A program wants to copy ${what} to your clipboard.`, text);
     }
   }
 
   async #copy(text: string, said: string): Promise<void> {
-    if (await copyText(text)) this.say(said);
-    else this.say('The browser does not let this page copy by itself.', text);
-  }
-
-  #drawMark(command: TrackedCommand, isCurrent: boolean): void {
-    this.#decorations.get(command)?.dispose();
-    const { kind, words } = spellCommand(command.state);
-    const decoration = this.terminal.registerDecoration({
-      marker: command.prompt,
-      overviewRulerOptions: {
-        color: (kind === 'failed' ? this.#colours.alarm : this.#colours['ink-faint']) ?? '',
-        position: 'full',
-      },
-    });
-    if (decoration === undefined) return;
-    this.#decorations.set(command, decoration);
-    decoration.onRender((element) => {
-      if (element.dataset['mark'] === kind) return;
-      element.dataset['mark'] = kind;
-      element.dataset['current'] = String(isCurrent);
-      element.classList.add('command-mark');
-      element.title = `Command ${command.command}: ${words}`;
-      element.addEventListener('click', () => {
-        this.#set({ menu: { command, at: element.getBoundingClientRect() } });
-      });
-    });
+    if (await copyText(text)) this.showNote(said);
+    else this.showNote('The browser does not allow this page to copy.', text);
   }
 
   #measureSoon(): void {
@@ -547,50 +477,22 @@ export class HostTerminal {
   }
 
   #measure(): void {
-    if (this.element.clientWidth === 0 || this.element.clientHeight === 0) return;
-    const shownPx = this.terminal.options.fontSize ?? this.#fontSizePx;
-    const proposed = this.#fit.proposeDimensions();
-    if (proposed === undefined || Number.isNaN(proposed.cols) || Number.isNaN(proposed.rows)) return;
-    // Of a terminal that is shrunk the text is smaller than the learner wants it.
-    const scale = shownPx / this.#fontSizePx;
-    const fits = {
-      columns: Math.min(1000, Math.max(2, Math.floor(proposed.cols * scale))),
-      rows: Math.min(1000, Math.max(2, Math.floor(proposed.rows * scale))),
-    };
-    if (!sameSize(fits, this.#state.fits)) this.#set({ fits });
+    const fits = this.#sizing.measure();
+    if (fits !== undefined && !sameSize(fits, this.#state.fits)) this.#set({ fits });
   }
 
   #resize(size: TerminalSize, active: boolean | undefined): void {
     const { fits } = this.#state;
-    // A larger page's terminal is shown whole, in smaller letters.
-    const scale = active === false ? Math.min(1, fits.columns / size.columns, fits.rows / size.rows) : 1;
-    this.element.dataset['sized'] = active === false && !sameSize(size, fits) ? 'elsewhere' : 'here';
-    if (this.terminal.cols !== size.columns || this.terminal.rows !== size.rows)
-      this.terminal.resize(size.columns, size.rows);
-    if (scale < 1) this.#shrink(size, scale);
-    else if (this.terminal.options.fontSize !== this.#fontSizePx) {
-      this.terminal.options.fontSize = this.#fontSizePx;
-      // What was measured in smaller letters is not exact.
-      this.#measureSoon();
-    }
+    const isOthers = active === false;
+    this.element.dataset['sized'] = isOthers && !sameSize(size, fits) ? 'elsewhere' : 'here';
+    if (!this.#sizing.resize(size, fits, isOthers)) this.#measureSoon();
     if (!sameSize(size, this.#state.size) || active !== this.#state.active) this.#set({ size, active });
-  }
-
-  /** Finds the largest letters in which it fits. Cells are whole pixels, so that the scale is no more than where to begin. */
-  #shrink(size: TerminalSize, scale: number): void {
-    let fontSize = Math.ceil(this.#fontSizePx * scale * 2) / 2;
-    for (; fontSize > leastShrunkPx; fontSize -= 0.5) {
-      if (this.terminal.options.fontSize !== fontSize) this.terminal.options.fontSize = fontSize;
-      const room = this.#fit.proposeDimensions();
-      if (room === undefined || (room.cols >= size.columns && room.rows >= size.rows)) return;
-    }
-    this.terminal.options.fontSize = leastShrunkPx;
   }
 
   /** Links are followed with Ctrl (or Cmd): a click alone is for the program, or selects. */
   readonly #hoverLink = (): void => {
     this.element.title =
-      'Ctrl-click opens it in a new tab. Addresses of the hosts are reachable only from them.';
+      'Ctrl-click opens this link in a new tab. Only the hosts reach each other’s addresses.';
   };
 
   readonly #leaveLink = (): void => {

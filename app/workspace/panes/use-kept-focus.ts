@@ -1,0 +1,35 @@
+'use client';
+
+import { useEffect, useRef } from 'react';
+import { useSessionState } from '../session/context';
+import { deadlineOf, isExtending, shownPhase } from '../session/selectors';
+
+/**
+ * When the focused element disappears (a dialog's menu, a button that did its work), the lesson gets the focus. Otherwise the
+ * browser would go back to the page's very start.
+ */
+export function useKeptFocus(): void {
+  const phase = useSessionState(shownPhase);
+  const deadline = useSessionState(deadlineOf);
+  const extending = useSessionState(isExtending);
+  const last = useRef<Element | null>(null);
+  useEffect(() => {
+    const onFocus = (event: FocusEvent): void => {
+      last.current = event.target instanceof Element ? event.target : null;
+    };
+    document.addEventListener('focusin', onFocus);
+    return () => {
+      document.removeEventListener('focusin', onFocus);
+    };
+  }, []);
+  useEffect(() => {
+    const look = requestAnimationFrame(() => {
+      const isGone = last.current !== null && !last.current.isConnected;
+      if (isGone && document.activeElement === document.body)
+        document.querySelector<HTMLElement>('[data-pane="lesson"]')?.focus({ preventScroll: true });
+    });
+    return () => {
+      cancelAnimationFrame(look);
+    };
+  }, [phase, deadline, extending]);
+}

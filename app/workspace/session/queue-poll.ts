@@ -1,0 +1,51 @@
+/** Asks again and again for the position in the queue, which also keeps it. */
+import { LabError } from '../../../server/protocol/errors';
+import type { SessionReply } from '../../../server/protocol/http';
+import type { WireError } from '../../../server/protocol/errors';
+import type { Every } from './every';
+
+/** How often a queued page asks for its position, in milliseconds. */
+export const queuePollMs = 2_000;
+
+export class QueuePoll {
+  #stop: (() => void) | undefined;
+  #asking = false;
+
+  constructor(
+    private readonly every: Every,
+    private readonly ask: () => Promise<SessionReply>,
+    private readonly onReply: (reply: SessionReply) => void,
+    private readonly onProblem: (problem: WireError) => void,
+  ) {}
+
+  start(): void {
+    this.#stop ??= this.every(queuePollMs, () => void this.now());
+  }
+
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  /** Asks at once, if the page is in the queue. */
+  async now(): Promise<void> {
+    const asked = this.#stop;
+    // On a slow network answers take longer than the pause between questions.
+    if (asked === undefined || this.#asking) return;
+    // An answer to a page that left the queue meanwhile, or that entered it again, is of no use.
+    const isOfUse = (): boolean => asked === this.#stop;
+    this.#asking = true;
+    try {
+      const reply = await this.ask();
+      if (isOfUse()) this.onReply(reply);
+    } catch (thrown) {
+      if (!isOfUse()) return;
+      const { code, message } = LabError.from(thrown, 'Asking for the position in the queue');
+      // The server keeps the position for a while, so the next question may still find it.
+      const hint = 'The server keeps your position for a while, and this page asks again.';
+      this.onProblem({ code, message, hint });
+    } finally {
+      this.#asking = false;
+    }
+  }
+}

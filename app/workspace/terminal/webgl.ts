@@ -1,0 +1,64 @@
+/** Draws a terminal with WebGL where a graphics card does the work. */
+import { WebglAddon } from '@xterm/addon-webgl';
+import type { Terminal } from '@xterm/xterm';
+
+/** Names of drivers that draw without a graphics card: of Chromium, of Mesa, of Windows. */
+const softwareDriver = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+/**
+ * A software renderer draws slower through WebGL than through the DOM: in Chromium with SwiftShader the page parsed a flood five
+ * times slower. Chromium gives it even to a page that asks for no such thing, so its name is checked too.
+ */
+function hasFastWebgl(): boolean {
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('webgl2', { failIfMajorPerformanceCaveat: true });
+  if (context === null) return false;
+  const info = context.getExtension('WEBGL_debug_renderer_info');
+  const driver: unknown = info === null ? '' : context.getParameter(info.UNMASKED_RENDERER_WEBGL);
+  context.getExtension('WEBGL_lose_context')?.loseContext();
+  return !softwareDriver.test(String(driver));
+}
+
+/** Found out once for the page. */
+let isFast: boolean | undefined;
+
+/** One terminal's renderer. Without WebGL, xterm draws with the DOM. */
+export class WebglRenderer {
+  #addon: WebglAddon | undefined;
+
+  /** @param element says which renderer is used, as `data-renderer` */
+  constructor(
+    private readonly terminal: Terminal,
+    private readonly element: HTMLElement,
+  ) {}
+
+  /** Uses WebGL if that is fast here. */
+  start(): void {
+    isFast ??= hasFastWebgl();
+    if (isFast && this.#addon === undefined) {
+      try {
+        const addon = new WebglAddon();
+        addon.onContextLoss(() => {
+          addon.dispose();
+          this.#addon = undefined;
+          this.#tell();
+        });
+        this.terminal.loadAddon(addon);
+        this.#addon = addon;
+      } catch {
+        isFast = false;
+      }
+    }
+    this.#tell();
+  }
+
+  /** Gives the graphics card's memory back while the terminal is not on view. */
+  stop(): void {
+    this.#addon?.dispose();
+    this.#addon = undefined;
+  }
+
+  #tell(): void {
+    this.element.dataset['renderer'] = this.#addon === undefined ? 'dom' : 'webgl';
+  }
+}
