@@ -1,36 +1,48 @@
 /** The direction of imports, checked by `npm run boundaries`. Type-only imports count as any other. */
 
 /**
- * What each room of `server/` may import besides itself. `config` and `root` are the files beside the rooms.
+ * What each room of `server/` may import besides itself. `root`, `posix` and `config` are files beside the rooms.
  * The order is bottom to top: a room may name only what stands above it in this list.
  */
 const serverRooms = {
   root: [],
+  posix: [],
   protocol: [],
-  config: ['protocol'],
+  config: ['posix', 'protocol'],
   lessons: ['protocol'],
   client: ['protocol'],
-  host: ['protocol'],
-  store: ['protocol', 'config'],
-  template: ['protocol', 'config', 'root', 'host', 'store'],
-  providers: ['protocol', 'config', 'root', 'host', 'store', 'template'],
-  runner: ['protocol', 'lessons', 'host', 'store', 'template'],
-  gateway: ['protocol', 'config', 'lessons', 'store', 'providers'],
-  setup: ['protocol', 'config', 'root', 'lessons', 'host', 'store', 'template', 'providers', 'gateway'],
+  host: ['posix', 'protocol'],
+  store: ['posix', 'protocol', 'config'],
+  template: ['protocol', 'config', 'root', 'posix', 'host', 'store'],
+  providers: ['protocol', 'config', 'root', 'posix', 'host', 'store', 'template'],
+  runner: ['posix', 'protocol', 'lessons', 'host', 'store', 'template'],
+  gateway: ['posix', 'protocol', 'config', 'lessons', 'store', 'providers'],
+  setup: [
+    'protocol',
+    'config',
+    'root',
+    'posix',
+    'lessons',
+    'host',
+    'store',
+    'template',
+    'providers',
+    'gateway',
+  ],
   authoring: [
-    ...['protocol', 'config', 'root', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
+    ...['protocol', 'config', 'root', 'posix', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
     ...['gateway', 'setup'],
   ],
   testing: [
-    ...['protocol', 'config', 'root', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
+    ...['protocol', 'config', 'root', 'posix', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
     ...['runner', 'gateway', 'setup'],
   ],
   bench: [
-    ...['protocol', 'config', 'root', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
+    ...['protocol', 'config', 'root', 'posix', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
     ...['runner', 'gateway', 'setup', 'authoring', 'testing'],
   ],
   cli: [
-    ...['protocol', 'config', 'root', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
+    ...['protocol', 'config', 'root', 'posix', 'lessons', 'client', 'host', 'store', 'template', 'providers'],
     ...['gateway', 'setup', 'authoring', 'testing', 'bench'],
   ],
 };

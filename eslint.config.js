@@ -16,7 +16,7 @@ export default tseslint.config(
         { allowNumber: true, allowBoolean: true },
       ],
       '@typescript-eslint/consistent-type-imports': 'error',
-      // Frameworks' callbacks are typed as returning void and take async functions all the same.
+      // Frameworks type callbacks as returning void, but also accept async functions.
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { attributes: false } }],
     },
   },

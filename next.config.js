@@ -1,11 +1,11 @@
-/** Set by `npm run lessons -- dev`: where the API is, and where a page hears of lessons that were saved. */
+/** `npm run lessons -- dev` sets both: the address of the API, and the address that notifies pages of saved lessons. */
 const { LAB_DEV_API: api, LAB_DEV_CHANGES: changes } = process.env;
 
 /** @type {import('next').NextConfig} */
 export default {
   poweredByHeader: false,
   reactStrictMode: true,
-  // `npm test` runs lint and types over the whole checkout, the same rules for page and server.
+  // `npm test` lints and type-checks the whole checkout, with the same rules for page and server.
   typescript: { ignoreBuildErrors: true },
   ...(api !== undefined && changes !== undefined
     ? {
@@ -13,7 +13,7 @@ export default {
           { source: '/api/:path*', destination: `${api}/api/:path*` },
           { source: '/changes', destination: changes },
         ],
-        // The badge would cover the lesson that is being written.
+        // The badge would cover part of the lesson.
         devIndicators: false,
       }
     : {}),

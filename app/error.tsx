@@ -10,11 +10,11 @@ export default function PageError({ error, retry }: { error: Error; retry: () =>
       <div className="message-page">
         <p className="message-code">Error</p>
         <h1>This page stopped working.</h1>
-        <p>Your hosts are not affected: they run on the server, and the page finds them again.</p>
+        <p>Your hosts are not affected: they run on the server, and the page reconnects to them.</p>
         <pre className="message-detail">{error.message}</pre>
         <p className="button-row">
           <button className="button button-primary" type="button" onClick={retry}>
-            Show the page again
+            Retry
           </button>
           <Link className="button" href="/">
             See all lessons

@@ -5,7 +5,7 @@ import type { LabInfo } from '../server/protocol/http';
 import { getLab } from './workspace/session/api';
 import { Problem } from './ui/problem';
 
-/** What this server runs the hosts with; nothing while it is not known, since the page is complete without. */
+/** Shows the accelerator and the software versions of the hosts. Shows nothing until they are known: the page is complete without. */
 export function LabFacts(): ReactElement | null {
   const [lab, setLab] = useState<LabInfo | null>(null);
   useEffect(() => {
@@ -21,7 +21,7 @@ export function LabFacts(): ReactElement | null {
           <dd>
             {lab.accelerator === 'kvm'
               ? 'KVM'
-              : 'TCG, in software: ten to twenty times slower, and just as real'}
+              : 'TCG: emulated in software, ten to twenty times slower, otherwise the same'}
           </dd>
         </div>
         {Object.entries(lab.versions).map(([name, version]) => (

@@ -19,16 +19,16 @@ export const metadata: Metadata = {
 export const viewport: Viewport = {
   width: 'device-width',
   initialScale: 1,
-  // The on-screen keyboard makes the page shorter instead of covering the terminal's prompt.
+  // The on-screen keyboard shrinks the page, so it does not cover the terminal's prompt.
   interactiveWidget: 'resizes-content',
 };
 
 export default function RootLayout({ children }: { children: ReactNode }): ReactElement {
   return (
-    // The theme script sets an attribute on it before React is there.
+    // The theme script sets an attribute on this element before React starts.
     <html lang="en" suppressHydrationWarning>
       <head>
-        {/* It must run before the first paint: 200 bytes from the same server. */}
+        {/* Synchronous, because it must run before the first paint: 200 bytes from the same server. */}
         {/* eslint-disable-next-line @next/next/no-sync-scripts */}
         <script src="/theme.js" />
       </head>

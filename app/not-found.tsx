@@ -8,7 +8,7 @@ export default function NotFound(): ReactElement {
       <div className="message-page">
         <p className="message-code">404</p>
         <h1>Nothing was migrated to this address.</h1>
-        <p>There is no page here. A lesson may have been renamed since the link to it was made.</p>
+        <p>There is no page here. The lesson may have been renamed since the link was made.</p>
         <p>
           <Link className="button button-primary" href="/">
             See all lessons

@@ -10,11 +10,11 @@ import { MigrationDiagram } from './ui/migration-diagram';
 import { PageFrame } from './ui/page-frame';
 import { Words } from './ui/words';
 
-/** The talk's three screens, shortened to what changes; the lesson has every line. */
+/** The talk's three screens, shortened to the lines that matter; the lesson has every line. */
 const screens: { host: Host; title: string; lines: [command: string, answer?: string][] }[] = [
   {
     host: 'source',
-    title: 'Start it, count, freeze it',
+    title: 'Start it, count, checkpoint it',
     lines: [
       ['podman run --rm -d adrianreber/wildfly-hello'],
       ['curl 10.88.0.2:8080/helloworld/', '0'],
@@ -25,7 +25,7 @@ const screens: { host: Host; title: string; lines: [command: string, answer?: st
   },
   {
     host: 'destination',
-    title: 'Wake it elsewhere',
+    title: 'Restore it elsewhere',
     lines: [
       ['podman container restore --import=/tmp/chkpt.tar.gz'],
       ['curl 10.88.0.2:8080/helloworld/', '2'],
@@ -34,7 +34,7 @@ const screens: { host: Host; title: string; lines: [command: string, answer?: st
   },
   {
     host: 'destination',
-    title: 'Wake it twice',
+    title: 'Restore it twice',
     lines: [
       ['podman container restore --import=/tmp/chkpt.tar.gz -n hello1'],
       ['podman container restore --import=/tmp/chkpt.tar.gz -n hello2'],
@@ -52,19 +52,19 @@ export default async function Home(): Promise<ReactElement> {
     <PageFrame>
       <section className="hero">
         <h1>
-          Move a running container to another machine. <span>It goes on counting.</span>
+          Move a running container to another machine. <span>It keeps counting.</span>
         </h1>
         <div className="hero-words">
           <p>
             A hands-on course on container live migration with CRIU and Podman. You get two Linux hosts of
-            your own, <HostName host="source" /> and <HostName host="destination" />, and are root on both.
-            You start a container on the one, freeze it into a file, carry the file over, and wake it on the
-            other: with its memory, its address and its count.
+            your own, <HostName host="source" /> and <HostName host="destination" />, and you are root on
+            both. You start a container on the first, freeze it into a file, copy the file to the second, and
+            restore the container there: with its memory, its address and its count.
           </p>
           <p className="button-row">
             {first !== undefined && (
               <Link className="button button-primary button-large" href={`/lessons/${first.id}`}>
-                {first === demo ? 'Open the demo' : 'Begin the course'}
+                {first === demo ? 'Open the demo' : 'Start the course'}
               </Link>
             )}
             {demo !== undefined && demo !== first && (
@@ -80,9 +80,9 @@ export default async function Home(): Promise<ReactElement> {
       <section className="home-section" aria-labelledby="what">
         <h2 id="what">What you will type</h2>
         <p className="home-lead">
-          The demo of Adrian Reber’s talk <em>Container Live Migration</em>, to the letter. The counter lives
-          in the memory of a Java process and nowhere else. When the answer after 1 is 2, on another machine,
-          it was that process that moved.
+          These are the commands of the demo in Adrian Reber’s talk <em>Container Live Migration</em>. The
+          counter exists only in the memory of a Java process. When the answer after 1 is 2, on another
+          machine, that process has moved.
         </p>
         <ol className="screens">
           {screens.map(({ host, title, lines }) => (
@@ -112,35 +112,35 @@ export default async function Home(): Promise<ReactElement> {
       </section>
 
       <section className="home-section" aria-labelledby="real">
-        <h2 id="real">What is real, and what stands in</h2>
+        <h2 id="real">What is real, and what is a stand-in</h2>
         <div className="real">
           <dl>
             <div>
               <dt>The hosts are real.</dt>
               <dd>
-                Two virtual machines in QEMU with Debian 13, each with a kernel of its own and SELinux
-                enforcing. They are yours alone and are deleted when you leave. They reach one another and
+                You get two virtual machines in QEMU with Debian 13. Each has its own kernel, with SELinux
+                enforcing. They are yours alone and are deleted when you leave. They can reach each other and
                 nothing else.
               </dd>
             </div>
             <div>
               <dt>The commands are real.</dt>
               <dd>
-                A run button types into the same root shell as your keyboard. A step is done when a check
-                finds it done on the hosts, not when a button was pressed. You can read each check.
+                A Run button types into the same root shell as your keyboard. A step is done when a check
+                finds the result on the hosts; pressing a button is not enough. You can read every check.
               </dd>
             </div>
             <div>
-              <dt>The container image stands in.</dt>
+              <dt>The container image is a stand-in.</dt>
               <dd>
-                <code>adrianreber/wildfly-hello</code> is here under its name only. Inside is an image of our
-                own: a small Java application on Debian’s OpenJDK and the Jetty web server, which counts from
-                0 in memory as the original does.
+                Only the name <code>adrianreber/wildfly-hello</code> is original. Inside is an image made for
+                this course: a small Java application on Debian’s OpenJDK and the Jetty web server. Like the
+                original, it counts from 0 in memory.
               </dd>
             </div>
             <div>
               <dt>
-                <code>rhel08</code> stands in.
+                <code>rhel08</code> is a stand-in.
               </dt>
               <dd>
                 In the talk it is a Red Hat machine. Here the name means your <HostName host="destination" />,
@@ -150,9 +150,9 @@ export default async function Home(): Promise<ReactElement> {
             <div>
               <dt>CRIU is rebuilt.</dt>
               <dd>
-                Debian builds CRIU without SELinux support, and such a CRIU cannot restore a container into
-                its label. The hosts have both: <code>criu</code>, rebuilt with it, and{' '}
-                <code>criu.debian</code>.
+                Debian builds CRIU without SELinux support. Such a CRIU cannot restore a container’s SELinux
+                label. The hosts have both: <code>criu</code>, rebuilt with SELinux support, and Debian’s own
+                as <code>criu.debian</code>.
               </dd>
             </div>
           </dl>

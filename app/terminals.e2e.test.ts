@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { processIdsOf } from '../server/testing/remains';
+import { processIdsOf } from '../server/testing/leftovers';
 import { labSetUpTimeoutMs } from '../server/testing/lab';
 import { FaultProxy, seededRandom } from '../server/testing/fault-proxy';
 import { launchBrowser } from '../server/testing/browser';
@@ -478,10 +478,10 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await untilConnection('open');
   await untilShown('source', 'typed-elsewhere');
   expect(await numbered(page)).toEqual(countedLines(1, lines));
-  // The link is used up.
+  // The link was used already.
   const late = await openPage(await browser.newContext(), { path: new URL(link).pathname });
   await late.getByRole('button', { name: 'Go on here' }).click();
-  await late.getByText('This link is used up').waitFor();
+  await late.getByText('This link was used already').waitFor();
   await late.context().close();
   await elsewhere.close();
   await run('source', 'podman rm --force --time 0 talker');

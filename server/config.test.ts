@@ -18,7 +18,7 @@ const write = (text: string): string => {
   return file;
 };
 
-test('the environment wins over the file, the file over the defaults', () => {
+test('the environment overrides the file, and the file overrides the defaults', () => {
   const file = write('{ "port": 4000, "idleTimeoutMs": 5 }');
   const config = readConfig(file, { LAB_PORT: '5000', LAB_HOST_MEMORY_MIB: '2048' });
   expect(config).toMatchObject({ port: 5000, idleTimeoutMs: 5, hostMemoryMiB: 2048, host: '127.0.0.1' });
@@ -28,7 +28,7 @@ test.each([
   ['{ "prot": 1 }', {}, /config\.json: .*prot/],
   ['{ "port": "x" }', {}, /config\.json: port/],
   ['{', {}, /config\.json/],
-  ['[]', {}, /config\.json must hold one JSON object/],
+  ['[]', {}, /config\.json must contain one JSON object/],
   ['{}', { LAB_PORT: '99999' }, /LAB_PORT: port/],
   ['{}', { LAB_ACCELERATOR: 'xen' }, /LAB_ACCELERATOR: accelerator/],
   ['{ "publicOrigin": "lab.example" }', {}, /config\.json: publicOrigin/],

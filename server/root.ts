@@ -6,5 +6,5 @@ function nearestPackage(directory: string): string {
   return existsSync(join(directory, 'package.json')) ? directory : nearestPackage(dirname(directory));
 }
 
-/** The checkout, whether this runs from source or from the bundle in dist/. */
+/** Root directory of the checkout, whether this code runs from source or from the bundle in dist/. */
 export const root = nearestPackage(dirname(fileURLToPath(import.meta.url)));

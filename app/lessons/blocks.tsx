@@ -1,61 +1,16 @@
-/** The components that a lesson's Markdown becomes. They run on the server, when the site is built. */
+/** The components that a lesson's prose is rendered with. They run on the server, when the site is built. */
 import Link from 'next/link';
-import { Children, isValidElement, type ComponentProps, type ReactElement, type ReactNode } from 'react';
-import type { Lesson, Run } from '../../server/lessons/lesson';
+import type { ComponentProps, ReactElement } from 'react';
+import type { LessonDocument, Quiz, Run } from '../../server/lessons/lesson';
 import { recordedRun, type Recording } from '../../server/lessons/recording';
-import { hostNames } from '../../server/protocol/hosts';
 import { HostName } from '../ui/host';
 import { CommandBlock } from '../workspace/steps/command-block';
 import { StepSection } from '../workspace/steps/step-section';
 import { CommandNotes } from './command-notes';
+import { Markdown } from './markdown';
 import { QuizForm } from './quiz-form';
 
-/** What the lesson's plugins leave on a block's `code` element. */
-interface CodeProps {
-  children?: ReactNode;
-  'data-kind'?: string;
-  'data-host'?: string;
-  'data-step'?: string;
-  'data-block'?: string;
-  'data-file'?: string;
-}
-
-const hostOf = (code: CodeProps): (typeof hostNames)[number] | undefined =>
-  hostNames.find((name) => name === code['data-host']);
-
-/** A part of a question, which {@link Quiz} takes apart and nobody renders. */
-interface QuizPartProps {
-  name: 'question' | 'option' | 'explanation' | 'answer';
-  correct?: 'true';
-  children: ReactNode;
-}
-
-function QuizPart({ children }: QuizPartProps): ReactNode {
-  return children;
-}
-
-function Quiz({ accept, children }: { accept?: string; children: ReactNode }): ReactElement {
-  const parts = Children.toArray(children).flatMap((child) =>
-    isValidElement<QuizPartProps>(child) ? [child.props] : [],
-  );
-  const find = (name: QuizPartProps['name']): ReactNode => parts.find((part) => part.name === name)?.children;
-  const options = parts.flatMap((part, index) =>
-    part.name === 'option'
-      ? [{ text: part.children, correct: part.correct === 'true', explanation: parts[index + 1]?.children }]
-      : [],
-  );
-  return (
-    <QuizForm
-      question={find('question')}
-      options={options}
-      answer={find('answer')}
-      explanation={options.length > 0 ? undefined : find('explanation')}
-      accept={accept === undefined ? [] : (JSON.parse(accept) as string[])}
-    />
-  );
-}
-
-/** The output that a command is expected to have: as the lesson test saw it, else as the author wrote it. */
+/** The output to expect of a command: what the lesson test saw, or else what the author wrote. */
 function ExpectedOutput({ run, recorded }: { run: Run; recorded: string | undefined }): ReactElement | null {
   const output = recorded ?? run.output?.text;
   if (output === undefined) return null;
@@ -69,60 +24,92 @@ function ExpectedOutput({ run, recorded }: { run: Run; recorded: string | undefi
   );
 }
 
+/** A script or a file, to be read. Focusable, because long lines scroll. */
+function Listing({ text }: { text: string }): ReactElement {
+  return (
+    <pre tabIndex={0}>
+      <code>{text}</code>
+    </pre>
+  );
+}
+
+/** A fence that is no block. */
+function Illustration({ children }: ComponentProps<'pre'>): ReactElement {
+  return (
+    <pre className="illustration" tabIndex={0}>
+      {children}
+    </pre>
+  );
+}
+
 /**
- * The components of one lesson.
- * @param recording what the lesson test saw of it, if it was recorded
+ * The components of one lesson, by the names that its prose has for them. See {@link lessonPlugins}.
+ * @param recording what the lesson test saw, if the lesson was recorded
  */
-export function blocksOf(lesson: Lesson, recording: Recording | undefined) {
-  /** A run block becomes a command; what is shown elsewhere or not at all is left out; the rest is illustration. */
-  function Pre({ children }: ComponentProps<'pre'>): ReactElement | null {
-    const code = isValidElement<CodeProps>(children) ? children.props : {};
-    const text = typeof code.children === 'string' ? code.children.trimEnd() : '';
-    const host = hostOf(code);
-    const stepId = code['data-step'] ?? '';
-    switch (code['data-kind']) {
-      case undefined:
-        return (
-          // Focusable, because long lines scroll.
-          <pre className="illustration" tabIndex={0}>
-            {children}
-          </pre>
-        );
+export function lessonComponents({ lesson, blocks }: LessonDocument, recording: Recording | undefined) {
+  /** @throws Error when the prose was compiled from another document */
+  function Block({ index }: { index: number }): ReactElement | null {
+    const block = blocks[index];
+    if (block === undefined) throw new Error(`The lesson ${lesson.id} has no block ${index}.`);
+    switch (block.kind) {
       case 'run': {
-        const block = Number(code['data-block']);
-        const run = lesson.steps.find(({ id }) => id === stepId)?.runs[block];
-        if (host === undefined || run === undefined) return null;
+        const { stepId, runIndex, run } = block;
         return (
           <>
-            <CommandBlock host={host} stepId={stepId} block={block} text={text} />
+            <CommandBlock host={run.host} stepId={stepId} block={runIndex} text={run.text} />
             <CommandNotes run={run} />
-            <ExpectedOutput run={run} recorded={recordedRun(recording, stepId, block, run)?.output} />
+            <ExpectedOutput run={run} recorded={recordedRun(recording, stepId, runIndex, run)?.output} />
           </>
         );
       }
       case 'solve':
         return (
           <div className="script">
-            {host !== undefined && <HostName host={host} />}
-            <pre tabIndex={0}>{children}</pre>
+            <HostName host={block.solve.host} />
+            <Listing text={block.solve.text} />
           </div>
         );
       case 'file':
         return (
           <figure className="script">
             <figcaption>
-              <code>{code['data-file']}</code> on{' '}
-              {host === undefined ? 'both hosts' : <HostName host={host} />}
+              <code>{block.file.path}</code> on{' '}
+              {block.host === 'both' ? 'both hosts' : <HostName host={block.host} />}
             </figcaption>
-            <pre tabIndex={0}>{children}</pre>
+            <Listing text={block.file.text} />
           </figure>
         );
-      default:
+      case 'quiz':
+        return <Question quiz={block.quiz} />;
+      case 'check':
+      case 'setup':
+      case 'value':
+      case 'output':
         return null;
     }
   }
 
-  /** A figure in its light and its dark form, of which the stylesheet shows one. */
+  function Question({ quiz }: { quiz: Quiz }): ReactElement {
+    const { question, options = [], answer, accept = [], explanation } = quiz;
+    const render = (text: string): ReactElement => (
+      <Markdown components={markdownComponents}>{text}</Markdown>
+    );
+    return (
+      <QuizForm
+        question={render(question)}
+        options={options.map((option) => ({
+          text: render(option.text),
+          correct: option.correct,
+          explanation: render(option.explanation),
+        }))}
+        answer={answer === undefined ? undefined : render(answer)}
+        explanation={explanation === undefined ? undefined : render(explanation)}
+        accept={accept}
+      />
+    );
+  }
+
+  /** A figure in its light and its dark form. The stylesheet shows one of them. */
   function Figure({ src, alt }: { src: string; alt?: string }): ReactElement {
     const address = (theme: string): string => `/lessons/${lesson.id}/figures/${theme}/${src}`;
     return (
@@ -135,7 +122,7 @@ export function blocksOf(lesson: Lesson, recording: Recording | undefined) {
     );
   }
 
-  /** On a code host a lesson is a file beside this one. */
+  /** The prose links to another lesson's file, so that the link works on a code host too. */
   function Anchor({ href = '', children, ...more }: ComponentProps<'a'>): ReactElement {
     const lessonLink = /^\.\.\/([^/]+)\/lesson\.mdx(#.*)?$/.exec(href);
     if (!lessonLink)
@@ -148,5 +135,6 @@ export function blocksOf(lesson: Lesson, recording: Recording | undefined) {
     return <Link href={`/lessons/${id}${anchor}`}>{children}</Link>;
   }
 
-  return { pre: Pre, img: Figure, a: Anchor, Step: StepSection, Quiz, QuizPart };
+  const markdownComponents = { pre: Illustration, img: Figure, a: Anchor };
+  return { ...markdownComponents, Step: StepSection, Block };
 }

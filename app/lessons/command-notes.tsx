@@ -2,7 +2,7 @@ import type { ReactElement } from 'react';
 import type { Run } from '../../server/lessons/lesson';
 import { HostName } from '../ui/host';
 
-/** What a learner must know of a command besides its text: where it runs, and how it ends. */
+/** What a learner must know about a command besides its text: where it runs, and how it ends. */
 export function CommandNotes({ run }: { run: Run }): ReactElement | null {
   const { host, terminal, exit, background, interrupt } = run;
   const notes: ReactElement[] = [];

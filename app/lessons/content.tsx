@@ -1,29 +1,28 @@
 /** Lessons as the page shows them: compiled and evaluated on the server when the site is built. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleMDX } from 'mdx-bundler';
 import { getMDXComponent } from 'mdx-bundler/client';
 import type { ReactNode } from 'react';
 import type { Lesson } from '../../server/lessons/lesson';
-import { lessonFile, loadLesson } from '../../server/lessons/load';
 import { lessonPlugins } from '../../server/lessons/remark-lesson';
-import { blocksOf } from './blocks';
-import { getLessons, getRecording, lessonsDir } from './data';
+import { lessonComponents } from './blocks';
+import { getDocument, getLessons, getRecording, lessonsDir } from './data';
 import { LessonEnd, LessonStart } from './lesson-frame';
 
 /**
- * A lesson and its text, ready to be rendered.
+ * A lesson and its rendered text.
  * @throws LabError `bad-lesson`
  */
 export async function getLessonContent(id: string): Promise<{ lesson: Lesson; content: ReactNode }> {
-  const lesson = await loadLesson(lessonsDir, id);
+  const document = await getDocument(id);
+  const { lesson, prose } = document;
   const { code } = await bundleMDX({
-    source: await readFile(lessonFile(lessonsDir, id), 'utf8'),
+    source: prose,
     cwd: join(lessonsDir, id),
-    // Its own type of the options names a path that its package does not export.
+    // mdx-bundler's own type of the options names a path that its package does not export.
     mdxOptions: (options: { remarkPlugins?: unknown[] }) => ({
       ...options,
-      remarkPlugins: [...(options.remarkPlugins ?? []), ...lessonPlugins],
+      remarkPlugins: [...(options.remarkPlugins ?? []), ...lessonPlugins(document)],
     }),
   });
   const Content = getMDXComponent(code);
@@ -31,7 +30,7 @@ export async function getLessonContent(id: string): Promise<{ lesson: Lesson; co
   const content = (
     <>
       <LessonStart lesson={lesson} lessons={lessons} />
-      <Content components={blocksOf(lesson, await getRecording(id))} />
+      <Content components={lessonComponents(document, await getRecording(id))} />
       <LessonEnd lesson={lesson} lessons={lessons} />
     </>
   );

@@ -4,8 +4,8 @@ import Link from 'next/link';
 import type { ReactElement } from 'react';
 import { useProgress } from './progress';
 
-/** What the outline shows of a lesson. */
-export interface OutlineLesson {
+/** A lesson in the outline. */
+interface OutlineLesson {
   id: string;
   title: string;
   summary: string;
@@ -26,7 +26,7 @@ const spellMinutes = (minutes: number): string => {
   return `${hours} ${hours === 1 ? 'hour' : 'hours'}${rest === 0 ? '' : ` ${rest} minutes`}`;
 };
 
-/** The course by parts, with what this browser's learner has done. */
+/** The course by parts, with this browser's progress. */
 export function CourseOutline({ parts }: { parts: readonly OutlinePart[] }): ReactElement {
   const progress = useProgress();
   const countDone = ({ id, stepIds }: OutlineLesson): number =>

@@ -1,31 +1,44 @@
-/** What is in the lessons' folders, read once for a build. */
+/** Reads the lessons' folders, once for a build. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cache } from 'react';
-import type { Lesson } from '../../server/lessons/lesson';
-import { checkLessons, listLessons, loadRecording } from '../../server/lessons/load';
+import type { Lesson, LessonDocument } from '../../server/lessons/lesson';
+import { checkDocuments, listDocuments, loadDocument, loadRecording } from '../../server/lessons/load';
 import type { Recording } from '../../server/lessons/recording';
 
 export const lessonsDir = join(process.cwd(), 'lessons');
 
-/** Whether an author is at work: a lesson that is broken must not take the others with it, and tells its defects. */
+/** Whether an author is at work: then a broken lesson shows what is wrong with it, and the others still work. */
 export const isDevelopment = process.env.NODE_ENV === 'development';
 
-let readForBuild: Promise<Lesson[]> | undefined;
+let readForBuild: Promise<LessonDocument[]> | undefined;
 
 /**
- * All lessons in the course's order. A build has hundreds of pages that ask, and parsing the course for each took minutes.
+ * All lessons in the course's order. A build renders hundreds of pages that ask; parsing the course for each took minutes.
  * @throws LabError `bad-lesson`
  */
-export const getLessons: () => Promise<Lesson[]> = isDevelopment
-  ? cache(async () => (await checkLessons(lessonsDir)).lessons)
-  : () => (readForBuild ??= listLessons(lessonsDir));
+const getDocuments: () => Promise<LessonDocument[]> = isDevelopment
+  ? cache(async () => (await checkDocuments(lessonsDir)).documents)
+  : () => (readForBuild ??= listDocuments(lessonsDir));
+
+/** As {@link getDocuments}, without what only a lesson's own page needs. */
+export const getLessons = async (): Promise<Lesson[]> => (await getDocuments()).map(({ lesson }) => lesson);
+
+/**
+ * One lesson with what its page needs.
+ * @throws LabError `bad-lesson`
+ */
+export async function getDocument(id: string): Promise<LessonDocument> {
+  const document = (await getDocuments()).find(({ lesson }) => lesson.id === id);
+  // Reading a broken lesson again throws the error that says what is wrong in it.
+  return document ?? loadDocument(lessonsDir, id);
+}
 
 export const getRecording = cache((id: string): Promise<Recording | undefined> =>
   loadRecording(lessonsDir, id),
 );
 
-/** Names of a lesson's figures. */
+/** File names of a lesson's figures. */
 export async function getFigures(id: string): Promise<string[]> {
   return (await readdir(join(lessonsDir, id))).filter((name) => name.endsWith('.svg'));
 }

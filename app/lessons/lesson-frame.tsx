@@ -1,4 +1,4 @@
-/** What stands around a lesson's text: what it is for, where its claims come from, what comes next. */
+/** Frames a lesson's text: outcomes before it, sources and the next lesson after it. */
 import Link from 'next/link';
 import type { ReactElement } from 'react';
 import { partTitles, type Lesson, type Source } from '../../server/lessons/lesson';

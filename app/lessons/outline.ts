@@ -1,7 +1,7 @@
 import { partTitles, type Lesson } from '../../server/lessons/lesson';
 import type { OutlinePart } from './course-outline';
 
-/** The parts that have lessons. */
+/** Parts of the course that have lessons. */
 export const outlineOf = (lessons: readonly Lesson[]): OutlinePart[] =>
   partTitles.flatMap((title, index) => {
     const these = lessons.filter(({ part }) => part === index + 1);

@@ -10,15 +10,15 @@ interface Option {
 
 interface QuizProps {
   question: ReactNode;
-  /** Empty for a question that is answered in one's own words. */
+  /** Empty for a question that learners answer in their own words. */
   options: readonly Option[];
   answer: ReactNode;
   explanation: ReactNode;
-  /** Answers in one's own words that are surely right. */
+  /** Short answers that are certainly right. */
   accept: readonly string[];
 }
 
-/** A question. Nothing of it is kept or sent; the buttons and fields are the browser's own, so keys work as everywhere. */
+/** A question. Answers are neither stored nor sent. Buttons and fields are native, so the usual keys work. */
 export function QuizForm(props: QuizProps): ReactElement {
   return props.options.length > 0 ? <Choice {...props} /> : <OwnWords {...props} />;
 }
@@ -52,7 +52,7 @@ function Choice({ question, options }: QuizProps): ReactElement {
         </legend>
         <ul className="quiz-options">
           {options.map(({ text, correct, explanation }, index) => {
-            // The reasons of all answers are told when the question is answered, before that only of those chosen.
+            // Show the explanations of all options after the right answer, before that only those of the chosen ones.
             const told = checked && (right || chosen.has(index));
             return (
               <li key={index} data-verdict={told ? (correct ? 'right' : 'wrong') : undefined}>

@@ -3,7 +3,7 @@
 import { useRouter } from 'next/navigation';
 import { useEffect } from 'react';
 
-/** In `npm run lessons -- dev`: reads the lesson anew when its author has saved it. The hosts and the place in the text stay. */
+/** In `npm run lessons -- dev`: reloads the lesson when its author saves it. The hosts and the scroll position stay. */
 export function ReloadOnSave(): null {
   const router = useRouter();
   useEffect(() => {

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 
-/** The recorded steps of a lesson, in its order, each with its casts' file names by terminal. */
+/** The recorded steps of a lesson in order. `casts` has the file name of each terminal's recording. */
 export type Casts = readonly {
   stepId: string;
   title: string;
@@ -10,7 +10,7 @@ export type Casts = readonly {
 export const castAddress = (lessonId: string, file: string): string =>
   `/lessons/${lessonId}/recordings/${file}`;
 
-/** What there is to play of a lesson; nothing until that is known, and when there is nothing. */
+/** Loads the list of a lesson's recordings; empty until it is loaded, and for a lesson without recordings. */
 export function useCasts(lessonId: string): Casts {
   const [casts, setCasts] = useState<Casts>([]);
   useEffect(() => {
@@ -18,7 +18,7 @@ export function useCasts(lessonId: string): Casts {
     fetch(castAddress(lessonId, 'manifest.json'), { signal: gone.signal })
       .then((response) => (response.ok ? (response.json() as Promise<Casts>) : []))
       .then(setCasts)
-      // No recording is no failure: the lesson can be read and done.
+      // A missing recording is no error: the lesson works without.
       .catch(() => undefined);
     return () => {
       gone.abort();

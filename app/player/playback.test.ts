@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCast } from '../../server/lessons/cast';
 import { Playback, type Clock, type PlaybackState, type Screen } from './playback';
 
@@ -10,7 +10,7 @@ const cast = (...events: [at: number, text: string][]): string =>
   ].join('\n');
 
 describe('parseCast', () => {
-  it('reads size and output, and nothing else', () => {
+  test('reads only size and output', () => {
     const text = `${cast([0.5, 'a'])}${JSON.stringify([1, 'm', 'mark'])}\n${JSON.stringify([2, 'o', '\u001b[1mb'])}`;
     expect(parseCast(text)).toEqual({
       columns: 80,
@@ -22,7 +22,7 @@ describe('parseCast', () => {
     });
   });
 
-  it('refuses what is none', () => {
+  test('refuses input that is no asciicast', () => {
     expect(() => parseCast('{"version":3,"term":{}}')).toThrow('no asciicast of version 2');
     expect(() => parseCast('<html>')).toThrow();
   });
@@ -64,12 +64,12 @@ class FakeScreen implements Screen {
 describe('Playback', () => {
   let clock: FakeClock;
   let screens: [FakeScreen, FakeScreen];
-  let told: PlaybackState | undefined;
+  let state: PlaybackState | undefined;
   const shown = (): string[] => screens.map((screen) => screen.shown);
 
   const open = (one: [number, string][], other: [number, string][]): Playback =>
-    new Playback([parseCast(cast(...one)), parseCast(cast(...other))], screens, clock, (state) => {
-      told = state;
+    new Playback([parseCast(cast(...one)), parseCast(cast(...other))], screens, clock, (next) => {
+      state = next;
     });
 
   beforeEach(() => {
@@ -77,7 +77,7 @@ describe('Playback', () => {
     screens = [new FakeScreen(), new FakeScreen()];
   });
 
-  it('shows at once what is there at the beginning, and the rest when its time has come', () => {
+  test('shows the first output at once, and the rest at its time', () => {
     const playback = open(
       [
         [0, '# '],
@@ -95,14 +95,14 @@ describe('Playback', () => {
     expect(shown()).toEqual(['# a', '$ ']);
     clock.pass(500);
     expect(shown()).toEqual(['# a', '$ c']);
-    expect(told).toEqual({ playing: true, position: 1.5, duration: 4 });
+    expect(state).toEqual({ playing: true, position: 1.5, duration: 4 });
     clock.pass(10_000);
     expect(shown()).toEqual(['# ab', '$ c']);
-    expect(told).toEqual({ playing: false, position: 4, duration: 4 });
+    expect(state).toEqual({ playing: false, position: 4, duration: 4 });
     expect(clock.isWaiting).toBe(false);
   });
 
-  it('shortens pauses in which no terminal shows anything', () => {
+  test('shortens pauses in which no terminal shows anything', () => {
     const playback = open(
       [
         [0, 'a'],
@@ -121,7 +121,7 @@ describe('Playback', () => {
     expect(shown()).toEqual(['ab', 'cd']);
   });
 
-  it('stands still while it is paused, and goes on from there', () => {
+  test('stops when paused, and resumes at the same position', () => {
     const playback = open(
       [
         [1, 'a'],
@@ -141,7 +141,7 @@ describe('Playback', () => {
     expect(shown()).toEqual(['ab', '']);
   });
 
-  it('goes to any place, and begins again after the end', () => {
+  test('seeks to any position, and restarts after the end', () => {
     const playback = open(
       [
         [0, '# '],
@@ -158,10 +158,10 @@ describe('Playback', () => {
     playback.seek(4);
     playback.play();
     expect(shown()[0]).toBe('# ');
-    expect(told?.playing).toBe(true);
+    expect(state?.playing).toBe(true);
   });
 
-  it('plays faster when asked', () => {
+  test('plays faster when asked', () => {
     const playback = open([[2, 'a']], []);
     playback.setSpeed(2);
     playback.play();

@@ -1,9 +1,9 @@
-/** Plays what several terminals have shown at the same time. Knows no terminal, no page and no clock of its own. */
+/** Plays the recordings of several terminals in parallel. It is independent of terminals, page and clock. */
 import type { Cast } from '../../server/lessons/cast';
 
 /** A terminal that shows a recording. */
 export interface Screen {
-  /** Everything on it is gone. */
+  /** Clears everything. */
   clear(): void;
   write(text: string): void;
 }
@@ -11,32 +11,33 @@ export interface Screen {
 export interface Clock {
   /** Milliseconds. */
   now(): number;
-  /** Calls once, soon; returns how to not have it called. */
+  /** Calls `callback` once, soon. Returns a function that cancels the call. */
   soon(callback: () => void): () => void;
 }
 
-interface Moment {
+/** A piece of output at its time. */
+interface PlayEvent {
   /** Seconds of playing time. */
   at: number;
   screen: number;
   text: string;
 }
 
-/** Nobody learns from a longer pause: what takes a minute under TCG is waited for as long as this, in seconds. */
+/** Longest pause in playback, in seconds. A command that took a minute under TCG pauses only this long. */
 const longestPause = 2;
-/** Between the last output and the end, so that it can be read. */
-const lingering = 2;
+/** Seconds between the last output and the end, so the learner can read it. */
+const endPause = 2;
 
-/** Puts the casts on one line of time, with no pause longer than {@link longestPause}, the same for all of them. */
-function arrange(casts: readonly Cast[]): Moment[] {
-  const moments = casts.flatMap(({ events }, screen) => events.map(({ at, text }) => ({ at, screen, text })));
-  moments.sort((one, other) => one.at - other.at);
+/** Merges the casts into one timeline and shortens pauses to {@link longestPause}, equally for all casts. */
+function arrange(casts: readonly Cast[]): PlayEvent[] {
+  const merged = casts.flatMap(({ events }, screen) => events.map(({ at, text }) => ({ at, screen, text })));
+  merged.sort((one, other) => one.at - other.at);
   let cut = 0;
   let before = 0;
-  return moments.map((moment) => {
-    cut += Math.max(0, moment.at - before - longestPause);
-    before = moment.at;
-    return { ...moment, at: moment.at - cut };
+  return merged.map((event) => {
+    cut += Math.max(0, event.at - before - longestPause);
+    before = event.at;
+    return { ...event, at: event.at - cut };
   });
 }
 
@@ -49,16 +50,16 @@ export interface PlaybackState {
 
 export class Playback {
   #state: PlaybackState;
-  readonly #moments: readonly Moment[];
-  /** Moments before this one are on the screens. */
+  readonly #events: readonly PlayEvent[];
+  /** Index of the first event that is not on the screens yet. */
   #next = 0;
   #cancel: (() => void) | undefined;
   #tickedAt = 0;
   #speed = 1;
 
   /**
-   * @param screens as many as casts
-   * @param onChange told after each change of the state
+   * @param screens one for each cast
+   * @param onChange called after each change of the state
    */
   constructor(
     casts: readonly Cast[],
@@ -66,8 +67,8 @@ export class Playback {
     private readonly clock: Clock,
     private readonly onChange: (state: PlaybackState) => void,
   ) {
-    this.#moments = arrange(casts);
-    const duration = (this.#moments.at(-1)?.at ?? 0) + lingering;
+    this.#events = arrange(casts);
+    const duration = (this.#events.at(-1)?.at ?? 0) + endPause;
     this.#state = { playing: false, position: 0, duration };
     this.#show(0);
   }
@@ -76,7 +77,7 @@ export class Playback {
     return this.#state;
   }
 
-  /** From the beginning when it was at its end. */
+  /** Plays on; starts from the beginning if it is at the end. */
   play(): void {
     if (this.#state.playing) return;
     if (this.#state.position >= this.#state.duration) this.seek(0);
@@ -95,7 +96,7 @@ export class Playback {
     this.#speed = speed;
   }
 
-  /** @param seconds anywhere; what is before the beginning or after the end is the beginning or the end */
+  /** @param seconds any position; values outside the recording are clamped */
   seek(seconds: number): void {
     const position = Math.min(Math.max(0, seconds), this.#state.duration);
     if (position < this.#state.position) {
@@ -114,11 +115,11 @@ export class Playback {
 
   #show(position: number): void {
     for (
-      let moment = this.#moments[this.#next];
-      moment !== undefined && moment.at <= position;
-      moment = this.#moments[++this.#next]
+      let event = this.#events[this.#next];
+      event !== undefined && event.at <= position;
+      event = this.#events[++this.#next]
     ) {
-      this.screens[moment.screen]?.write(moment.text);
+      this.screens[event.screen]?.write(event.text);
     }
   }
 

@@ -19,7 +19,7 @@ const clock = {
   },
 };
 
-const spell = (seconds: number): string =>
+const formatPosition = (seconds: number): string =>
   `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 
 async function fetchCast(address: string): Promise<Cast> {
@@ -28,7 +28,7 @@ async function fetchCast(address: string): Promise<Cast> {
   return parseCast(await response.text());
 }
 
-/** Terminals of a step in the hosts' order: `source`, `source-2`, `destination`. */
+/** Lists the terminals of a step in the hosts' order: `source`, `source-2`, `destination`. */
 const terminalsOf = (casts: Readonly<Record<string, string>>): string[] =>
   hostNames.flatMap((host) =>
     Object.keys(casts)
@@ -36,11 +36,11 @@ const terminalsOf = (casts: Readonly<Record<string, string>>): string[] =>
       .sort(),
   );
 
-/** Makes the terminals and the playback of one step, and ends them with it. */
+/** Makes the terminals and the playback of one step, and disposes of them when the step changes. */
 function usePlayback(
   lessonId: string,
   step: Casts[number] | undefined,
-  goOn: () => void,
+  onEnd: () => void,
 ): {
   containers: Map<string, HTMLElement>;
   playback: Playback | undefined;
@@ -51,10 +51,10 @@ function usePlayback(
   const [playback, setPlayback] = useState<Playback>();
   const [state, setState] = useState<PlaybackState>();
   const [failure, setFailure] = useState<string>();
-  const atEnd = useRef(goOn);
+  const onEndRef = useRef(onEnd);
   useEffect(() => {
-    atEnd.current = goOn;
-  }, [goOn]);
+    onEndRef.current = onEnd;
+  }, [onEnd]);
 
   useEffect(() => {
     if (step === undefined) return;
@@ -79,7 +79,7 @@ function usePlayback(
       });
       const made = new Playback(casts, screens, clock, (next) => {
         setState(next);
-        if (!next.playing && next.position === next.duration) atEnd.current();
+        if (!next.playing && next.position === next.duration) onEndRef.current();
       });
       ends.push(() => {
         made.pause();
@@ -87,7 +87,7 @@ function usePlayback(
       setPlayback(made);
       setState(made.state);
       setFailure(undefined);
-      // Whoever asked the system for less motion starts it by hand.
+      // With reduced motion, the learner starts the playback.
       if (!window.matchMedia('(prefers-reduced-motion: reduce)').matches) made.play();
     };
     open().catch((thrown: unknown) => {
@@ -103,7 +103,7 @@ function usePlayback(
   return { containers, playback, state, failure };
 }
 
-/** Plays a lesson as the lesson test saw it, step by step: for whoever has no hosts. */
+/** Plays the recording of a lesson's test, step by step, for learners without hosts. */
 export function RecordingPlayer(props: {
   lessonId: string;
   casts: Casts;
@@ -151,8 +151,8 @@ export function RecordingPlayer(props: {
         </label>
         <input
           type="range"
-          aria-label="Place in the recording"
-          aria-valuetext={state && `${spell(state.position)} of ${spell(state.duration)}`}
+          aria-label="Position in the recording"
+          aria-valuetext={state && `${formatPosition(state.position)} of ${formatPosition(state.duration)}`}
           min={0}
           max={state?.duration ?? 0}
           step={0.1}
@@ -181,7 +181,7 @@ export function RecordingPlayer(props: {
           Close
         </button>
       </div>
-      {failure !== undefined && <p role="alert">The recording cannot be played. {failure}</p>}
+      {failure !== undefined && <p role="alert">Cannot play the recording. {failure}</p>}
       {terminalsOf(step?.casts ?? {}).map((terminal) => {
         const host = hostNames.find((name) => terminal.startsWith(name));
         return (
@@ -193,7 +193,7 @@ export function RecordingPlayer(props: {
             <div
               className="player-screen"
               role="img"
-              aria-label={`What ${terminal} showed; the text is under each command of the lesson`}
+              aria-label={`Recording of ${terminal}; each command of the lesson has its output as text`}
               ref={(element) => {
                 if (element === null) containers.delete(terminal);
                 else containers.set(terminal, element);
@@ -203,7 +203,7 @@ export function RecordingPlayer(props: {
         );
       })}
       <p className="player-note">
-        A recording of the lesson’s own test. Long waits are shortened; nothing here can be typed into.
+        This is a recording of the lesson’s test. Long waits are shortened, and you cannot type here.
       </p>
     </section>
   );

@@ -1,12 +1,12 @@
-/** A terminal that only shows. */
+/** A read-only terminal that shows a recording. */
 import { Terminal } from '@xterm/xterm';
 import { readTheme } from '../ui/terminal-theme';
 import type { Screen } from './playback';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
-/** Between these a recording's lines are made to fit the page; below the smaller one nobody can read. */
+/** The font size is chosen in this range so the recording fits the page; smaller text would be unreadable. */
 const fontSizePx = { smallest: 7, largest: 14 };
-/** Width of a cell of this font, as part of its size. */
+/** Width of a cell in this font, as a fraction of the font size. */
 const cellWidth = 0.6;
 
 export class RecordedScreen implements Screen {
@@ -27,7 +27,7 @@ export class RecordedScreen implements Screen {
       theme: readTheme(container),
     });
     this.#terminal.open(container);
-    // Nothing can be typed, so the keyboard has nothing to do in there.
+    // The terminal takes no input, so it must not take the keyboard focus.
     this.#terminal.textarea?.setAttribute('tabindex', '-1');
     const applyTheme = (): void => {
       this.#terminal.options.theme = readTheme(container);
@@ -43,7 +43,7 @@ export class RecordedScreen implements Screen {
   }
 
   clear(): void {
-    // RIS, in its turn after what still waits to be parsed.
+    // RIS instead of reset(): it takes effect after the output that is still waiting to be parsed.
     this.#terminal.write('\x1bc');
   }
 

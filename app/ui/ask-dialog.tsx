@@ -9,8 +9,8 @@ export interface Answer<T> {
 }
 
 /**
- * Asks something that came up by itself. Modal, so the browser keeps the focus inside and gives it back to where it was; Escape is
- * no answer, `null`. The first answer, which should be the harmless one, has the focus.
+ * Asks a question that the learner did not open. The dialog is modal, so the browser keeps the focus inside and restores it
+ * afterwards. Escape answers `null`. The first answer has the focus, so it should be the harmless one.
  */
 export function AskDialog<T>(props: {
   open: boolean;
@@ -26,7 +26,7 @@ export function AskDialog<T>(props: {
   useEffect(() => {
     if (open) {
       dialog.current?.showModal();
-      // The browser would begin with the first thing that can be focused, which may be a text to be scrolled.
+      // The browser would focus the first focusable element, which may be a scrollable text.
       dialog.current?.querySelector<HTMLElement>('.button')?.focus();
     } else dialog.current?.close();
   }, [open]);

@@ -3,8 +3,8 @@
 import { useId, type ReactElement, type ReactNode, type Ref } from 'react';
 
 /**
- * Asks before something is lost. Opened with `showModal()`, so the browser keeps the focus inside, closes it on Escape
- * and gives the focus back. The harmless answer comes first and so has the focus.
+ * Asks for confirmation before something is lost. Open it with `showModal()`: then the browser keeps the focus inside, closes it on
+ * Escape and restores the focus. The harmless answer comes first, so it has the focus.
  */
 export function ConfirmDialog({
   ref,
@@ -12,9 +12,9 @@ export function ConfirmDialog({
 }: {
   ref: Ref<HTMLDialogElement>;
   heading: string;
-  /** What the learner does instead. */
+  /** Label of the button that cancels. */
   keep: string;
-  /** What is done, as its button says it. */
+  /** Label of the button that confirms. */
   confirm: string;
   onConfirm: () => void;
   children: ReactNode;

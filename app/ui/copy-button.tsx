@@ -3,23 +3,23 @@
 import { useEffect, useState, type ReactElement } from 'react';
 import { copyText } from './copy-text';
 
-/** How long "Copied" stands, in milliseconds. */
+/** How long the button shows "Copied", in milliseconds. */
 const copiedMs = 2_000;
 
-/** @param what what is copied, for those who do not see it */
+/** @param what name of the copied text, for screen readers */
 export function CopyButton({ text, what }: { text: string; what: string }): ReactElement {
-  const [said, setSaid] = useState<'Copied' | 'Not allowed' | null>(null);
+  const [result, setResult] = useState<'Copied' | 'Copy failed' | null>(null);
   useEffect(() => {
-    if (said === null) return;
+    if (result === null) return;
     const timer = setTimeout(() => {
-      setSaid(null);
+      setResult(null);
     }, copiedMs);
     return () => {
       clearTimeout(timer);
     };
-  }, [said]);
+  }, [result]);
   const copy = async (): Promise<void> => {
-    setSaid((await copyText(text)) ? 'Copied' : 'Not allowed');
+    setResult((await copyText(text)) ? 'Copied' : 'Copy failed');
   };
   return (
     <button
@@ -28,7 +28,7 @@ export function CopyButton({ text, what }: { text: string; what: string }): Reac
       aria-label={`Copy: ${what}`}
       onClick={() => void copy()}
     >
-      <span aria-live="polite">{said ?? 'Copy'}</span>
+      <span aria-live="polite">{result ?? 'Copy'}</span>
     </button>
   );
 }

@@ -1,6 +1,6 @@
 import type { ReactElement } from 'react';
 
-/** Drawn on 16 by 16, in strokes, as the hosts' glyphs are. */
+/** Icons of 16 by 16 units, drawn in strokes like the hosts' glyphs. */
 const paths = {
   plus: 'M8 3v10M3 8h10',
   close: 'M4 4l8 8M12 4l-8 8',

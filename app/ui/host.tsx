@@ -1,7 +1,7 @@
 import type { ReactElement } from 'react';
 import type { HostName } from '../../server/protocol/hosts';
 
-/** The source is a circle that something leaves, the destination a square that something enters: told apart in grey as well. */
+/** An arrow leaves a circle (source) or enters a square (destination), so the glyphs differ even without colour. */
 export function HostGlyph({ host }: { host: HostName }): ReactElement {
   return (
     <svg className="host-glyph" viewBox="0 0 24 20" aria-hidden="true">
@@ -14,7 +14,7 @@ export function HostGlyph({ host }: { host: HostName }): ReactElement {
   );
 }
 
-/** A host's name, glyph and colour, always together. */
+/** Shows a host's name always with its glyph and colour. */
 export function HostName({ host, id }: { host: HostName; id?: string }): ReactElement {
   return (
     <span className="host-name" data-host={host} id={id}>

@@ -3,7 +3,7 @@
 import type { ReactElement } from 'react';
 import { CopyButton } from './copy-button';
 
-/** A link to be handed to somebody: selected when it is focused, and with a button that copies it. */
+/** Shows a link to share. Focusing the field selects the link, and a button copies it. */
 export function LinkField({ link }: { link: string }): ReactElement {
   return (
     <div className="share-link">

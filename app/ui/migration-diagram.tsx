@@ -6,7 +6,7 @@ interface Box {
   y: number;
 }
 
-/** Sizes in the drawing's own units. */
+/** Sizes in units of the drawing. */
 const host = { width: 440, height: 300 };
 const container = { x: 40, y: 84, width: 360, height: 176 };
 
@@ -43,9 +43,9 @@ function HostDrawing(props: {
 
 function Drawing({ upright }: { upright: boolean }): ReactElement {
   const to = upright ? { x: 0, y: 480 } : { x: 800, y: 0 };
-  const way = upright ? 'M220 310V466' : 'M450 172H784';
+  const arrow = upright ? 'M220 310V466' : 'M450 172H784';
   const head = upright ? 'M204 450l16 18 16-18' : 'M770 156l18 16-18 16';
-  const words = upright ? { x: 262, y: 366 } : { x: 470, y: 62 };
+  const label = upright ? { x: 262, y: 366 } : { x: 470, y: 62 };
   const size = upright ? { width: 440, height: 780 } : { width: 1240, height: 300 };
   return (
     <svg
@@ -55,11 +55,11 @@ function Drawing({ upright }: { upright: boolean }): ReactElement {
     >
       <HostDrawing at={{ x: 0, y: 0 }} name="source" counts={['0', '1']} />
       <HostDrawing at={to} name="destination" counts={['2', '3']} />
-      <path className="drawn-way" d={way} />
+      <path className="drawn-way" d={arrow} />
       <path className="drawn-way drawn-way-head" d={head} />
       <g className="drawn-words">
         {['checkpoint', 'scp', 'restore'].map((word, index) => (
-          <text key={word} x={words.x} y={words.y + index * 36}>
+          <text key={word} x={label.x} y={label.y + index * 36}>
             {word}
           </text>
         ))}
@@ -82,7 +82,7 @@ function Drawing({ upright }: { upright: boolean }): ReactElement {
   );
 }
 
-/** The talk's demo in one picture: a container counts 0, 1 on the source, becomes a file, and counts 2, 3 on the destination. */
+/** The talk's demo as a diagram: a container counts 0, 1 on the source, becomes a file, and counts 2, 3 on the destination. */
 export function MigrationDiagram(): ReactElement {
   return (
     <figure

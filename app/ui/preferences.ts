@@ -4,22 +4,22 @@ import '../../server/protocol/zod-without-eval';
 import { useSyncExternalStore } from 'react';
 import { z } from 'zod';
 
-/** Sizes in between can be read and still show a command on a phone. */
+/** Text in this range is readable, and a command still fits on a phone. */
 export const fontSizesPx = { least: 9, usual: 14, most: 28 } as const;
 
-/** What a learner chose about the page itself; kept by the browser, never sent. */
+/** The learner's choices about the page. They are stored only in this browser. */
 const preferences = {
   theme: z.enum(['system', 'light', 'dark']).catch('system'),
   screenReaderMode: z.boolean().catch(false),
-  /** Of the terminals' text. */
+  /** Font size in the terminals. */
   fontSizePx: z.number().int().min(fontSizesPx.least).max(fontSizesPx.most).catch(fontSizesPx.usual),
 };
 type Key = keyof typeof preferences;
 type Preference<K extends Key> = z.infer<(typeof preferences)[K]>;
 
 /**
- * What the browser has kept under a name, if it is what the schema says; anything may be there: a page of another version, or whoever
- * sat at this browser.
+ * Reads a stored value if it matches the schema. The storage may hold anything, written by another version of the page or by another
+ * user of this browser.
  */
 export function readStored<T>(key: string, schema: z.ZodType<T>): T | undefined {
   try {
@@ -33,11 +33,11 @@ export function writeStored(key: string, value: unknown): void {
   try {
     localStorage.setItem(key, JSON.stringify(value));
   } catch {
-    // A browser that keeps nothing (private mode): the choice is not kept, the page works.
+    // The browser has no storage, for example in private mode: the choice is lost, but the page works.
   }
 }
 
-/** The sizes of panels, as react-resizable-panels wants them kept: nothing but a record of numbers ever comes out. */
+/** Storage of panel sizes for react-resizable-panels. `getItem` returns only valid records of numbers. */
 export const panelStorage = {
   getItem: (key: string): string | null => {
     const sizes = readStored(key, z.record(z.string(), z.number().min(0).max(100)));
@@ -47,7 +47,7 @@ export const panelStorage = {
     try {
       localStorage.setItem(key, value);
     } catch {
-      // As above.
+      // As in writeStored.
     }
   },
 };
@@ -55,7 +55,7 @@ export const panelStorage = {
 const listeners = new Set<() => void>();
 
 export function readPreference<K extends Key>(key: K): Preference<K> {
-  // The schema's own fallback is for what is stored and wrong; without storage there is nothing to parse.
+  // readStored returns undefined without storage. Parsing undefined gives the schema's fallback.
   const schema: z.ZodType = preferences[key];
   return (readStored(key, schema) ?? schema.parse(undefined)) as Preference<K>;
 }

@@ -1,7 +1,7 @@
 import type { ReactElement } from 'react';
 import type { WireError } from '../../server/protocol/errors';
 
-/** What failed and what to try, as the server said it. */
+/** Shows an error of the server: what failed, why, and what to try. */
 export function Problem({ error }: { error: WireError }): ReactElement {
   return (
     <p className="problem" role="alert">

@@ -1,7 +1,7 @@
-/** How long the browser may take to begin with a download. */
-const beginsWithinMs = 60_000;
+/** The browser starts a download within this time. */
+const downloadStartMs = 60_000;
 
-/** Has the browser save a file, where and as it saves all files. */
+/** Downloads content as a file, in the browser's usual way. */
 export function saveFile(name: string, content: Blob): void {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(content);
@@ -9,5 +9,5 @@ export function saveFile(name: string, content: Blob): void {
   link.click();
   setTimeout(() => {
     URL.revokeObjectURL(link.href);
-  }, beginsWithinMs);
+  }, downloadStartMs);
 }

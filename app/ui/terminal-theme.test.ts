@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { leastContrast } from './terminal-theme';
 
-/** All `--name: light-dark(#light, #dark)` of the stylesheet, `var(--other)` followed. */
+/** Reads every `--name: light-dark(#light, #dark)` of the stylesheet, and resolves `var(--other)`. */
 function palette(theme: 'light' | 'dark'): Map<string, string> {
   const css = readFileSync(new URL('../styles/base.css', import.meta.url), 'utf8');
   const colours = new Map<string, string>();
@@ -38,20 +38,20 @@ describe.each(['light', 'dark'] as const)('the %s terminal', (theme) => {
   const colours = palette(theme);
   const of = (name: string): string => {
     const colour = colours.get(name);
-    if (colour === undefined) throw new Error(`there is no --${name}`);
+    if (colour === undefined) throw new Error(`The stylesheet has no --${name}.`);
     return colour;
   };
 
-  // Black is left out: on a dark background it is what programs fill areas with. As text xterm brightens it.
-  it.each(texts)('writes %s legibly', (name) => {
+  // Without black: on a dark background, programs use it to fill areas. xterm brightens black text.
+  test.each(texts)('writes %s legibly', (name) => {
     expect(contrast(of(`terminal-${name}`), of('terminal-background'))).toBeGreaterThanOrEqual(leastContrast);
   });
 
-  it('keeps selected text legible, and its own marks visible', () => {
+  test('keeps selected text legible and marks visible', () => {
     expect(contrast(of('terminal-foreground'), of('terminal-selection'))).toBeGreaterThanOrEqual(
       leastContrast,
     );
-    // What is no text needs 3 (WCAG 2.2, 1.4.11).
+    // Non-text elements need a ratio of 3 (WCAG 2.2, 1.4.11).
     for (const name of [
       'terminal-cursor',
       'source',

@@ -1,7 +1,7 @@
-/** A terminal's colours: written down once, in the stylesheet (`--terminal-…`), so that they follow the page's theme. */
+/** Colours of terminals. They are defined only in the stylesheet (`--terminal-…`), so they follow the page's theme. */
 import type { ITheme } from '@xterm/xterm';
 
-/** The ratio that WCAG 2.2 asks for text of this size. Programs choose backgrounds as well, so xterm sees to it for each cell. */
+/** The contrast ratio that WCAG 2.2 requires for text of this size. Programs also set backgrounds, so xterm enforces it for each cell. */
 export const leastContrast = 4.5;
 
 const ansiNames = [
@@ -23,7 +23,7 @@ const ansiNames = [
   'brightWhite',
 ] as const;
 
-/** The colours as the browser computes them for an element, in the form that every part of xterm reads: `#rrggbb`. */
+/** Reads colours as the browser computes them for an element, as `#rrggbb`, which every part of xterm can parse. */
 export function readColours(element: HTMLElement, names: readonly string[]): Record<string, string> {
   const probe = document.createElement('span');
   element.append(probe);
@@ -39,8 +39,8 @@ export function readColours(element: HTMLElement, names: readonly string[]): Rec
 export function readTheme(element: HTMLElement): ITheme {
   const property = (name: string): string =>
     `terminal-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  const own = ['background', 'foreground', 'cursor', 'selection', 'scrollbar'];
-  const colours = readColours(element, [...own, ...ansiNames].map(property));
+  const baseNames = ['background', 'foreground', 'cursor', 'selection', 'scrollbar'];
+  const colours = readColours(element, [...baseNames, ...ansiNames].map(property));
   const colour = (name: string): string => colours[property(name)] ?? '';
   const theme: ITheme = {
     background: colour('background'),

@@ -11,7 +11,7 @@ const icons = {
   dark: <path d="M16.5 12A7 7 0 0 1 8 3.5 7 7 0 1 0 16.5 12z" />,
 };
 
-/** System, light or dark; remembered. */
+/** Lets the learner choose system, light or dark, and stores the choice. */
 export function ThemeChoice(): ReactElement {
   const [theme, setTheme] = usePreference('theme');
   const group = useId();

@@ -1,7 +1,7 @@
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { spellRuntime } from './time';
 
-it.each([
+test.each([
   [0, '0 ms'],
   [999.4, '999 ms'],
   [1_000, '1.0 s'],

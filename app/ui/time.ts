@@ -1,8 +1,8 @@
-/** Times and durations as the pages write them. */
+/** Formats times and durations for the pages. */
 
 const minuteMs = 60_000;
 
-/** `2 h 40 min`, rounded to minutes. */
+/** Formats a duration in minutes: `2 h 40 min`. */
 export function spellDuration(ms: number): string {
   const minutes = Math.round(Math.max(0, ms) / minuteMs);
   const hours = Math.floor(minutes / 60);
@@ -10,13 +10,13 @@ export function spellDuration(ms: number): string {
   return parts.filter(Boolean).join(' ') || '0 min';
 }
 
-/** `4:07`, minutes and seconds; never less than `0:00`. */
+/** Formats the time left as minutes and seconds: `4:07`; never below `0:00`. */
 export function countdown(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 }
 
-/** How long a wait will be, no more exact than an estimate is. */
+/** Formats an expected wait, only as precisely as an estimate deserves. */
 export function spellEstimate(ms: number): string {
   const minutes = Math.round(ms / minuteMs);
   if (minutes < 1) return 'less than a minute';
@@ -25,11 +25,11 @@ export function spellEstimate(ms: number): string {
     : `about ${Math.round(minutes / 60)} hours`;
 }
 
-/** Hours and minutes as this computer writes them. */
+/** Formats a time of day in the browser's locale, as hours and minutes. */
 export const timeOfDay = (unixMs: number): string =>
   new Date(unixMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 
-/** How long a command ran: `40 ms`, `2.3 s`, `1 min 5 s`; exact where it is short. */
+/** Formats how long a command ran, more precisely if it is short: `40 ms`, `2.3 s`, `1 min 5 s`. */
 export function spellRuntime(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 9_950) return `${(ms / 1_000).toFixed(1)} s`;

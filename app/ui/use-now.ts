@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from 'react';
 
-/** The time in Unix milliseconds, anew every `everyMs`. */
+/** Returns the current time in Unix milliseconds and renders the component again every `everyMs`. */
 export function useNow(everyMs: number): number {
   const [nowMs, setNowMs] = useState(() => Date.now());
   useEffect(() => {

@@ -1,7 +1,7 @@
 import Link from 'next/link';
 import type { ReactElement } from 'react';
 
-/** The project's name with its mark: from the circle into the square. */
+/** The project's name with its mark: an arrow from a circle into a square. */
 export function Wordmark(): ReactElement {
   return (
     <Link href="/" className="wordmark" aria-label="Live Migration Lab">

@@ -1,8 +1,8 @@
 import { Fragment, type ReactElement, type ReactNode } from 'react';
 
 /**
- * A command whose lines break between words only: the browser's own rules would break `--import` after its dashes.
- * @param draw how to draw one word; as it is by default
+ * Shows a command that breaks lines only between words. By the browser's rules, `--import` could break after its dashes.
+ * @param draw draws one word; by default the plain word
  */
 export function Words({ text, draw }: { text: string; draw?: (word: string) => ReactNode }): ReactElement {
   return (

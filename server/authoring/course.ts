@@ -1,13 +1,13 @@
-/** All that authors write, read at once: the lessons with their defects, the terms, the slides of the talk. */
+/** Reads everything that authors write: the lessons with what is wrong in them, the terms, the slides of the talk. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { inCourseOrder, type Lesson } from '../lessons/lesson';
 import { lessonFile, lessonIds, loadRecording } from '../lessons/load';
-import { readLesson, type Reading } from '../lessons/parse';
+import { diagnosticsInto, type Diagnostic } from '../lessons/diagnostics';
+import { readLesson, unreadable, type Reading } from '../lessons/parse';
 import type { Recording } from '../lessons/recording';
-import { findSections } from '../lessons/sections';
-import { readYaml, type Defect } from '../lessons/yaml';
+import { readYaml } from '../lessons/yaml';
 import { LabError } from '../protocol/errors';
 import { imageKey } from '../setup/stages';
 
@@ -34,12 +34,13 @@ export interface Slide {
 /** A lesson's folder as its author left it. */
 export interface Draft extends Reading {
   id: string;
+  /** Text of its lesson.mdx. */
   source: string;
-  /** Ids of its headings of level 2: what links may point to. */
-  anchors: readonly string[];
+  /** Undefined when there is an error in its file. */
+  lesson: Lesson | undefined;
   /** What the lesson test saw of it, if it was recorded and can be read. */
   recording: Recording | undefined;
-  /** Names of the files beside lesson.mdx, those of its folders too: `recordings/source.cast`. */
+  /** Paths in the lesson's folder, such as `recordings/source.cast`. */
   files: readonly string[];
 }
 
@@ -47,49 +48,48 @@ export interface Course {
   /** Directory of the checkout. */
   root: string;
   drafts: readonly Draft[];
-  /** The lessons without defects, in the course's order. */
+  /** The lessons without errors, in the course's order. */
   lessons: readonly Lesson[];
   terms: Readonly<Record<string, string>>;
   slides: readonly Slide[];
   /** Key of the host image that this checkout makes. */
   image: string;
-  /** What is wrong with the terms and the slides, by path in the checkout. */
-  defects: Readonly<Record<string, readonly Defect[]>>;
+  /** What is wrong with the terms and the slides. */
+  diagnostics: readonly Diagnostic[];
 }
 
-export const termsPath = 'lessons/terms.yml';
+const termsPath = 'lessons/terms.yml';
 export const talkPath = 'lessons/talk.yml';
 /** Path of a lesson's file in the checkout. */
 export const lessonPath = (id: string): string => `lessons/${id}/lesson.mdx`;
 
 async function readDraft(lessonsDir: string, id: string): Promise<Draft> {
-  const entries = await readdir(join(lessonsDir, id), { recursive: true });
+  const file = lessonPath(id);
+  const files = await readdir(join(lessonsDir, id), { recursive: true });
   let source: string;
   try {
     source = await readFile(lessonFile(lessonsDir, id), 'utf8');
   } catch {
-    const defects = [{ line: 1, text: 'There is no such file. Each folder in lessons/ holds a lesson.mdx.' }];
-    const nothing = { lesson: undefined, tree: undefined, frontMatter: undefined };
-    return { id, source: '', anchors: [], files: entries, defects, recording: undefined, ...nothing };
+    const message = 'The file is missing. Each folder in lessons/ holds a lesson.mdx.';
+    const reading = unreadable({ file, line: 1, level: 'error', message });
+    return { ...reading, id, source: '', files, lesson: undefined, recording: undefined };
   }
-  const reading = readLesson(source, id);
+  const reading = readLesson(source, file, id);
   const recording = await loadRecording(lessonsDir, id).catch((error: unknown) => {
-    const { message, hint = '' } = LabError.from(error, 'Reading the recording');
-    reading.defects.push({ line: 1, text: `${message} ${hint}` });
+    const failure = LabError.from(error, 'Reading the recording');
+    diagnosticsInto(reading.diagnostics, file)(1, `${failure.describe()} ${failure.hint ?? ''}`);
     return undefined;
   });
-  const anchors = reading.tree ? findSections(reading.tree).sections.map((section) => section.id) : [];
-  return { id, source, anchors, files: entries, recording, ...reading };
+  return { ...reading, id, source, files, lesson: reading.document?.lesson, recording };
 }
 
 /** @param root directory of the checkout */
 export async function readCourse(root: string): Promise<Course> {
   const lessonsDir = join(root, 'lessons');
-  const defects: Record<string, Defect[]> = {};
+  const diagnostics: Diagnostic[] = [];
   const readBeside = async <Schema extends z.ZodType>(path: string, schema: Schema, whole: string) => {
-    const found: Defect[] = (defects[path] = []);
     const text = await readFile(join(root, path), 'utf8');
-    const report = (line: number, problem: string): void => void found.push({ line, text: problem });
+    const report = diagnosticsInto(diagnostics, path);
     return readYaml(text, schema, { openingLine: 0, whole, report })?.value;
   };
   const terms = await readBeside(termsPath, termsSchema, 'The list of terms');
@@ -107,6 +107,6 @@ export async function readCourse(root: string): Promise<Course> {
     terms: terms ?? {},
     slides,
     image: await imageKey(root),
-    defects,
+    diagnostics,
   };
 }

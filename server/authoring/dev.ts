@@ -1,4 +1,4 @@
-/** The site for whoever writes a lesson: real hosts, and a page that shows what was saved at once. */
+/** Serves the site to authors: real hosts, and pages that reload when a lesson is saved. */
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,12 +11,12 @@ import { pino } from 'pino';
 import type { Config } from '../config';
 import { startGateway } from '../gateway/gateway';
 import { root } from '../root';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { prepareLab } from '../setup/stages';
 import { readCourse } from './course';
-import { formatFinding } from './findings';
 import { lintCourse } from './lint';
 
-/** An editor writes a file in several steps. */
+/** Editors write a file in several steps. A change counts after this many milliseconds without another. */
 const settleMs = 150;
 
 async function freePort(): Promise<number> {
@@ -28,14 +28,16 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function tellFindings(lessonId: string): Promise<void> {
-  const findings = await lintCourse(await readCourse(root), [lessonId]);
+async function printDiagnostics(lessonId: string): Promise<void> {
+  const diagnostics = await lintCourse(await readCourse(root), [lessonId]);
   console.log(
-    findings.length === 0 ? `${lessonId}: nothing is wrong.` : findings.map(formatFinding).join('\n'),
+    diagnostics.length === 0
+      ? `${lessonId}: no errors, no warnings.`
+      : diagnostics.map(formatDiagnostic).join('\n'),
   );
 }
 
-/** Calls back with a lesson's id after one of its files was saved. */
+/** Calls back with a lesson's id after somebody saved one of its files. */
 function watchLessons(onSaved: (lessonId: string) => void): () => void {
   const waiting = new Map<string, NodeJS.Timeout>();
   const watcher = watch(join(root, 'lessons'), { recursive: true }, (_event, path) => {
@@ -56,9 +58,9 @@ function watchLessons(onSaved: (lessonId: string) => void): () => void {
 }
 
 /**
- * Serves the site until the signal. Next.js in development mode serves the pages; it passes the API on to a gateway, and the
+ * Serves the site until the signal. Next.js in development mode serves the pages. It forwards the API to a gateway and the
  * stream of changes to this process.
- * @param lessonIds lessons whose hosts are wanted; all when empty
+ * @param lessonIds lessons that need hosts; all when empty
  * @throws LabError as {@link prepareLab} and {@link startGateway} do
  */
 export async function serveForAuthors(
@@ -90,7 +92,7 @@ export async function serveForAuthors(
   await once(changes, 'listening');
   const stopWatching = watchLessons((id) => {
     for (const listener of listeners) listener.write(`data: ${id}\n\n`);
-    tellFindings(id).catch((error: unknown) => {
+    printDiagnostics(id).catch((error: unknown) => {
       console.error(error);
     });
   });
@@ -110,12 +112,12 @@ export async function serveForAuthors(
       cancelSignal: signal,
     });
     console.log(
-      `\n  ${origin}/lessons/${lessonIds[0] ?? ''}\n\nA lesson is shown anew when it is saved. Ctrl-C stops.`,
+      `\n  ${origin}/lessons/${lessonIds[0] ?? ''}\n\nSave a lesson to reload it in the browser. Press Ctrl-C to stop.`,
     );
     console.log(
-      'Hosts keep the commands and checks that they were started with: after a change of these get fresh hosts.\n',
+      'Running hosts keep their commands and checks. After you change a command or a check, get fresh hosts.\n',
     );
-    for (const id of lessonIds) await tellFindings(id);
+    for (const id of lessonIds) await printDiagnostics(id);
     await site;
   } finally {
     stopWatching();

@@ -1,10 +1,10 @@
-/** What the hosts themselves say of a failure: read behind the learner's back, when a lesson's test has failed. */
+/** Reads the hosts' logs after a lesson test failed, over the control channel instead of the learner's terminals. */
 import { ControlChannel } from '../host/control-channel';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { LabError } from '../protocol/errors';
 import { sandboxDir, sandboxFiles } from '../store/sandboxes';
 
-/** Each of these commands is quick, and says something when a container, CRIU or SELinux is the cause. */
+/** Quick commands that show whether a container, CRIU or SELinux is the cause. */
 const script = `
 show() { printf '\\n%s\\n' "$1"; }
 show 'journal:'; journalctl --boot --no-pager --output=short-monotonic --lines=30 2>&1
@@ -15,28 +15,28 @@ log=$(find /tmp /root /var/tmp /run /var/lib/containers /var/lib/docker /var/lib
 [ -z "$log" ] || { show "newest CRIU log, $log:"; tail -n 30 "$log"; }
 `;
 
-/** A host that does not answer for this long, in milliseconds, is part of the failure. */
+/** When a host does not answer for this long, in milliseconds, its silence is part of the failure. */
 const timeoutMs = 60_000;
 
 /**
- * The channel that the session's runner has to a host; it is shared and never opened anew. ssh takes no empty name for a
- * file that is not there.
+ * The channel of the sandbox's runner to a host. It is shared and never opened again. ssh refuses an empty file name, so
+ * unused files have the name `none`.
  */
-const channelTo = (stateDir: string, sessionId: string, host: HostName): ControlChannel =>
-  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sessionId)).run, host, {
+const channelTo = (stateDir: string, sandboxId: string, host: HostName): ControlChannel =>
+  new ControlChannel(sandboxFiles(sandboxDir(stateDir, sandboxId)).run, host, {
     key: 'none',
     knownHosts: 'none',
   });
 
 /** Journal, audit log and newest CRIU log of both hosts. */
-export async function hostLogs(stateDir: string, sessionId: string): Promise<string> {
+export async function hostLogs(stateDir: string, sandboxId: string): Promise<string> {
   const logs = await Promise.all(
     hostNames.map(async (host) => {
-      const text = await channelTo(stateDir, sessionId, host)
+      const text = await channelTo(stateDir, sandboxId, host)
         .run(script, { timeoutMs })
         .then(
           ({ stdout }) => stdout,
-          (error: unknown) => `\n${LabError.from(error, `Reading the logs of ${host}`).message}`,
+          (error: unknown) => `\n${LabError.from(error, `Reading the logs of ${host}`).describe()}`,
         );
       return `── logs of ${host}${text}`;
     }),
@@ -44,6 +44,6 @@ export async function hostLogs(stateDir: string, sessionId: string): Promise<str
   return logs.join('\n');
 }
 
-/** What logs an author in to a host while the session lives. */
-export const loginCommand = (stateDir: string, sessionId: string, host: HostName): string =>
-  `ssh -F none -o ControlPath=${sandboxFiles(sandboxDir(stateDir, sessionId)).run}/${host}.ctl root@${host}`;
+/** Command that logs an author in to a host while the sandbox lives. */
+export const loginCommand = (stateDir: string, sandboxId: string, host: HostName): string =>
+  `ssh -F none -o ControlPath=${sandboxFiles(sandboxDir(stateDir, sandboxId)).run}/${host}.ctl root@${host}`;

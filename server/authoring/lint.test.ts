@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { root as checkout } from '../root';
 import { readCourse, type Course } from './course';
-import { formatFinding } from './findings';
 import { examples, generatedFiles, lintGenerated } from './generated';
 import { lintCourse } from './lint';
 import { Recorder } from './record';
@@ -60,12 +60,12 @@ async function write(
   );
 }
 
-/** Findings as an author sees them, without the path of the lesson `x`. */
+/** Diagnostics as an author sees them, without the path of the lesson `x`. */
 async function lint(...only: string[]): Promise<string[]> {
   const course = await readCourse(root);
   return (await lintCourse(course, only))
-    .map((finding) => formatFinding(finding).replace('lessons/x/lesson.mdx:', ''))
-    .filter((text) => !text.includes('No test has run'));
+    .map((diagnostic) => formatDiagnostic(diagnostic).replace('lessons/x/lesson.mdx:', ''))
+    .filter((text) => !text.includes('No recorded test has run'));
 }
 
 const step = ['## One', '', ...run, '', ...check];
@@ -119,13 +119,13 @@ it('tells where links lead nowhere', async () => {
     '## Two',
   ]);
   expect(await lint('x')).toEqual([
-    '9: error: There is no lesson `other`. Known are: x.',
+    '9: error: There is no lesson `other`. Choose from: x.',
     '9: error: There is no heading of level 2 with the id `tow` in lessons/x/lesson.mdx. Did you mean `two`?',
-    '9: error: `/lessons/x` leads nowhere on a code host. Link to a lesson as ../<id>/lesson.mdx.',
-    '10: error: `../../docs/x.md` leads nowhere on the page. Link to a lesson as ../<id>/lesson.mdx, or to an address.',
-    '10: error: `mailto:a@b` is no http or https address.',
-    '10: error: `http://a:b` is no address.',
-    '12: error: `https://[` is no address.',
+    '9: error: `/lessons/x` does not work on a code host. Link to a lesson as ../<id>/lesson.mdx.',
+    '10: error: `../../docs/x.md` does not work on the page. Link to a lesson as ../<id>/lesson.mdx, or to a web address.',
+    '10: error: `mailto:a@b` is not an http or https address.',
+    '10: error: `http://a:b` is not an address.',
+    '12: error: `https://[` is not an address.',
   ]);
 });
 
@@ -142,14 +142,14 @@ it('tells of figures that not everyone sees', async () => {
   await writeFile(join(root, 'lessons/x/d.svg'), figure);
   expect(await lint('x')).toEqual([
     'lessons/x/a.svg:2: error: The <svg> element lacks a viewBox, so it cannot be scaled.',
-    'lessons/x/a.svg:2: error: Add xmlns="http://www.w3.org/2000/svg": without it no browser draws the file.',
+    'lessons/x/a.svg:2: error: Add xmlns="http://www.w3.org/2000/svg". Without it, browsers do not draw the file.',
     'lessons/x/a.svg:2: error: The figure has no colours for dark pages. Add a <style> with @media (prefers-color-scheme: dark).',
-    'lessons/x/a.svg:3: error: `<script` may not stand in a figure: it draws, and loads and runs nothing.',
-    'lessons/x/a.svg:3: error: `href="` may not stand in a figure: it draws, and loads and runs nothing.',
-    'lessons/x/d.svg:1: error: No lesson shows this figure. Show it or remove it.',
-    '9: error: The figure `a.svg` has no text alternative. Say in the brackets what it shows.',
-    '9: error: “a.svg” does not say what the figure `a.svg` shows. Write what a reader would see.',
-    '9: error: `b.png` is no figure: an SVG file in the lesson’s folder, named with letters, digits and dashes.',
+    'lessons/x/a.svg:3: error: Remove `<script`: a figure must not load or run anything.',
+    'lessons/x/a.svg:3: error: Remove `href="`: a figure must not load or run anything.',
+    'lessons/x/d.svg:1: error: The lesson does not show this figure. Show it or remove it.',
+    '9: error: The figure `a.svg` has no alternative text. Describe in the brackets what it shows.',
+    '9: error: “a.svg” does not say what the figure `a.svg` shows. Describe what a reader would see.',
+    '9: error: `b.png` is not a figure. Use an SVG file in the lesson’s folder, named with letters, digits and dashes.',
     '9: error: There is no file lessons/x/c.svg.',
   ]);
 });
@@ -180,17 +180,17 @@ it('tells of what is no plain Markdown, and of text that is not right', async ()
   );
   expect(await lint('x')).toEqual([
     '2: error: Write “CRIU”, not “criu”.',
-    '9: error: A lesson is plain Markdown: no imports and exports.',
+    '9: error: A lesson is plain Markdown, without imports and exports.',
     '11: error: Write “checkpoint”, not “Check-Point”.',
     '11: error: Write “Podman”, not “podman”.',
     '11: error: Unexpected reference to undefined definition, expected corresponding definition (`nothing`) for a link or escaped opening bracket (`\\[`) for regular text.',
     '11: error: Unexpected repeated `the`, remove one occurrence.',
     '11: error: Unexpected article `an` before `talk`, expected `a`.',
-    '11: warning: TODO is left here.',
-    '13: error: `<Player>` may not stand in a lesson. Known are: details, summary, kbd, sub, sup, br.',
-    '13: error: A lesson is plain Markdown: no expressions. A `{` that is text belongs in a code span.',
-    '15: error: Nobody knows what opens here. Begin with <summary>Hint</summary>, or what it is.',
-    '21: error: The title is in the front matter: begin headings at level 2.',
+    '11: warning: A TODO is left here.',
+    '13: error: A lesson must not contain `<Player>`. Choose from: details, summary, kbd, sub, sup, br.',
+    '13: error: A lesson is plain Markdown, without expressions. Put a literal `{` in a code span.',
+    '15: error: These <details> have no summary. Begin with <summary>Hint</summary>, or with what they contain.',
+    '21: error: Begin headings at level 2: the title is in the front matter.',
     '34: error: Unexpected heading rank `4`, exected rank `3`.',
   ]);
 });
@@ -208,10 +208,10 @@ it('tells of checks that say nothing, and of shell that is none', async () => {
   const add = 'Add: || { echo "What to do."; exit 1; }';
   expect(await lint('x')).toEqual([
     `14: error: The check never says what is missing. ${add}`,
-    '17: error: The check fails here and tells nothing. Say before `exit` what is missing.',
-    '21: error: With `set -e` a check ends at any failure and tells nothing. Say what is missing where it fails.',
-    `27: error: The check ends with a test, so it fails and tells nothing. ${add}`,
-    "39: error: bash cannot read this: syntax error near unexpected token `fi'.",
+    '17: error: The check fails here without a message. Before `exit`, print what is missing.',
+    '21: error: With `set -e`, a check ends at any failure without a message. Print what is missing where it fails.',
+    `27: error: The check ends with a test, so it fails without a message. ${add}`,
+    "39: error: bash cannot parse this: syntax error near unexpected token `fi'.",
   ]);
 });
 
@@ -220,10 +220,10 @@ it('wants solutions out of sight, and hints in the clinic', async () => {
     place: 'part: 8, order: 1',
   });
   expect(await lint('x')).toEqual([
-    '9: error: “One” has no <details><summary>Hint</summary>: a lesson of the clinic has one or more.',
-    '10: error: The solution is open to everyone. Put it into <details><summary>Solution</summary>.',
-    '17: error: “Two” has no <details><summary>Hint</summary>: a lesson of the clinic has one or more.',
-    '17: error: “Two” has no solve block: in the clinic the learner finds the way, and the solution shows one.',
+    '9: error: “One” has no <details><summary>Hint</summary>. Each step of a clinic lesson needs at least one hint.',
+    '10: error: The solution is visible to everyone. Put it in <details><summary>Solution</summary>.',
+    '17: error: “Two” has no <details><summary>Hint</summary>. Each step of a clinic lesson needs at least one hint.',
+    '17: error: “Two” has no solve block. Each step of a clinic lesson needs one in its solution.',
   ]);
 });
 
@@ -231,29 +231,29 @@ it('knows the course as a whole', async () => {
   await write('x', step, { 'builds-on': '[later, x, nobody]', slides: '{ 1: one, 2: one, 9: one }' });
   await write('later', step, { place: 'part: 1, order: 2' });
   await write('same', step, { place: 'part: 1, order: 2' });
-  const findings = await lint();
-  expect(findings.filter((text) => !text.includes('not current'))).toEqual([
-    'lessons/same/lesson.mdx:3: error: lessons/later/lesson.mdx is number 2 of part 1 already.',
-    'lessons/talk.yml:1: warning: No lesson does these slides by hand: 3.',
-    '6: error: Slide 1, “The talk”, is said to have nothing to do by hand (lessons/talk.yml). Correct one of them.',
-    '6: error: The talk has no slide 9; lessons/talk.yml lists them.',
+  const found = await lint();
+  expect(found.filter((text) => !text.includes('out of date'))).toEqual([
+    'lessons/same/lesson.mdx:3: error: lessons/later/lesson.mdx is already number 2 of part 1.',
+    'lessons/talk.yml:1: warning: No lesson covers these slides: 3.',
+    '6: error: lessons/talk.yml says that slide 1, “The talk”, has nothing to do by hand. Correct one of them.',
+    '6: error: The talk has no slide 9. lessons/talk.yml lists its slides.',
     '6: error: `later` comes after this lesson. Change the order of the course, or do not build on it.',
-    '6: error: A lesson does not build on itself.',
-    '6: error: There is no lesson `nobody`. Known are: later, same, x.',
+    '6: error: A lesson cannot build on itself.',
+    '6: error: There is no lesson `nobody`. Choose from: later, same, x.',
   ]);
 });
 
 it('tells what no test has run', async () => {
   await write('x', step);
   const warnings = async (): Promise<string[]> =>
-    (await lintCourse(await readCourse(root), ['x'])).map(formatFinding);
+    (await lintCourse(await readCourse(root), ['x'])).map(formatDiagnostic);
   expect(await warnings()).toEqual([
-    'lessons/x/lesson.mdx:1: warning: No test has run this lesson, or none that was recorded. Record it: npm run lessons -- record x',
+    'lessons/x/lesson.mdx:1: warning: No recorded test has run this lesson. Record it: npm run lessons -- record x',
   ]);
   const record = async (image: string): Promise<void> => {
     const { lessons } = await readCourse(root);
     const [lesson] = lessons;
-    if (!lesson) throw new Error('The lesson has defects.');
+    if (!lesson) throw new Error('The lesson has errors.');
     const recorder = new Recorder(lesson);
     const run = { exitCode: 0, ms: 1, output: '' };
     for (const one of lesson.steps) recorder.endStep(one, { ms: 1, runs: [run], before: 'no', after: 'yes' });
@@ -267,7 +267,9 @@ it('tells what no test has run', async () => {
 
   await write('x', ['## One', '', ...run, '', ...fence('bash run host=source', 'false'), '', ...check]);
   expect(await warnings()).toEqual([
-    expect.stringContaining('x/lesson.mdx:15: warning: No test has run this command as it is now.') as string,
+    expect.stringContaining(
+      'x/lesson.mdx:15: warning: No recorded test has run this command as it is now.',
+    ) as string,
   ]);
   await write('x', [...step, '', ...check]);
   expect(await warnings()).toEqual([expect.stringContaining(':1: warning: Set-up, checks or solutions')]);
@@ -275,19 +277,19 @@ it('tells what no test has run', async () => {
   await record('other');
   expect(await warnings()).toEqual([expect.stringContaining('was made on another host image')]);
   await writeFile(join(root, 'lessons/x/recordings/manifest.json'), '{}');
-  expect((await warnings())[0]).toContain('This is no recording');
+  expect((await warnings())[0]).toContain('This is not a recording');
 });
 
 it('asks for questions, and passes on what the parser finds', async () => {
   await mkdir(join(root, 'lessons/empty'));
   await mkdir(join(root, 'lessons/x'));
   await writeFile(join(root, 'lessons/x/lesson.mdx'), '## One\n');
-  const findings = await lint('x', 'empty');
-  expect(findings).toEqual([
-    'lessons/empty/lesson.mdx:1: error: There is no such file. Each folder in lessons/ holds a lesson.mdx.',
+  const found = await lint('x', 'empty');
+  expect(found).toEqual([
+    'lessons/empty/lesson.mdx:1: error: The file is missing. Each folder in lessons/ holds a lesson.mdx.',
     expect.stringMatching(/^1: error: The front matter is missing/),
     expect.stringMatching(/^1: error: The lesson has no step/),
-    '1: warning: The lesson asks 0 questions. Two or three quiz blocks let a learner see what was understood.',
+    '1: warning: The lesson asks 0 questions. Two or three quiz blocks let learners see what they have understood.',
   ]);
 });
 
@@ -300,11 +302,11 @@ it.each([1, 8])('begins a lesson of part %i that is right but for what is marked
     ['First one', 1],
     ['On: {this}', 2],
   ]);
-  const findings = await lint('x');
+  const found = await lint('x');
   const todos = firstDraft({ id: 'x', part }, 1).match(/TODO/g)?.length ?? 0;
-  expect(findings.length).toBeGreaterThan(9);
-  expect(findings.length).toBeLessThanOrEqual(todos);
-  expect(findings.filter((text) => !text.endsWith('warning: TODO is left here.'))).toEqual([]);
+  expect(found.length).toBeGreaterThan(9);
+  expect(found.length).toBeLessThanOrEqual(todos);
+  expect(found.filter((text) => !text.endsWith('warning: A TODO is left here.'))).toEqual([]);
 });
 
 it.each([

@@ -1,4 +1,4 @@
-/** What is wrong in the course: each rule of the contract that can be looked at without a pair. */
+/** Lints the course: every rule of the contract that needs no pair. */
 import { readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { Node, Parents, Root } from 'mdast';
@@ -7,22 +7,24 @@ import { toString } from 'mdast-util-to-string';
 import { visitParents } from 'unist-util-visit-parents';
 import type { Lesson } from '../lessons/lesson';
 import { lessonHash, recordedRun } from '../lessons/recording';
-import { findSections } from '../lessons/sections';
+import {
+  diagnosticsInto,
+  sortDiagnostics,
+  type Diagnostic,
+  type ReportDiagnostic,
+} from '../lessons/diagnostics';
 import { suggest } from '../lessons/suggest';
-import { findFigureDefects } from './figures';
+import { lintFigure } from './figures';
 import { lessonPath, talkPath, type Course, type Draft } from './course';
-import { sortFindings, type Finding } from './findings';
 import { lintGenerated } from './generated';
 import { findInProse, findTerms, findTermsInTree } from './prose';
 import { findSilentFailures, findSyntaxErrors } from './scripts';
 
-/** Elements that Markdown has no signs for and that a code host shows as well. */
+/** Elements that Markdown has no syntax for and that code hosts show too. */
 const htmlElements = ['details', 'summary', 'kbd', 'sub', 'sup', 'br'];
-/** Fewer make no pause for thought. */
+/** A lesson with fewer questions gets a warning. */
 const wantedQuestions = 2;
 const clinicPart = 8;
-
-type Report = (line: number, text: string, level?: Finding['level']) => void;
 
 type Element = MdxJsxFlowElement | MdxJsxTextElement;
 
@@ -45,52 +47,56 @@ const enclosingSummary = (ancestors: readonly Node[]): string | undefined =>
 
 function checkLink(url: string, draft: Draft, course: Course): string | undefined {
   if (/^[a-z][a-z0-9+.-]*:/i.test(url)) {
-    if (!/^https?:/i.test(url)) return `\`${url}\` is no http or https address.`;
-    return URL.canParse(url) ? undefined : `\`${url}\` is no address.`;
+    if (!/^https?:/i.test(url)) return `\`${url}\` is not an http or https address.`;
+    return URL.canParse(url) ? undefined : `\`${url}\` is not an address.`;
   }
   if (url.startsWith('//') || url.startsWith('/'))
-    return `\`${url}\` leads nowhere on a code host. Link to a lesson as ../<id>/lesson.mdx.`;
+    return `\`${url}\` does not work on a code host. Link to a lesson as ../<id>/lesson.mdx.`;
   const [path = '', anchor] = url.split('#');
   let target: Draft | undefined = draft;
   if (path !== '') {
     const match = /^\.\.\/([^/]+)\/lesson\.mdx$/.exec(path);
     if (!match)
-      return `\`${url}\` leads nowhere on the page. Link to a lesson as ../<id>/lesson.mdx, or to an address.`;
+      return `\`${url}\` does not work on the page. Link to a lesson as ../<id>/lesson.mdx, or to a web address.`;
     const ids = course.drafts.map(({ id }) => id);
     target = course.drafts.find(({ id }) => id === match[1]);
     if (!target) return `There is no lesson \`${match[1] ?? ''}\`. ${suggest(match[1] ?? '', ids)}`;
   }
-  if (anchor === undefined || target.anchors.includes(anchor)) return undefined;
-  return `There is no heading of level 2 with the id \`${anchor}\` in ${lessonPath(target.id)}. ${suggest(anchor, target.anchors)}`;
+  const anchors = target.sections.map((section) => section.id);
+  if (anchor === undefined || anchors.includes(anchor)) return undefined;
+  return `There is no heading of level 2 with the id \`${anchor}\` in ${lessonPath(target.id)}. ${suggest(anchor, anchors)}`;
 }
 
-function lintTree(tree: Root, draft: Draft, course: Course, report: Report): void {
+function lintTree(tree: Root, draft: Draft, course: Course, report: ReportDiagnostic): void {
   const lineOf = (node: Node): number => node.position?.start.line ?? 1;
   visitParents(tree, (node) => {
     const line = lineOf(node);
     switch (node.type) {
       case 'heading':
-        if (node.depth === 1) report(line, 'The title is in the front matter: begin headings at level 2.');
+        if (node.depth === 1) report(line, 'Begin headings at level 2: the title is in the front matter.');
         break;
       case 'link':
       case 'definition': {
-        const problem = checkLink(node.url, draft, course);
-        if (problem !== undefined) report(line, problem);
+        const error = checkLink(node.url, draft, course);
+        if (error !== undefined) report(line, error);
         break;
       }
       case 'image': {
         const { url, alt } = node;
         if (!alt?.trim())
-          report(line, `The figure \`${url}\` has no text alternative. Say in the brackets what it shows.`);
+          report(
+            line,
+            `The figure \`${url}\` has no alternative text. Describe in the brackets what it shows.`,
+          );
         else if (alt.includes(posix.basename(url)) || alt.trim().split(/\s+/).length < 3)
           report(
             line,
-            `“${alt}” does not say what the figure \`${url}\` shows. Write what a reader would see.`,
+            `“${alt}” does not say what the figure \`${url}\` shows. Describe what a reader would see.`,
           );
         if (!/^[\w-]+\.svg$/.test(url))
           report(
             line,
-            `\`${url}\` is no figure: an SVG file in the lesson’s folder, named with letters, digits and dashes.`,
+            `\`${url}\` is not a figure. Use an SVG file in the lesson’s folder, named with letters, digits and dashes.`,
           );
         else if (!draft.files.includes(url)) report(line, `There is no file lessons/${draft.id}/${url}.`);
         break;
@@ -100,15 +106,12 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: Report): voi
         break;
       case 'html':
       case 'mdxjsEsm':
-        report(line, 'A lesson is plain Markdown: no imports and exports.');
+        report(line, 'A lesson is plain Markdown, without imports and exports.');
         break;
       case 'mdxFlowExpression':
       case 'mdxTextExpression':
         if (!/^\s*\/\*[\s\S]*\*\/\s*$/.test(node.value))
-          report(
-            line,
-            'A lesson is plain Markdown: no expressions. A `{` that is text belongs in a code span.',
-          );
+          report(line, 'A lesson is plain Markdown, without expressions. Put a literal `{` in a code span.');
         break;
       case 'mdxJsxFlowElement':
       case 'mdxJsxTextElement': {
@@ -116,16 +119,19 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: Report): voi
         if (name === null || !htmlElements.includes(name))
           report(
             line,
-            `\`<${name ?? ''}>\` may not stand in a lesson. Known are: ${htmlElements.join(', ')}.`,
+            `A lesson must not contain \`<${name ?? ''}>\`. Choose from: ${htmlElements.join(', ')}.`,
           );
         else if (name === 'details' && !summaryOf(node))
-          report(line, 'Nobody knows what opens here. Begin with <summary>Hint</summary>, or what it is.');
+          report(
+            line,
+            'These <details> have no summary. Begin with <summary>Hint</summary>, or with what they contain.',
+          );
         break;
       }
     }
     if (node.type === 'text' || node.type === 'code') {
       const todo = node.value.split('\n').findIndex((text) => text.includes('TODO'));
-      if (todo >= 0) report(line + todo + (node.type === 'code' ? 1 : 0), 'TODO is left here.', 'warning');
+      if (todo >= 0) report(line + todo + (node.type === 'code' ? 1 : 0), 'A TODO is left here.', 'warning');
     }
   });
   const solves = new Set(draft.lesson?.steps.flatMap((step) => step.solves.map((solve) => solve.line)));
@@ -133,14 +139,13 @@ function lintTree(tree: Root, draft: Draft, course: Course, report: Report): voi
     if (solves.has(lineOf(node)) && enclosingSummary(ancestors) !== 'Solution')
       report(
         lineOf(node),
-        'The solution is open to everyone. Put it into <details><summary>Solution</summary>.',
+        'The solution is visible to everyone. Put it in <details><summary>Solution</summary>.',
       );
   });
-  if (draft.lesson?.part === clinicPart) lintClinic(tree, draft.lesson, report);
+  if (draft.lesson?.part === clinicPart) lintClinic(tree, draft, draft.lesson, report);
 }
 
-function lintClinic(tree: Root, lesson: Lesson, report: Report): void {
-  const { sections } = findSections(tree);
+function lintClinic(tree: Root, { sections }: Draft, lesson: Lesson, report: ReportDiagnostic): void {
   for (const step of lesson.steps) {
     const section = sections.find(({ id }) => id === step.id);
     const summaries: string[] = [];
@@ -153,18 +158,18 @@ function lintClinic(tree: Root, lesson: Lesson, report: Report): void {
     if (!summaries.includes('Hint'))
       report(
         step.line,
-        `“${step.title}” has no <details><summary>Hint</summary>: a lesson of the clinic has one or more.`,
+        `“${step.title}” has no <details><summary>Hint</summary>. Each step of a clinic lesson needs at least one hint.`,
       );
     if (step.solves.length === 0)
       report(
         step.line,
-        `“${step.title}” has no solve block: in the clinic the learner finds the way, and the solution shows one.`,
+        `“${step.title}” has no solve block. Each step of a clinic lesson needs one in its solution.`,
       );
   }
 }
 
-/** Text of the front matter that is read as prose. */
-function lintFrontMatter({ frontMatter }: Draft, course: Course, report: Report): void {
+/** Lints the front matter: its prose and its slides. */
+function lintFrontMatter({ frontMatter }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter) return;
   const { value, lineOf } = frontMatter;
   const texts: [path: PropertyKey[], text: string][] = [
@@ -175,23 +180,23 @@ function lintFrontMatter({ frontMatter }: Draft, course: Course, report: Report)
   ];
   for (const [path, text] of texts) {
     const line = lineOf(path);
-    for (const defect of findTerms(text, line, course.terms)) report(line, defect.text);
-    if (text.includes('TODO')) report(line, 'TODO is left here.', 'warning');
+    for (const { message } of findTerms(text, line, course.terms)) report(line, message);
+    if (text.includes('TODO')) report(line, 'A TODO is left here.', 'warning');
   }
   for (const slide of Object.keys(value.slides)) {
     const known = course.slides.find(({ number }) => number === Number(slide));
     const line = lineOf(['slides', slide]);
-    if (!known) report(line, `The talk has no slide ${slide}; ${talkPath} lists them.`);
+    if (!known) report(line, `The talk has no slide ${slide}. ${talkPath} lists its slides.`);
     else if (known.noStep !== undefined)
       report(
         line,
-        `Slide ${slide}, “${known.title}”, is said to have nothing to do by hand (${talkPath}). Correct one of them.`,
+        `${talkPath} says that slide ${slide}, “${known.title}”, has nothing to do by hand. Correct one of them.`,
       );
   }
 }
 
-/** What only the course as a whole shows. */
-function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: Report): void {
+/** Lints the lesson's position in the course and the lessons that it builds on. */
+function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: ReportDiagnostic): void {
   if (!frontMatter || !lesson) return;
   const { value, lineOf } = frontMatter;
   const before = course.lessons.slice(0, course.lessons.indexOf(lesson));
@@ -199,13 +204,13 @@ function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: R
   if (sameplace)
     report(
       lineOf(['order']),
-      `${lessonPath(sameplace.id)} is number ${value.order} of part ${value.part} already.`,
+      `${lessonPath(sameplace.id)} is already number ${value.order} of part ${value.part}.`,
     );
   for (const [index, other] of value['builds-on'].entries()) {
     const line = lineOf(['builds-on', index]);
     const ids = course.drafts.map((draft) => draft.id);
     if (!ids.includes(other)) report(line, `There is no lesson \`${other}\`. ${suggest(other, ids)}`);
-    else if (other === id) report(line, 'A lesson does not build on itself.');
+    else if (other === id) report(line, 'A lesson cannot build on itself.');
     else if (course.lessons.some((one) => one.id === other) && !before.some((one) => one.id === other))
       report(
         line,
@@ -214,13 +219,13 @@ function lintPlace({ id, frontMatter, lesson }: Draft, course: Course, report: R
   }
 }
 
-function lintChecks(lesson: Lesson, report: Report): void {
+function lintChecks(lesson: Lesson, report: ReportDiagnostic): void {
   for (const { text, line } of lesson.steps.flatMap((step) => step.checks)) {
-    for (const defect of findSilentFailures(text)) report(line + defect.line, defect.text);
+    for (const found of findSilentFailures(text)) report(line + found.line, found.message);
   }
 }
 
-async function lintScripts(lesson: Lesson, report: Report): Promise<void> {
+async function lintScripts(lesson: Lesson, report: ReportDiagnostic): Promise<void> {
   const values = lesson.values.map(({ name }) => name);
   const blocks = [
     ...lesson.setups,
@@ -230,35 +235,32 @@ async function lintScripts(lesson: Lesson, report: Report): Promise<void> {
   ];
   await Promise.all(
     blocks.map(async ({ text, line }) => {
-      for (const defect of await findSyntaxErrors(text, values)) report(line + defect.line, defect.text);
+      for (const found of await findSyntaxErrors(text, values)) report(line + found.line, found.message);
     }),
   );
 }
 
-function lintQuestions(tree: Root, report: Report): void {
-  let questions = 0;
-  visitParents(tree, 'code', (node) => {
-    if (node.lang === 'quiz') questions++;
-  });
+function lintQuestions({ blocks }: Draft, report: ReportDiagnostic): void {
+  const questions = blocks.filter(({ kind }) => kind === 'quiz').length;
   if (questions < wantedQuestions)
     report(
       1,
-      `The lesson asks ${questions} questions. Two or three quiz blocks let a learner see what was understood.`,
+      `The lesson asks ${questions} questions. Two or three quiz blocks let learners see what they have understood.`,
       'warning',
     );
 }
 
-/** What no test has run as it is now. A lesson that is being written is not asked for a recording. */
+/** Warns of what no recorded test has run as it is now. A lesson with a TODO needs no recording. */
 function lintRecording(
   { id, recording, source }: Draft,
   lesson: Lesson,
   image: string,
-  report: Report,
+  report: ReportDiagnostic,
 ): void {
   if (source.includes('TODO')) return;
   const how = `Record it: npm run lessons -- record ${id}`;
   if (!recording) {
-    report(1, `No test has run this lesson, or none that was recorded. ${how}`, 'warning');
+    report(1, `No recorded test has run this lesson. ${how}`, 'warning');
     return;
   }
   let isTested = true;
@@ -266,7 +268,7 @@ function lintRecording(
     for (const [index, run] of step.runs.entries()) {
       if (recordedRun(recording, step.id, index, run)) continue;
       isTested = false;
-      report(run.line, `No test has run this command as it is now. ${how}`, 'warning');
+      report(run.line, `No recorded test has run this command as it is now. ${how}`, 'warning');
     }
   }
   if (isTested && recording.lesson !== lessonHash(lesson))
@@ -275,18 +277,16 @@ function lintRecording(
     report(1, `The recording was made on another host image. ${how}`, 'warning');
 }
 
-async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const file = lessonPath(draft.id);
-  const report: Report = (line, text, level = 'error') => findings.push({ file, line, level, text });
-  for (const { line, text } of draft.defects) report(line, text);
+async function lintDraft(draft: Draft, course: Course): Promise<Diagnostic[]> {
+  const diagnostics = [...draft.diagnostics];
+  const report = diagnosticsInto(diagnostics, lessonPath(draft.id));
   lintFrontMatter(draft, course, report);
   lintPlace(draft, course, report);
   if (draft.tree) {
     lintTree(draft.tree, draft, course, report);
-    lintQuestions(draft.tree, report);
-    for (const { line, text } of findTermsInTree(draft.tree, course.terms)) report(line, text);
-    for (const { line, text } of await findInProse(draft.tree, draft.source)) report(line, text);
+    lintQuestions(draft, report);
+    for (const { line, message } of findTermsInTree(draft.tree, course.terms)) report(line, message);
+    for (const { line, message } of await findInProse(draft.tree, draft.source)) report(line, message);
   }
   if (draft.lesson) {
     lintChecks(draft.lesson, report);
@@ -296,39 +296,32 @@ async function lintDraft(draft: Draft, course: Course): Promise<Finding[]> {
   for (const figure of draft.files.filter((name) => /^[^/]+\.svg$/.test(name))) {
     const path = posix.join('lessons', draft.id, figure);
     const text = await readFile(join(course.root, path), 'utf8');
-    for (const defect of findFigureDefects(text)) findings.push({ file: path, level: 'error', ...defect });
+    const reportFigure = diagnosticsInto(diagnostics, path);
+    for (const { line, message } of lintFigure(text)) reportFigure(line, message);
     if (!draft.source.includes(`](${figure})`))
-      findings.push({
-        file: path,
-        line: 1,
-        level: 'error',
-        text: 'No lesson shows this figure. Show it or remove it.',
-      });
+      reportFigure(1, 'The lesson does not show this figure. Show it or remove it.');
   }
-  return findings;
+  return diagnostics;
 }
 
-/** Slides of the talk that no lesson does by hand. */
-function lintSlides(course: Course): Finding[] {
+/** Warns of slides of the talk that no lesson covers. */
+function lintSlides(course: Course): Diagnostic[] {
   const done = new Set(course.lessons.flatMap(({ slides }) => Object.keys(slides).map(Number)));
   const missing = course.slides.filter(({ number, noStep }) => noStep === undefined && !done.has(number));
   if (missing.length === 0) return [];
-  const text = `No lesson does these slides by hand: ${missing.map(({ number }) => number).join(', ')}.`;
-  return [{ file: talkPath, line: 1, level: 'warning', text }];
+  const message = `No lesson covers these slides: ${missing.map(({ number }) => number).join(', ')}.`;
+  return [{ file: talkPath, line: 1, level: 'warning', message }];
 }
 
 /**
- * Looks at the whole course.
- * @param only ids of the lessons that are of interest; all when empty
+ * Lints the course.
+ * @param only ids of the lessons to lint; the whole course when empty
  */
-export async function lintCourse(course: Course, only: readonly string[] = []): Promise<Finding[]> {
+export async function lintCourse(course: Course, only: readonly string[] = []): Promise<Diagnostic[]> {
   const drafts = course.drafts.filter(({ id }) => only.length === 0 || only.includes(id));
-  const findings = (await Promise.all(drafts.map((draft) => lintDraft(draft, course)))).flat();
+  const diagnostics = (await Promise.all(drafts.map((draft) => lintDraft(draft, course)))).flat();
   if (only.length === 0) {
-    for (const [file, defects] of Object.entries(course.defects)) {
-      findings.push(...defects.map((defect): Finding => ({ file, level: 'error', ...defect })));
-    }
-    findings.push(...lintSlides(course), ...(await lintGenerated(course)));
+    diagnostics.push(...course.diagnostics, ...lintSlides(course), ...(await lintGenerated(course)));
   }
-  return sortFindings(findings);
+  return sortDiagnostics(diagnostics);
 }

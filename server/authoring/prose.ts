@@ -1,4 +1,4 @@
-/** The linter's rules for text: terms, words said twice, articles, links of Markdown that lead nowhere. */
+/** The linter's rules for text: terms, repeated words, articles, undefined links. */
 import type { Root } from 'mdast';
 import remarkLintHeadingIncrement from 'remark-lint-heading-increment';
 import remarkLintNoEmptyUrl from 'remark-lint-no-empty-url';
@@ -11,7 +11,7 @@ import retextRepeatedWords from 'retext-repeated-words';
 import { unified } from 'unified';
 import { visitParents } from 'unist-util-visit-parents';
 import { VFile } from 'vfile';
-import type { Defect } from '../lessons/yaml';
+import type { TextDiagnostic } from '../lessons/diagnostics';
 
 const alerts = ['note', 'tip', 'important', 'warning', 'caution'];
 
@@ -22,17 +22,17 @@ const linter = unified()
   .use(remarkLintNoEmptyUrl)
   .use(remarkLintNoUndefinedReferences, { allow: alerts.map((kind) => `!${kind}`) })
   .use(remarkLintNoUnusedDefinitions)
-  // Its type wants a processor that only parses; what comes after the parser is run as well.
+  // Its type wants a processor that only parses, but it also runs the transformers of the processor.
   .use(remarkRetext, english as unknown as NonNullable<Parameters<typeof remarkRetext>[0]>)
   .freeze();
 
-/** What the linters of the unified collective find. */
-export async function findInProse(tree: Root, source: string): Promise<Defect[]> {
+/** Runs the linters of the unified collective. */
+export async function findInProse(tree: Root, source: string): Promise<TextDiagnostic[]> {
   const file = new VFile(source);
   await linter.run(structuredClone(tree), file);
   return file.messages.map(({ line, reason }) => ({
     line: line ?? 1,
-    text: `${reason}.`.replace(/([.!?])\.$/, '$1'),
+    message: `${reason}.`.replace(/([.!?])\.$/, '$1'),
   }));
 }
 
@@ -40,44 +40,43 @@ const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /**
- * Terms in a text that are not spelt as they should be.
- * @param text its code spans are not looked at
- * @param terms right spelling by wrong one; case makes no difference in the wrong one
+ * Finds misspelt terms in a text, outside of code spans.
+ * @param terms right spelling by wrong spelling; the wrong spelling matches in any case
  */
 export function findTerms(
   text: string,
   firstLine: number,
   terms: Readonly<Record<string, string>>,
-): Defect[] {
+): TextDiagnostic[] {
   const prose = text.replace(/`[^`]*`/g, (code) => code.replace(/[^\n]/g, ' '));
   return Object.entries(terms).flatMap(([wrong, right]) => {
-    // Part of a path, a name or an address is no word of the text.
+    // Part of a path, a name or an address is not a word of the text.
     const pattern = new RegExp(
       `(?<![\\w./@:_-])${escape(wrong).replace(' ', '\\s+')}(?![\\w/_-]|\\.\\w)`,
       'gi',
     );
-    return [...prose.matchAll(pattern)].flatMap((match): Defect[] => {
+    return [...prose.matchAll(pattern)].flatMap((match): TextDiagnostic[] => {
       const [found] = match;
       if (found === right || found === capital(right)) return [];
       const line = firstLine + prose.slice(0, match.index).split('\n').length - 1;
-      return [{ line, text: `Write “${right}”, not “${found.replace(/\s+/, ' ')}”.` }];
+      return [{ line, message: `Write “${right}”, not “${found.replace(/\s+/, ' ')}”.` }];
     });
   });
 }
 
-/** Terms in all text of a lesson that is prose, questions included. */
-export function findTermsInTree(tree: Root, terms: Readonly<Record<string, string>>): Defect[] {
-  const defects: Defect[] = [];
+/** Finds misspelt terms in a lesson's prose and questions. */
+export function findTermsInTree(tree: Root, terms: Readonly<Record<string, string>>): TextDiagnostic[] {
+  const diagnostics: TextDiagnostic[] = [];
   visitParents(tree, (node, ancestors) => {
     const line = node.position?.start.line ?? 1;
     if (node.type === 'text') {
       const parent = ancestors.at(-1);
-      // An address that stands for itself.
+      // The text of an autolink is an address.
       if (parent?.type === 'link' && parent.url.endsWith(node.value)) return;
-      defects.push(...findTerms(node.value, line, terms));
+      diagnostics.push(...findTerms(node.value, line, terms));
     } else if (node.type === 'code' && node.lang === 'quiz') {
-      defects.push(...findTerms(node.value, line + 1, terms));
+      diagnostics.push(...findTerms(node.value, line + 1, terms));
     }
   });
-  return defects;
+  return diagnostics;
 }

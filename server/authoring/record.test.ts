@@ -115,7 +115,7 @@ it('leaves the rest out of a cast that has no end', async () => {
   await recorder.write(folder, 'image', 'kvm');
   const cast = await castOf('one.source.cast');
   expect(JSON.stringify(cast).length).toBeLessThan(300_000);
-  expect(cast.at(-1)).toEqual([0.001, 'o', '\r\n[the rest was left out]\r\n']);
+  expect(cast.at(-1)).toEqual([0.001, 'o', '\r\n[output truncated]\r\n']);
 });
 
 it('has a hash of what is run, and not of the prose around it', () => {

@@ -1,4 +1,4 @@
-/** Keeps what a lesson's test saw: asciicasts and their manifest, see lessons/recording.ts. */
+/** Records a lesson test: asciicasts and their manifest, see server/lessons/recording.ts. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StepResult } from './rehearsal';
@@ -16,10 +16,10 @@ import {
 } from '../lessons/recording';
 import type { Accelerator } from '../protocol/session';
 
-/** Fits two terminals one over the other beside a lesson on a laptop, and the widest line of `podman ps`. */
+/** Two terminals of this size fit beside a lesson on a laptop, and so does the widest line of `podman ps`. */
 export const castSize = { columns: 100, rows: 24 };
 
-/** Of one terminal in one step: a build's whole output, and not a runaway's. */
+/** Limit for one terminal in one step: enough for the output of a build, too little for that of a runaway program. */
 const maxCastBytes = 256 * 1024;
 
 interface Chunk {
@@ -33,7 +33,7 @@ const promptMark = Buffer.from('\x1b]133;A\x07');
 
 export class Recorder {
   private chunks: Chunk[] = [];
-  /** What each terminal shows since the beginning of its newest prompt: with this the next step's cast begins. */
+  /** Output of each terminal since its newest prompt began. The next step's cast begins with it. */
   private readonly prompts = new Map<string, Buffer>();
   private beganMs = 0;
   private readonly steps: Record<string, RecordedStep> = {};
@@ -41,7 +41,7 @@ export class Recorder {
 
   constructor(private readonly lesson: Lesson) {}
 
-  /** Whatever a terminal shows. */
+  /** Takes the output of a terminal. */
   readonly output = (terminal: string, bytes: Uint8Array): void => {
     const copy = Buffer.from(bytes);
     this.chunks.push({ terminal, atMs: Date.now(), bytes: copy });
@@ -62,7 +62,7 @@ export class Recorder {
     const casts: Record<string, string> = {};
     for (const terminal of [...terminals].sort()) {
       const chunks = this.chunks.filter((chunk) => chunk.terminal === terminal);
-      // The prompt alone shows nothing.
+      // A cast of nothing but the prompt is useless.
       if (chunks.every(({ atMs }) => atMs === this.beganMs)) continue;
       const file = `${step.id}.${terminal}.cast`;
       casts[terminal] = file;
@@ -81,7 +81,7 @@ export class Recorder {
     };
   }
 
-  /** Puts the recording in the place of whatever was there. */
+  /** Replaces the lesson's recording. */
   async write(folder: string, image: string, accelerator: Accelerator): Promise<void> {
     const directory = join(folder, recordingsFolder);
     await rm(directory, { recursive: true, force: true });
@@ -106,7 +106,7 @@ export class Recorder {
     for (const chunk of chunks) {
       bytes += chunk.bytes.length;
       if (bytes > maxCastBytes) {
-        kept.push({ atMs: chunk.atMs, bytes: Buffer.from('\r\n[the rest was left out]\r\n') });
+        kept.push({ atMs: chunk.atMs, bytes: Buffer.from('\r\n[output truncated]\r\n') });
         break;
       }
       kept.push(chunk);

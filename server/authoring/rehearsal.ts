@@ -1,4 +1,4 @@
-/** Does a lesson as a learner would: through the gateway, with the same requests and into the same terminals as the page. */
+/** Does a lesson as a learner would: through the gateway, with the page's requests and in the page's terminals. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
@@ -10,43 +10,43 @@ import { hostNames } from '../protocol/hosts';
 import type { StepState } from '../protocol/session';
 import type { ShellMark } from '../protocol/terminal';
 
-/** Two hosts cloned and logged in to: 4 s on an idle machine with 2 cores under TCG, a minute on a busy one. */
+/** Cloning two hosts and logging in takes 4 s on an idle machine with 2 cores under TCG, a minute on a busy one. */
 const readyTimeoutMs = 180_000;
 /** The slowest command of a lesson, a JVM's checkpoint or restore under TCG, takes about 20 s alone. */
 const commandTimeoutMs = 240_000;
-/** A check runs for some seconds under TCG, and the one before it may have to end first. */
+/** A check runs for some seconds under TCG, and may have to wait for the previous check. */
 const checkTimeoutMs = 120_000;
-/** What a command leaves behind it (a web application that starts) may need this long until the check sees it. */
+/** A check may see the effect of a command only this much later, such as the start of a web application. */
 const passTimeoutMs = 240_000;
-/** Lines of each terminal that a failure shows. */
+/** A failure shows this many last lines of each terminal. */
 const shownLines = 25;
 
 /** The byte that a terminal's Ctrl-C sends. */
 const interruptKey = '\x03';
-/** A terminal says so around what is pasted (xterm's bracketed paste), and the shell takes its lines as one. */
+/** Text in xterm's bracketed paste: the shell takes all its lines as one command. */
 const pasted = (text: string): string => `\x1b[200~${text}\x1b[201~\r`;
 
-/** What became of a run block. */
-export interface RunResult {
-  /** Null of a command that was not waited for, or ended with Ctrl-C. */
+/** Outcome of a run block. */
+interface RunResult {
+  /** Null for a command that kept running or that Ctrl-C ended. */
   exitCode: number | null;
   ms: number;
-  /** As text; of a command that goes on, what it had printed when its step was done. */
+  /** Plain text. For a command that keeps running, its output until the step was done. */
   output: string;
 }
 
-/** What became of a step. */
+/** Outcome of a step. */
 export interface StepResult {
   ms: number;
   runs: RunResult[];
-  /** What the check said before the step, and after it. */
+  /** Message of the check before the step, and after it. */
   before: string;
   after: string;
 }
 
-/** A step that failed. Its message begins with the place in the lesson and ends with both terminals. */
+/** A step that failed. The message begins with file and line and ends with the terminals' last lines. */
 export class StepFailure extends Error {
-  /** @param line where it failed, in lesson.mdx */
+  /** @param line of lesson.mdx, where the step failed */
   constructor(
     readonly stepId: string,
     readonly line: number,
@@ -59,24 +59,24 @@ export class StepFailure extends Error {
   }
 }
 
-/** A command that was typed. */
+/** A command that the rehearsal typed. */
 interface Typed {
   run: Run;
   terminal: string;
-  /** Where its output begins in all that its terminal has shown. */
+  /** Offset of its output in the terminal's output. */
   from: number;
-  /** How many messages had come before it. */
+  /** Number of messages that arrived before it. */
   after: number;
   sinceMs: number;
   result: RunResult;
 }
 
 export class Rehearsal {
-  /** Terminals whose command goes on into later steps. */
+  /** Terminals whose command keeps running in later steps. */
   private readonly held = new Set<string>();
-  /** What was held when a step began, by its id: after a way back it is held again. */
+  /** Terminals that were held when a step began, by the step's id. A rewind restores them. */
   private readonly heldBefore = new Map<string, ReadonlySet<string>>();
-  /** The step that has passed last, with nothing done to the hosts since. */
+  /** The last step that passed, while nothing has changed on the hosts since. */
   private passed: Step | undefined;
   private size = { columns: 120, rows: 40 };
 
@@ -87,12 +87,12 @@ export class Rehearsal {
 
   /**
    * Starts a session and waits for a prompt on both hosts.
-   * @returns the session's id
-   * @throws LabError `no-session` when the machine has no room for another pair now
+   * @returns the id of the session's sandbox
+   * @throws LabError `no-session` when the machine has no room for another pair
    */
   async start(columns = 120, rows = 40): Promise<string> {
     this.size = { columns, rows };
-    const { id: sessionId } = await this.learner.startSession(this.lesson.id);
+    await this.learner.startSession(this.lesson.id);
     const hello = await this.learner.connect();
     for (const { id } of hello.terminals) this.learner.attach(id, columns, rows);
     await this.learner.until(
@@ -103,12 +103,12 @@ export class Rehearsal {
       'prompt on both hosts',
     );
     const error = this.learner.latest('pair')?.pair.error;
-    if (error) throw new Error(`The pair is not there: ${error.message}`);
-    return sessionId;
+    if (error) throw new Error(`The hosts failed to start: ${error.message}`);
+    return hello.sandboxId;
   }
 
   /**
-   * Does one step: its check must fail, then each command must end as the lesson says, then its check must pass.
+   * Does one step: first its check must fail, then each command must end as the lesson says, then the check must pass.
    * @throws StepFailure
    */
   async doStep(step: Step): Promise<StepResult> {
@@ -118,7 +118,7 @@ export class Rehearsal {
     try {
       const before = await this.before(step);
       if (before.state === 'passed') throw new Error(`The check passes before the step: ${before.message}`);
-      if (before.message === '') throw new Error('The check fails without a word of what is missing.');
+      if (before.message === '') throw new Error('The check fails without a message.');
       const typed = await this.perform(step, place);
       place.line = step.checks[0]?.line ?? step.line;
       const after = await this.pass(step);
@@ -136,8 +136,8 @@ export class Rehearsal {
   }
 
   /**
-   * Types all that a step wants to be typed.
-   * @param place told the line of what is being done
+   * Types all commands and solutions of a step.
+   * @param place receives the line of the current block
    */
   async perform(step: Step, place: { line: number }): Promise<Typed[]> {
     const typed: Typed[] = [];
@@ -152,7 +152,7 @@ export class Rehearsal {
     return typed;
   }
 
-  /** Asks for a step's check now. */
+  /** Runs a step's check now. */
   async check(step: Step): Promise<StepState> {
     const after = this.learner.messages.length;
     this.learner.send({ type: 'check', stepId: step.id });
@@ -165,9 +165,19 @@ export class Rehearsal {
     return message.step;
   }
 
+  /** Why the hosts are gone; undefined while they run. */
+  loss(): string | undefined {
+    const { closeCode } = this.learner;
+    const error = this.learner.latest('pair')?.pair.error;
+    if (error) return error.message;
+    const ended = this.learner.latest('ended');
+    if (ended) return `The session has ended (${ended.reason}).`;
+    return closeCode === undefined ? undefined : `The connection was closed with code ${closeCode}.`;
+  }
+
   /**
-   * Waits until the state in which a step begins is kept. A busy machine takes longer to save it than to do a short step,
-   * and then there would be no way back, or one to a state that is not the beginning.
+   * Waits until the lab has saved the state in which a step begins. A busy machine takes longer to save it than to do a short
+   * step. Without the wait, a rewind would be impossible or would restore a later state.
    */
   async untilKept(step: Step): Promise<void> {
     await this.learner.until(
@@ -177,7 +187,7 @@ export class Rehearsal {
     );
   }
 
-  /** Goes back to the beginning of a step; what was held since then is free, and what was held then is held. */
+  /** Rewinds to the beginning of a step, held terminals included. */
   async rewind(step: Step): Promise<void> {
     const after = this.learner.messages.length;
     this.learner.send({ type: 'rewind', stepId: step.id });
@@ -232,7 +242,8 @@ export class Rehearsal {
     const runId = randomUUID();
     this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
     const answer = await this.learner.runAnswer(runId, 30_000);
-    if (answer.type === 'run-refused') throw new Error(`The command was not typed: ${answer.error.message}`);
+    if (answer.type === 'run-refused')
+      throw new Error(`The lab refused to type the command: ${answer.error.message}`);
 
     const typed: Typed = {
       run: block,
@@ -271,7 +282,7 @@ export class Rehearsal {
     return typed;
   }
 
-  /** Types the solution of an exercise, and waits until the shell has done it all. */
+  /** Types the solution of an exercise and waits until the shell has finished it. */
   private async solve(block: Solve): Promise<void> {
     const terminal = await this.terminalOf(block);
     await this.freeTerminal(terminal);
@@ -280,7 +291,7 @@ export class Rehearsal {
     await this.untilEnd({ terminal, after });
   }
 
-  /** Waits for a prompt, unless what runs there is meant to go on. */
+  /** Waits for a prompt in a terminal that the next command needs. */
   private async freeTerminal(terminal: string): Promise<void> {
     await this.learner.until(
       () => this.isAtPrompt(terminal),
@@ -290,7 +301,7 @@ export class Rehearsal {
     this.held.delete(terminal);
   }
 
-  /** Presses Ctrl-C where the lesson says so. */
+  /** Presses Ctrl-C in each terminal whose command the lesson interrupts. */
   private async interrupt(typed: readonly Typed[]): Promise<void> {
     for (const one of typed) {
       if (one.run.interrupt === undefined || !this.held.has(one.terminal)) continue;
@@ -306,7 +317,7 @@ export class Rehearsal {
     typed.result.ms = Date.now() - typed.sinceMs;
   }
 
-  /** What stands between the marks of the command. */
+  /** Output between the start and end marks of the command. */
   private outputOf({ terminal, from }: Typed): string {
     const shown = this.bytes(terminal).subarray(from).toString();
     return plainText(/\x1b\]133;C\x07([\s\S]*?)(?:\x1b\]133;D|$)/.exec(shown)?.[1] ?? '');
@@ -345,8 +356,8 @@ export class Rehearsal {
   }
 
   /**
-   * What the check of a step says before it. When a step has passed the runner looks at the next one by itself, and that counts, unless
-   * something was ended since; otherwise it is asked.
+   * Result of a step's check before the step. After a step passes, the runner checks the next one by itself. That result counts
+   * unless Ctrl-C ended something since; then the rehearsal asks for a check.
    */
   private async before(step: Step): Promise<StepState> {
     const { passed } = this;
@@ -363,7 +374,7 @@ export class Rehearsal {
     return looked.step;
   }
 
-  /** Waits for the runner's own checks: a learner does not ask for them either. */
+  /** Waits for the runner's own checks, as a learner does. */
   private async pass(step: Step): Promise<StepState> {
     const latest = (): StepState | undefined =>
       this.learner.latest('step', ({ stepId }) => stepId === step.id)?.step;
@@ -375,7 +386,7 @@ export class Rehearsal {
     return latest() ?? { state: 'open', message: '', checkedAtMs: null };
   }
 
-  /** Waits until no terminal is busy, but those that are meant to be. */
+  /** Waits until every terminal is at its prompt, except those that are held. */
   private async atPrompts(): Promise<void> {
     await this.learner.until(
       () => this.learner.terminals.every(({ id }) => this.held.has(id) || this.isAtPrompt(id)),
@@ -384,7 +395,7 @@ export class Rehearsal {
     );
   }
 
-  /** The terminal of a block; a host's second one is opened when it is first asked for. */
+  /** Id of a block's terminal. The first use of a host's second terminal opens it. */
   private async terminalOf({ host, terminal }: Run | Solve): Promise<string> {
     if (terminal === 1) return host;
     const second = () =>

@@ -1,4 +1,4 @@
-/** Begins a lesson. */
+/** Creates a lesson. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { partTitles } from '../lessons/lesson';
@@ -28,7 +28,7 @@ TODO: where to look, without the answer.
 const solution = `<details>
 <summary>Solution</summary>
 
-TODO: what was wrong, and why this mends it.
+TODO: what was wrong, and why this fixes it.
 
 \`\`\`bash solve host=source
 touch /tmp/done
@@ -42,7 +42,7 @@ touch /tmp/done
 \`\`\`
 `;
 
-/** A lesson that the linter takes but for what is marked TODO. */
+/** Text of a new lesson. The linter finds nothing in it but the TODOs. */
 export function firstDraft({ id, part, title }: Beginning, order: number): string {
   const isClinic = part === partTitles.indexOf('Clinic') + 1;
   return `---
@@ -57,7 +57,7 @@ builds-on: []
 sources:
   - name: CRIU 4.1.1
     file: criu/cr-dump.c, cr_dump_tasks
-    what: "TODO: what of this lesson it is the source of"
+    what: "TODO: what this lesson takes from the source"
 slides: {}
 ---
 
@@ -72,7 +72,7 @@ TODO: what to look at in the output, and why it is so.
 
 \`\`\`bash check host=source
 [ -e /tmp/done ] || { echo 'TODO: say what is missing: there is no /tmp/done on source yet.'; exit 1; }
-echo 'TODO: say what is so now.'
+echo 'TODO: say what is done now.'
 \`\`\`
 
 ## What did you see?
@@ -96,23 +96,25 @@ explanation: "TODO: why it is so."
 }
 
 /**
- * Makes the lesson's folder and its lesson.mdx, the last of its part.
+ * Creates the lesson's folder and its lesson.mdx, as the last lesson of its part.
  * @returns the file's path in the checkout
- * @throws LabError `bad-lesson` when the id is not possible or taken, or there is no such part
+ * @throws LabError `bad-lesson` when the id is invalid or taken, or the part does not exist
  */
 export async function scaffold(course: Course, beginning: Beginning): Promise<string> {
   const { id, part } = beginning;
   if (!/^[a-z][a-z0-9-]*$/.test(id)) {
     throw new LabError('bad-lesson', `\`${id}\` cannot be a lesson’s folder.`, {
-      hint: 'Take small letters, digits and dashes, a letter first.',
+      hint: 'Use lowercase letters, digits and dashes, beginning with a letter.',
     });
   }
   if (course.drafts.some((draft) => draft.id === id)) {
-    throw new LabError('bad-lesson', `There is a lesson \`${id}\` already.`, { hint: 'Take another name.' });
+    throw new LabError('bad-lesson', `The lesson \`${id}\` already exists.`, {
+      hint: 'Choose another name.',
+    });
   }
   if (!Number.isInteger(part) || part < 1 || part > partTitles.length) {
     throw new LabError('bad-lesson', `The course has no part ${part}.`, {
-      hint: `It has: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}.`,
+      hint: `The parts are: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}.`,
     });
   }
   const orders = course.drafts.flatMap(({ frontMatter }) =>

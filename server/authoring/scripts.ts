@@ -1,21 +1,16 @@
-/** The linter's rules for blocks that are run: shell syntax, and checks that fail without a word. */
+/** The linter's rules for scripts: shell syntax, and checks that fail without a message. */
 import { execa } from 'execa';
+import type { TextDiagnostic } from '../lessons/diagnostics';
 import { fillValues } from '../lessons/fill';
 
-/** A defect of a script; lines count from 1 at its first. */
-interface ScriptDefect {
-  line: number;
-  text: string;
-}
-
 /**
- * Asks bash whether it understands a script; nothing is run.
- * @param valueNames values stand for one word
+ * Asks bash whether it can parse a script, without running it.
+ * @param valueNames values of the lesson; each stands for one word
  */
 export async function findSyntaxErrors(
   script: string,
   valueNames: readonly string[],
-): Promise<ScriptDefect[]> {
+): Promise<TextDiagnostic[]> {
   const values = Object.fromEntries(valueNames.map((name) => [name, 'word']));
   const filled = fillValues(script, valueNames, values);
   const input = 'text' in filled ? filled.text : script;
@@ -26,35 +21,34 @@ export async function findSyntaxErrors(
   });
   if (exitCode === 0) return [];
   const [, line, reason] = /line (\d+): (.*)/.exec(stderr) ?? [];
-  return [{ line: Number(line ?? 1), text: `bash cannot read this: ${reason ?? stderr.trim()}.` }];
+  return [{ line: Number(line ?? 1), message: `bash cannot parse this: ${reason ?? stderr.trim()}.` }];
 }
 
-/** Something that prints, as a command and not as a word of a text. */
+/** A command that prints; the same word inside a text does not match. */
 const speaks = /(^|[;&|({]|\bthen|\belse|\bdo)\s*(echo|printf|cat)\b/;
-/** Ends the script and says that the step is not done. */
+/** A command that ends the check as failed. */
 const gaveUp = /(^|[;&|{]|\bthen|\belse|\bdo)\s*exit\s+[1-9]/;
 
-/**
- * Where a check fails and tells nothing. The lesson test demands words as well, but only of the failure that it meets.
- */
-export function findSilentFailures(script: string): ScriptDefect[] {
+/** Finds where a check fails without a message. The lesson test demands a message too, but only of the failure that it meets. */
+export function findSilentFailures(script: string): TextDiagnostic[] {
   const lines = script.split('\n');
-  const defects: ScriptDefect[] = [];
+  const diagnostics: TextDiagnostic[] = [];
   if (!lines.some((line) => speaks.test(line)))
     return [
-      { line: 1, text: 'The check never says what is missing. Add: || { echo "What to do."; exit 1; }' },
+      { line: 1, message: 'The check never says what is missing. Add: || { echo "What to do."; exit 1; }' },
     ];
   for (const [index, line] of lines.entries()) {
     const text = line.trim();
     if (/^set\s+-\w*e/.test(text))
-      defects.push({
+      diagnostics.push({
         line: index + 1,
-        text: 'With `set -e` a check ends at any failure and tells nothing. Say what is missing where it fails.',
+        message:
+          'With `set -e`, a check ends at any failure without a message. Print what is missing where it fails.',
       });
     if (gaveUp.test(text) && !speaks.test(text) && !speaks.test(lines[index - 1] ?? ''))
-      defects.push({
+      diagnostics.push({
         line: index + 1,
-        text: 'The check fails here and tells nothing. Say before `exit` what is missing.',
+        message: 'The check fails here without a message. Before `exit`, print what is missing.',
       });
   }
   const last = lines.findLastIndex((line) => line.trim() !== '' && !line.trim().startsWith('#'));
@@ -62,9 +56,10 @@ export function findSilentFailures(script: string): ScriptDefect[] {
     /^(\[|\[\[|test|grep|!|pgrep|ss|systemctl|cmp|diff)\s/.test(lines[last]?.trim() ?? '') &&
     !speaks.test(lines[last] ?? '')
   )
-    defects.push({
+    diagnostics.push({
       line: last + 1,
-      text: 'The check ends with a test, so it fails and tells nothing. Add: || { echo "What to do."; exit 1; }',
+      message:
+        'The check ends with a test, so it fails without a message. Add: || { echo "What to do."; exit 1; }',
     });
-  return defects;
+  return diagnostics;
 }

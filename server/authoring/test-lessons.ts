@@ -1,6 +1,6 @@
 /**
- * The lesson test: each lesson's own blocks on a pair of its own, through the path that a learner's click takes. Several
- * lessons are done at the same time.
+ * The lesson test: runs each lesson's blocks on its own pair, through the path of a learner's click. Several lessons run at
+ * the same time.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -15,58 +15,60 @@ import { Learner } from '../client/learner';
 import type { Lesson, Step } from '../lessons/lesson';
 import { LabError } from '../protocol/errors';
 import { hostNames } from '../protocol/hosts';
+import type { StepState } from '../protocol/session';
 import { root } from '../root';
 import { formatDuration, imageKey, prepareLab, type Lab } from '../setup/stages';
 import { hostLogs, loginCommand } from './evidence';
+import { isNoticed } from './mutation';
 import { castSize, Recorder } from './record';
 
-export interface TestOptions {
-  /** Where the lessons are. */
+interface TestOptions {
+  /** Folder of the lessons. */
   lessonsDir: string;
-  /** Lessons at the same time; as many as processors when absent. */
+  /** How many lessons run at the same time; by default one for each processor. */
   jobs?: number;
-  /** Keeps the pair of a lesson that failed until Ctrl-C. */
+  /** Keeps the pair of a failed lesson until Ctrl-C. */
   keep?: boolean;
-  /** Writes recordings of lessons that passed. */
+  /** Writes recordings of lessons that pass. */
   record?: boolean;
-  /** Leaves out each step, one after the other, and demands that the checks notice. */
+  /** Leaves out each step in turn, and demands that a check notices. */
   mutate?: boolean;
-  /** How long what was begun may still be under way when a step was left out, in milliseconds. */
+  /** How long to wait for commands that still have effects after a step was left out, in milliseconds. */
   settleMs?: number;
   signal: AbortSignal;
 }
 
-/** What became of a lesson. */
+/** Outcome of a lesson. */
 export interface LessonResult {
   lesson: Lesson;
   ms: number;
   /** Steps that passed, in order; all of them unless there is a failure. */
   passed: { step: Step; ms: number }[];
-  /** What failed, whole: the command, the screens, the hosts' logs. */
+  /** Full report of the failure: the command, the screens, the hosts' logs. */
   failure: string | undefined;
-  /** Steps that can be left out without any check noticing; undefined when this was not asked. */
+  /** Steps that can be left out unnoticed; undefined without `mutate`. */
   survivors: Step[] | undefined;
 }
 
-/** For the states of all steps of the longest lesson: 100 MB each was measured for one in which Java runs. */
+/** Enough for the states of all steps of the longest lesson. A state in which Java runs took 100 MB when measured. */
 const savedStatesMiB = 16 * 1024;
-/** A lesson that waits for a pair, because others have all that the machine holds, asks again after this. */
+/** A lesson asks for a pair again after this time, while other lessons have all pairs that the machine can hold. */
 const askAgainMs = 3_000;
 /**
- * A step that is left out is given this long before its check is believed, unless told: what the step before has begun may still
- * be under way. The slowest that was seen, a Java that starts under TCG, is 20 s.
+ * How long the test waits, by default, before it believes a check after a step was left out: the previous step's commands may
+ * still have effects. The slowest one seen, a Java that starts under TCG, took 20 s.
  */
 const defaultSettleMs = 25_000;
 
 interface TestSession {
   rehearsal: Rehearsal;
   learner: Learner;
-  sessionId: string;
+  sandboxId: string;
 }
 
 /**
- * Tests lessons, showing the progress on stdout.
- * @throws LabError when the lab itself cannot be made, `cancelled`
+ * Tests lessons and shows the progress on stdout.
+ * @throws LabError when the lab cannot be prepared; `cancelled` when the signal stops it
  */
 export async function testLessons(
   config: Config,
@@ -78,16 +80,16 @@ export async function testLessons(
     lessonIds: lessons.map(({ id }) => id),
     withoutSite: true,
   });
-  // Short, because of the length of Unix sockets' paths.
+  // Short, because Unix socket paths have a maximum length.
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
   const gateway = await startGateway({
     config: {
       ...config,
       port: 0,
       metricsPort: 0,
-      // A pair that waits for nobody would only slow down those that work.
+      // A pool of idle pairs would only slow down the tests.
       poolSize: 0,
-      // Saving costs each step a second; only mutations go back.
+      // Saving costs a second for each step. Only mutations rewind.
       savedStatesMiB: options.mutate ? savedStatesMiB : 0,
       stateDir,
     },
@@ -117,7 +119,7 @@ export async function testLessons(
         const duration = formatDuration(result.ms);
         const count = `${result.passed.length} of ${lesson.steps.length} steps`;
         task.title = `${lesson.id}: ${count}, ${duration}`;
-        // The report tells it whole.
+        // The report has the full failure.
         if (result.failure !== undefined) throw new Error(task.title);
       },
       rendererOptions: { outputBar: process.stdout.isTTY ? 0 : Infinity },
@@ -129,7 +131,7 @@ export async function testLessons(
       rendererOptions: { timestamp: PRESET_TIMESTAMP },
       registerSignalListeners: false,
     }).run();
-    if (signal.aborted) throw new LabError('cancelled', 'The test of the lessons was stopped.');
+    if (signal.aborted) throw new LabError('cancelled', 'The lesson test was stopped.');
     if (options.keep && results.some(({ failure }) => failure !== undefined)) await keepUntil(signal);
   } finally {
     await gateway.stop('server-stopped');
@@ -139,7 +141,7 @@ export async function testLessons(
 }
 
 async function keepUntil(signal: AbortSignal): Promise<void> {
-  console.log('\nThe pairs of lessons that failed are kept. Ctrl-C ends them.');
+  console.log('\nThe hosts of failed lessons are still running. Press Ctrl-C to end them.');
   if (signal.aborted) return;
   await new Promise<void>((done) => {
     signal.addEventListener('abort', () => {
@@ -159,7 +161,7 @@ async function testLesson(lesson: Lesson, test: LessonTest): Promise<LessonResul
   const sinceMs = Date.now();
   const result: LessonResult = { lesson, ms: 0, passed: [], failure: undefined, survivors: undefined };
   const learner = new Learner(test.url);
-  const session: TestSession = { learner, rehearsal: new Rehearsal(learner, lesson), sessionId: '' };
+  const session: TestSession = { learner, rehearsal: new Rehearsal(learner, lesson), sandboxId: '' };
   const onAbort = () => {
     learner.cut();
   };
@@ -173,12 +175,12 @@ async function testLesson(lesson: Lesson, test: LessonTest): Promise<LessonResul
     test.signal.removeEventListener('abort', onAbort);
     result.ms = Date.now() - sinceMs;
     const isKept = test.keep && result.failure !== undefined && !test.signal.aborted;
-    if (!isKept && session.sessionId !== '') await session.rehearsal.end().catch(() => undefined);
+    if (!isKept && session.sandboxId !== '') await session.rehearsal.end().catch(() => undefined);
   }
   return result;
 }
 
-/** Does the lesson from beginning to end. */
+/** Does the whole lesson. */
 async function doLesson(
   lesson: Lesson,
   session: TestSession,
@@ -188,8 +190,8 @@ async function doLesson(
   const { learner, rehearsal } = session;
   const recorder = test.record ? new Recorder(lesson) : undefined;
   if (recorder) learner.onOutput = recorder.output;
-  test.onProgress('starts its hosts');
-  session.sessionId = await startWhenThereIsRoom(rehearsal, test.signal);
+  test.onProgress('starting its hosts');
+  session.sandboxId = await startWhenThereIsRoom(rehearsal, test.signal);
   for (const [index, step] of lesson.steps.entries()) {
     test.onProgress(`${index + 1}/${lesson.steps.length} ${step.title}`);
     if (test.mutate && index > 0) await rehearsal.untilKept(step);
@@ -203,7 +205,7 @@ async function doLesson(
   }
 }
 
-/** When the machine holds no more pairs, waits until a lesson that runs has ended. */
+/** Waits, while the machine can hold no more pairs, until another lesson has ended. */
 async function startWhenThereIsRoom(rehearsal: Rehearsal, signal: AbortSignal): Promise<string> {
   for (;;) {
     try {
@@ -216,11 +218,12 @@ async function startWhenThereIsRoom(rehearsal: Rehearsal, signal: AbortSignal): 
 }
 
 /**
- * Leaves out each step and goes on with the next, from the last step to the first, because going back forgets what came after.
- * A mutation is noticed when the check of the step that was left out fails, or that of the one after it, or when a command of
- * that one does not end as it should. That each check fails right before its step was demanded already; this adds that it
- * does not come true by itself, nor by what comes next.
- * @returns the steps that nobody missed
+ * Leaves out each step and does the next one, from the last step to the first, because a rewind discards later states.
+ * The lesson notices when the check of the step or of the next step fails, or when a command of the next step does not end as
+ * the lesson says. The test has already demanded that each check fails right before its step. This adds that a check does not
+ * pass by itself or because of the next step.
+ * @returns the steps that no check noticed
+ * @throws LabError `lost` when the pair is lost
  */
 async function mutate(lesson: Lesson, session: TestSession, test: LessonTest): Promise<Step[]> {
   const { rehearsal } = session;
@@ -233,6 +236,7 @@ async function mutate(lesson: Lesson, session: TestSession, test: LessonTest): P
   return survivors.reverse();
 }
 
+/** @throws LabError `lost` when the pair is lost meanwhile */
 async function isMissed(
   lesson: Lesson,
   index: number,
@@ -241,36 +245,36 @@ async function isMissed(
 ): Promise<boolean> {
   const [step, next] = lesson.steps.slice(index);
   if (!step) return false;
+  const stepId = step.id;
   if (next) {
     try {
       await rehearsal.perform(next, { line: next.line });
     } catch {
-      return true;
+      return isNoticed({ stepId, loss: rehearsal.loss(), nextFailed: true, checks: [] });
     }
   }
   await sleep(settleMs);
-  for (const one of next ? [step, next] : [step]) {
-    if ((await rehearsal.check(one)).state === 'open') return true;
-  }
-  return false;
+  const checks: StepState['state'][] = [];
+  for (const one of next ? [step, next] : [step]) checks.push((await rehearsal.check(one)).state);
+  return isNoticed({ stepId, loss: rehearsal.loss(), nextFailed: false, checks });
 }
 
 async function tellFailure(error: unknown, session: TestSession, test: LessonTest): Promise<string> {
-  if (test.signal.aborted) return 'It was stopped.';
-  const { sessionId, rehearsal } = session;
+  if (test.signal.aborted) return 'The test was stopped.';
+  const { sandboxId, rehearsal } = session;
   const what =
     error instanceof StepFailure
       ? error.message
-      : `${LabError.from(error, 'The lesson could not be done').message}\n${rehearsal.screens()}`;
-  if (sessionId === '') return what;
-  const logs = await hostLogs(test.stateDir, sessionId);
+      : `${LabError.from(error, 'The lesson could not be done').describe()}\n${rehearsal.screens()}`;
+  if (sandboxId === '') return what;
+  const logs = await hostLogs(test.stateDir, sandboxId);
   const kept = test.keep
-    ? hostNames.map((host) => `\n   ${loginCommand(test.stateDir, sessionId, host)}`).join('')
+    ? hostNames.map((host) => `\n   ${loginCommand(test.stateDir, sandboxId, host)}`).join('')
     : '';
   return `${what}\n${logs}${kept === '' ? '' : `\n── log in to the hosts:${kept}`}`;
 }
 
-/** The report on all lessons, failures at the end. */
+/** Report on all lessons, with the failures at the end. */
 export function formatResults(results: readonly LessonResult[]): string {
   const lines = results.map(({ lesson, ms, passed, failure, survivors }) => {
     const slowest = passed.toSorted((one, other) => other.ms - one.ms)[0];
@@ -280,8 +284,8 @@ export function formatResults(results: readonly LessonResult[]): string {
       survivors === undefined
         ? ''
         : survivors.length === 0
-          ? ', every step is missed when it is left out'
-          : `, NOT MISSED: ${survivors.map(({ id }) => id).join(', ')}`;
+          ? ', a check notices each step that is left out'
+          : `, NOT NOTICED: ${survivors.map(({ id }) => id).join(', ')}`;
     return `${verdict} ${lesson.id}: ${passed.length} of ${lesson.steps.length} steps in ${formatDuration(ms)}${slow}${missed}`;
   });
   const failures = results.flatMap(({ lesson, failure }) =>
@@ -290,11 +294,11 @@ export function formatResults(results: readonly LessonResult[]): string {
   return [...lines, ...failures].join('\n');
 }
 
-/** Steps that passed, and what did not, a line each: a lesson stops at its first failure. A step that nobody misses is a failure. */
+/** Number of steps that passed, and a line for each failure: a lesson's first failure, or a step that no check notices. */
 export const summarize = (results: readonly LessonResult[]): { passed: number; failures: string[] } => ({
   passed: results.reduce((sum, { passed }) => sum + passed.length, 0),
   failures: results.flatMap(({ lesson, failure, survivors = [] }) => [
     ...(failure === undefined ? [] : [`${lesson.id}: ${failure.split('\n', 1)[0] ?? ''}`]),
-    ...survivors.map((step) => `${lesson.id}: nothing misses ${step.id}`),
+    ...survivors.map((step) => `${lesson.id}: no check notices that ${step.id} is left out`),
   ]),
 });

@@ -1,6 +1,6 @@
 /**
- * Lines to terminals for the terminal benchmark: straight to the program, through our gateway and runner, and through wetty. What
- * measures them sees the same three things of each: send, receive, close.
+ * Connections to terminals for the terminal benchmark: directly to the program, through the lab's gateway and runner, and through
+ * wetty. All have the same interface: send, receive, close.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,16 +17,16 @@ import {
   type ServerMessage,
 } from '../protocol/messages';
 
-/** What local terminals run: no start-up files, so that it is the same inside and outside of a sandbox. */
+/** The shell of local terminals. It reads no start-up files, so it behaves the same inside and outside a sandbox. */
 export const localShell: readonly [string, ...string[]] = ['bash', '--norc', '--noprofile'];
 
 const timeoutMs = 120_000;
 export const size = { columns: 120, rows: 40 };
 
-/** One terminal, as whoever types into it and reads it has it. */
+/** One terminal, seen by the client that types into it and reads it. */
 export interface Line {
   send(text: string): void;
-  /** Called with each piece of output, as it comes: wetty's comes decoded. */
+  /** Called with each piece of output as it arrives; wetty delivers decoded text. */
   onData: (data: Uint8Array | string) => void;
   close(): void;
 }
@@ -34,12 +34,16 @@ export interface Line {
 export const textOf = (data: Uint8Array | string): string =>
   typeof data === 'string' ? data : Buffer.from(data).toString('latin1');
 
-/** Waits until the line has shown a text, from now on. @throws Error when it does not, in so many milliseconds */
+/** Waits until the line shows a text after this call. @throws Error when it does not within `withinMs` */
 export async function untilShown(line: Line, wanted: string, withinMs = timeoutMs): Promise<void> {
   let shown = '';
   await new Promise<void>((found, fail) => {
     const timer = setTimeout(() => {
-      fail(new Error(`No "${wanted}" in ${withinMs} ms, but ${JSON.stringify(shown.slice(-500))}`));
+      fail(
+        new Error(
+          `The terminal did not show "${wanted}" in ${withinMs} ms, but ${JSON.stringify(shown.slice(-500))}`,
+        ),
+      );
     }, withinMs);
     line.onData = (data) => {
       shown = (shown + textOf(data)).slice(-4096);
@@ -51,17 +55,17 @@ export async function untilShown(line: Line, wanted: string, withinMs = timeoutM
   line.onData = () => undefined;
 }
 
-/** A shell on a host takes a second or two to begin under TCG. */
-const beginningMs = 5000;
+/** A shell on a host takes a second or two to start under TCG. */
+const shellStartMs = 5000;
 const attempts = 12;
 
 /**
- * Waits until the line's shell runs what it is told. What is typed before it has begun may be lost, so it is typed again.
- * @throws Error when it never does
+ * Waits until the line's shell runs commands. Input before the shell has started may be lost, so the command is typed repeatedly.
+ * @throws Error when the shell never answers
  */
 export async function untilShellRuns(line: Line): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const awake = untilShown(line, 'awake', beginningMs);
+    const awake = untilShown(line, 'awake', shellStartMs);
     line.send("printf 'awa''ke'\r");
     try {
       await awake;
@@ -70,19 +74,19 @@ export async function untilShellRuns(line: Line): Promise<void> {
       if (attempt === attempts) throw error;
     }
   }
-  // Behind all that was typed more than once.
+  // Wait until every repeated command has run.
   const settled = untilShown(line, 'settled');
   line.send("printf 'set''tled\\n'\r");
   await settled;
 }
 
-/** The program in a pseudo-terminal of this process, with nothing between. */
+/** Runs the program in a pseudo-terminal of this process, with nothing in between. */
 export async function plainLine(command: readonly [string, ...string[]]): Promise<Line> {
-  // Here and not above: only who measures needs it.
+  // Imported here, because only a measurement needs it.
   const { spawn } = await import('node-pty');
   const [file, ...parameters] = command;
   const { columns: cols, rows } = size;
-  // `encoding: null` makes node-pty hand out Buffers, which its types do not know.
+  // With `encoding: null` node-pty delivers Buffers, which its types do not declare.
   const pty = spawn(file, parameters, { name: 'xterm-256color', cols, rows, encoding: null });
   const line: Line = {
     onData: () => undefined,
@@ -101,15 +105,15 @@ export async function plainLine(command: readonly [string, ...string[]]): Promis
 
 interface LabTerminal extends Line {
   readonly info: TerminalInfo;
-  /** All output before it was received; null before any was. */
+  /** Offset up to which output was received; null before the first output. */
   received: number | null;
-  /** Of the screen that comes: bytes that are still to come, and where it stands in the output. */
+  /** The screen being received: bytes still missing, and its offset in the output. */
   screen: { left: number; offset: number };
-  /** Bytes typed. */
+  /** Number of bytes typed. */
   typed: number;
 }
 
-/** A page without a browser: one socket for all terminals of a session, as a page has it. */
+/** A page without a browser. Like a page, it uses one socket for all terminals of a session. */
 export class LabPage {
   private socket: WebSocket | undefined;
   private readonly clientId = randomUUID();
@@ -130,7 +134,7 @@ export class LabPage {
       headers: { origin: url },
       body: JSON.stringify({ lessonId }),
     });
-    if (!response.ok) throw new Error(`No session: ${await response.text()}`);
+    if (!response.ok) throw new Error(`Cannot start a session: ${await response.text()}`);
     const [cookie = ''] = (response.headers.get('set-cookie') ?? '').split(';');
     return new LabPage(url, cookie);
   }
@@ -146,7 +150,7 @@ export class LabPage {
     await this.request('DELETE', '/session');
   }
 
-  /** Asks for a ticket, connects, and waits until the session has been said. @returns whether its pair is ready */
+  /** Requests a ticket, connects, and waits for the `hello` message. @returns whether the pair is ready */
   async connect(): Promise<boolean> {
     const { ticket } = ticketReplySchema.parse(await (await this.request('POST', '/session/ticket')).json());
     const socket = new WebSocket(
@@ -167,22 +171,22 @@ export class LabPage {
     return pair.phase === 'ready';
   }
 
-  /** Cuts the connection without a word. */
+  /** Cuts the connection without a closing handshake. */
   cut(): void {
     this.socket?.terminate();
   }
 
-  /** Connects until the pair takes commands. */
+  /** Reconnects until the pair accepts commands. */
   async untilReady(): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!(await this.connect())) {
-      if (Date.now() > deadline) throw new Error('The pair is not ready.');
+      if (Date.now() > deadline) throw new Error('The pair did not become ready in time.');
       this.cut();
       await sleep(500);
     }
   }
 
-  /** So many terminals, half on each host, all shown. */
+  /** Opens `count` terminals, half on each host, and attaches to all. */
   async open(count: number): Promise<Line[]> {
     for (let index = this.infos.length; index < count; index++) {
       const requestId = randomUUID();
@@ -194,13 +198,12 @@ export class LabPage {
   }
 
   /**
-   * Attaches a terminal again, on a new connection.
-   * @param missed bytes that the page pretends not to have; null for a page that has nothing
-   * @returns when all is there that there is
+   * Attaches to a terminal again, on a new connection, and resolves when everything missing has arrived.
+   * @param missed bytes that the page pretends to have missed; null for a page that has nothing
    */
   async attachAgain(line: Line, missed: number | null): Promise<void> {
     const terminal = [...this.terminals.values()].find((one) => one === line);
-    if (!terminal) throw new Error('This line is not of this page.');
+    if (!terminal) throw new Error('This line belongs to another page.');
     const end = terminal.received ?? 0;
     terminal.received = missed === null ? null : end - missed;
     const complete = new Promise<void>((done) => {
@@ -239,7 +242,7 @@ export class LabPage {
       },
       close: () => {
         terminal.onData = () => undefined;
-        // A host's first terminal stays, and what runs in it ends.
+        // A host's first terminal stays open; only its program ends.
         if (info.id === info.host) terminal.send('\x03');
         else this.closeTerminal(info);
       },
@@ -278,7 +281,7 @@ export class LabPage {
     return new Promise((found, fail) => {
       const timer = setTimeout(() => {
         this.listeners.delete(listen);
-        fail(new Error(`No message ${type} in ${timeoutMs} ms.`));
+        fail(new Error(`No ${type} message arrived in ${timeoutMs} ms.`));
       }, timeoutMs);
       const listen = (message: ServerMessage): void => {
         const candidate = message as Extract<ServerMessage, { type: Type }>;
@@ -302,7 +305,8 @@ export class LabPage {
     }
     if (message.type === 'attached' && !message.screen) {
       const terminal = this.terminals.get(message.terminal);
-      if (terminal && terminal.received !== message.offset) throw new Error('Output does not go on.');
+      if (terminal && terminal.received !== message.offset)
+        throw new Error('The output has a gap after attaching.');
     }
     for (const listen of this.listeners) listen(message);
   }
@@ -310,7 +314,7 @@ export class LabPage {
   private receiveFrame(data: Buffer): void {
     const frame = decodeFrame(data);
     const terminal = this.channels.get(frame.channel);
-    // Output of a terminal that was just closed.
+    // Output of a terminal that has just been closed.
     if (!terminal) return;
     if (frame.kind === 'screen') {
       terminal.screen.left -= frame.bytes.length;
@@ -319,7 +323,7 @@ export class LabPage {
       return;
     }
     if (terminal.received !== null && terminal.received !== frame.offset) {
-      throw new Error(`Output goes on at ${frame.offset} and not at ${terminal.received}.`);
+      throw new Error(`Output continues at offset ${frame.offset} instead of ${terminal.received}.`);
     }
     terminal.received = frame.offset + frame.bytes.length;
     terminal.onData(frame.bytes);
@@ -333,5 +337,5 @@ export class LabPage {
   }
 }
 
-/** Terminals take turns, the first two are the hosts' own. */
+/** The host of the terminal with this index: hosts alternate, and the first two terminals are the hosts' own. */
 export const hostOf = (index: number): HostName => hostNames[index % 2] ?? 'source';

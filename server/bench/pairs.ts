@@ -1,5 +1,5 @@
 /**
- * `npm run bench:pairs`: how long pairs take to be there and what they weigh, on this machine and now, through the gateway and
+ * `npm run bench:pairs` measures how long pairs take to be ready and how much memory they use on this machine, through the gateway and
  * the learner's socket.
  */
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../config';
 import { Rehearsal } from '../authoring/rehearsal';
 import { Learner } from '../client/learner';
-import { processIdsOf } from '../testing/remains';
+import { processIdsOf } from '../testing/leftovers';
 import { startTestLab, type TestLab } from '../testing/lab';
 import { loadLesson } from '../lessons/load';
 import { percentile } from '../gateway/percentile';
@@ -25,11 +25,11 @@ const lessonId = 'live-migration';
 const timeoutMs = 600_000;
 
 export interface BenchOptions {
-  /** Samples of each time. */
+  /** Number of samples for each duration. */
   rounds: number;
-  /** Idle pairs that exist at once when their memory is measured. */
+  /** Number of idle pairs while their memory is measured. */
   pairs: number;
-  /** How long pairs are started one after the other, in milliseconds. */
+  /** How long to start one pair after the other, in milliseconds. */
   sustainMs: number;
 }
 
@@ -54,7 +54,7 @@ function row(what: string, samples: readonly number[], digits = 0): Row {
   };
 }
 
-/** From now until both shells are at their prompts and one of them has answered a keystroke. */
+/** Connects and waits until both shells show their prompts and echo what is typed. */
 async function attach(learner: Learner): Promise<void> {
   await learner.connect();
   for (const host of hostNames) learner.attach(host);
@@ -67,7 +67,7 @@ async function untilInteractive(learner: Learner): Promise<void> {
   for (const host of hostNames) learner.type(host, mark);
   for (const host of hostNames) {
     await learner.until(() => learner.screen(host).includes(mark), timeoutMs, 'echo');
-    // Leaves the line empty for what comes next.
+    // Ctrl-U clears the line.
     learner.type(host, '\x15');
   }
 }
@@ -84,12 +84,12 @@ async function poolReady(lab: TestLab, atLeast: number): Promise<void> {
     const reply = await fetch(`${lab.operationsUrl()}/ready`);
     const { poolReady: ready } = (await reply.json()) as { poolReady: number };
     if (ready >= atLeast) return;
-    if (Date.now() > deadline) throw new Error(`The pool has ${ready} of ${atLeast} pairs.`);
+    if (Date.now() > deadline) throw new Error(`The pool has only ${ready} of ${atLeast} pairs.`);
     await sleep(100);
   }
 }
 
-/** Sums of `smaps_rollup` fields over all machines of a lab, in MiB (proc_pid_smaps(5)). */
+/** Sums `smaps_rollup` fields over all QEMU processes of a lab, in MiB (proc_pid_smaps(5)). */
 function memoryMiB(lab: TestLab, fields: readonly string[]): number {
   let kibibytes = 0;
   for (const pid of processIdsOf(lab.stateDir, 'qemu-system-x86_64')) {
@@ -160,7 +160,7 @@ async function warmStarts(rounds: number): Promise<{ acquire: number[]; reset: n
   });
 }
 
-/** A learner who does the whole lesson, and on the way goes back to the beginning of the third step, again and again. */
+/** Does the whole lesson as a learner, and meanwhile rewinds repeatedly to the beginning of the third step. */
 async function lessonAndRewinds(
   rounds: number,
 ): Promise<{ rewind: number[]; privateMiB: number; pssMiB: number }> {
@@ -198,12 +198,12 @@ async function lessonAndRewinds(
 }
 
 /**
- * More than an idle pair takes. A lab that has not measured any counts each pair with all that it may take, and would not start
- * so many at once.
+ * More than an idle pair uses. Without measurements, the lab counts each pair with the most that it may use, and would not start so
+ * many at once.
  */
 const idlePairMiB = 512;
 
-/** Idle pairs, many at once: what they weigh together, and what one more costs. */
+/** Measures the memory of many idle pairs, and of one more pair. */
 async function idlePairs(pairs: number): Promise<{ privateMiB: number; pssMiB: number; slopeMiB: number }> {
   const stateDir = await mkdtemp(join(tmpdir(), 'lab-'));
   const { templateDir } = await prepareLab(readConfig(), root, new AbortController().signal);
@@ -240,11 +240,13 @@ async function sustained(durationMs: number): Promise<number> {
   });
 }
 
-/** Prints the table; takes about a quarter of an hour under TCG. */
+/** Runs the benchmark and prints the table; takes about a quarter of an hour under TCG. */
 export async function benchPairs({ rounds, pairs, sustainMs }: BenchOptions): Promise<void> {
   const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, QEMU ${await qemuVersion()}`;
   const accelerator = await withLab({}, (lab) => Promise.resolve(lab.accelerator));
-  console.log(`On ${machine}, ${accelerator}. Times in ms, to both prompts and an echo on each.`);
+  console.log(
+    `On ${machine}, ${accelerator}. Times in ms, until both hosts show a prompt and echo a keystroke.`,
+  );
   const rows: Row[] = [];
   const report = (...more: Row[]) => {
     rows.push(...more);
@@ -256,7 +258,7 @@ export async function benchPairs({ rounds, pairs, sustainMs }: BenchOptions): Pr
   const done = await lessonAndRewinds(Math.min(rounds, 10));
   report(row('rewind', done.rewind));
   const idle = await idlePairs(pairs);
-  console.log(`${pairs} idle pairs at once are there.`);
+  console.log(`Measured ${pairs} idle pairs.`);
   const started = await sustained(sustainMs);
   console.table(rows);
   for (const { kind, info } of await listArtifacts(readConfig().cacheDir)) {
@@ -264,7 +266,7 @@ export async function benchPairs({ rounds, pairs, sustainMs }: BenchOptions): Pr
   }
   const fit = Math.floor((16 * 1024) / idle.slopeMiB);
   console.log(`
-Idle pair, ${pairs} at once:   private ${idle.privateMiB.toFixed(0)} MiB, PSS ${idle.pssMiB.toFixed(0)} MiB, one more takes ${idle.slopeMiB.toFixed(0)} MiB of the machine
+Idle pair, ${pairs} at once:   private ${idle.privateMiB.toFixed(0)} MiB, PSS ${idle.pssMiB.toFixed(0)} MiB, one more uses ${idle.slopeMiB.toFixed(0)} MiB of the machine
 Idle pairs in 16 GiB:      ${fit}, by the cost of one more
 Pair after the lesson:     private ${done.privateMiB.toFixed(0)} MiB, PSS ${done.pssMiB.toFixed(0)} MiB
 Pair starts sustained:     ${started} in ${(sustainMs / 1000).toFixed(0)} s, one learner after the other`);

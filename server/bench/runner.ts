@@ -1,19 +1,20 @@
 /**
- * A runner without a pair, for benchmarks of all that is ours in a terminal: its shells are bash on this machine instead of SSH
- * into a host. Gate, terminals, protocol and sandbox are the real ones. Usage: bench-runner.js SANDBOX_DIRECTORY
+ * A runner without a pair, for benchmarks of the lab's own part of a terminal: its shells are bash on this machine instead of SSH to
+ * a host. Gate, terminals, protocol and sandbox are the real ones. Usage: bench-runner.js SANDBOX_DIRECTORY
  */
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import pino from 'pino';
+import { LabError } from '../protocol/errors';
 import { hostNames } from '../protocol/hosts';
 import type { SessionInfo } from '../protocol/session';
 import { closeCodes, parseMessage } from '../protocol/messages';
 import { assignmentSchema, stopRequestSchema, type RunnerStatus } from '../protocol/runner';
-import type { Client, Inbox } from '../runner/delivery/connection';
 import { Gate } from '../runner/delivery/gate';
+import type { PageConnection, PageHandler } from '../runner/delivery/page-connection';
+import { PageMessages, type PageRequests } from '../runner/delivery/page-messages';
 import { Terminals } from '../runner/terminal/terminals';
-import { PageAttachments } from '../runner/delivery/page-attachments';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { localShell } from './lines';
 
@@ -32,14 +33,35 @@ const terminals = new Terminals(spec.maxTerminals, spec.scrollbackBytes, () => (
 for (const terminal of terminals) terminal.open(localShell);
 let session: SessionInfo | undefined;
 
-function connect(client: Client): Inbox {
-  if (!session) throw new Error('No session was assigned.');
-  const viewing = new PageAttachments(client, terminals);
-  client.send({
+/** Requests that need a lesson or a pair, of which there is none. */
+function refuse(): never {
+  throw new LabError('bad-message', 'The benchmark’s runner has no lesson and no pair.');
+}
+
+const requests: PageRequests = {
+  noteActivity: () => undefined,
+  openTerminal: (page, host, requestId) => {
+    terminals.create(host, requestId)?.open(localShell);
+    page.send({ type: 'terminals', terminals: terminals.infos, requestId });
+  },
+  closeTerminal: (id) => {
+    const terminal = terminals.find(id);
+    if (terminal) terminals.remove(terminal);
+  },
+  renameTerminal: refuse,
+  run: refuse,
+  check: refuse,
+  rewind: refuse,
+};
+
+function connect(page: PageConnection): PageHandler {
+  if (!session) throw new LabError('no-session', 'No session was assigned.');
+  const messages = new PageMessages(page, terminals, requests);
+  page.send({
     type: 'hello',
     session,
     sandboxId: spec.id,
-    role: client.role,
+    role: page.role,
     pair: { phase: 'ready', elapsedMs: 0 },
     terminals: terminals.infos,
     steps: {},
@@ -48,25 +70,14 @@ function connect(client: Client): Inbox {
     deadline: { endsAtMs: session.endsAtMs, extensionsLeft: 0, idleEndsAtMs: null },
     saves: [],
   });
-  return {
-    receive: (message) => {
-      if (viewing.receive(message) || message.type !== 'open-terminal') return;
-      terminals.create(message.host, message.requestId)?.open(localShell);
-      client.send({ type: 'terminals', terminals: terminals.infos, requestId: message.requestId });
-    },
-    input: (channel, offset, bytes) => {
-      viewing.input(channel, offset, bytes);
-    },
-    close: () => {
-      viewing.close();
-    },
-  };
+  return messages;
 }
 
 const gate = new Gate(connect, log);
 const status = (): RunnerStatus => ({
   phase: 'ready',
   lessonId: session?.lessonId ?? null,
+  sessionId: session?.id ?? null,
   connections: 0,
   memoryBytes: 0,
   cpuSeconds: 0,

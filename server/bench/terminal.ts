@@ -1,9 +1,9 @@
 /**
- * `npm run bench:terminal`: what our gateway and runner add to a terminal, how much passes through them, how soon a page that comes
- * back has its screen, and what a terminal weighs; on this machine and now, beside the plain command and beside wetty.
+ * `npm run bench:terminal` measures terminals on this machine: the delay that gateway and runner add, throughput, how soon a
+ * reconnecting page has its screen, and memory. It compares them with the plain command and with wetty.
  *
- * Server, clients and hosts share the machine's processors, so figures of a small machine are higher than those of a learner whose
- * browser has its own.
+ * Server, clients and hosts share the machine's processors. On a small machine the figures are therefore higher than for a learner
+ * whose browser has its own processors.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { z } from 'zod';
-import { processIdsOf } from '../testing/remains';
+import { processIdsOf } from '../testing/leftovers';
 import { startTestLab } from '../testing/lab';
 import { ControlChannel } from '../host/control-channel';
 import { percentile } from '../gateway/percentile';
@@ -37,7 +37,7 @@ import { launchBrowser } from '../testing/browser';
 
 const lessonId = 'live-migration';
 
-/** What can be measured by itself. */
+/** Parts that can be measured separately. */
 export const terminalBenchParts = [
   'local-echo',
   'local-stream',
@@ -50,17 +50,17 @@ export const terminalBenchParts = [
 type Part = (typeof terminalBenchParts)[number];
 
 export interface TerminalBenchOptions {
-  /** A few samples of each, to see that it works. */
+  /** Takes only a few samples, to check that the benchmark works. */
   quick: boolean;
   wetty: boolean;
-  /** All unless told. */
+  /** Parts to measure; all by default. */
   only?: readonly Part[];
 }
 
-// What is measured of how much
+// Numbers of samples and amounts of data
 
 interface Amounts {
-  /** Terminals at once; of each key, how many each gets in a round, and one key to the next. */
+  /** Number of terminals at once, keys for each in a round, and time between two keys. */
   echo: readonly { terminals: number; keys: number; everyMs: number }[];
   echoRounds: number;
   streamBytes: number;
@@ -73,7 +73,7 @@ interface Amounts {
 }
 
 const full: Amounts = {
-  // Fifty learners' terminals in one session type two keys a second each, which is more than one person can.
+  // Fifty terminals of one session get two keys a second each, which is more than one person can type.
   echo: [
     { terminals: 1, keys: 150, everyMs: 50 },
     { terminals: 10, keys: 40, everyMs: 250 },
@@ -149,7 +149,7 @@ const servedSchema = z.object({
 });
 type Served = z.infer<typeof servedSchema> & { stop: () => Promise<void> };
 
-/** What `bench serve` runs: says where it listens, and stops when its standard input ends. */
+/** Runs `bench serve`: prints its address, and stops when its standard input ends. */
 export async function serveForBench(withoutPair: boolean): Promise<void> {
   const parts = withoutPair ? { runnerProgram: join(root, 'dist', 'bench-runner.js') } : {};
   const lab = await startTestLab({ maxTerminals: 64 }, { siteDir: root, ...parts });
@@ -179,10 +179,10 @@ async function serve(withoutPair: boolean): Promise<Served> {
       },
     };
   }
-  throw new Error('The lab ended before it served.');
+  throw new Error('The lab ended before it was ready.');
 }
 
-/** Proportional memory of processes (proc_pid_smaps(5)), in MiB. */
+/** Proportional set size of processes (proc_pid_smaps(5)), in MiB. */
 function memoryMiB(pids: readonly number[]): number {
   const kibibytes = pids.map((pid) =>
     Number(/^Pss: +(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]),
@@ -190,7 +190,7 @@ function memoryMiB(pids: readonly number[]): number {
   return kibibytes.reduce((sum, some) => sum + some, 0) / 1024;
 }
 
-/** Processor time that processes have taken, in milliseconds (proc_pid_stat(5): fields 14 and 15, in ticks of 10 ms). */
+/** Processor time that processes have used, in milliseconds (proc_pid_stat(5): fields 14 and 15, in ticks of 10 ms). */
 function processorMs(pids: readonly number[]): number {
   const ticks = pids.flatMap((pid) => {
     const [, fromThird = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
@@ -201,13 +201,13 @@ function processorMs(pids: readonly number[]): number {
 
 // (a) Keystroke to echo
 
-/** A key that has no echo by then was lost. */
+/** A key without an echo after this time counts as lost. */
 const lostMs = 30_000;
 
-/** Opens so many terminals. */
+/** Opens `count` terminals. */
 type Open = (count: number) => Promise<Line[]>;
 
-/** From now on each key comes back as it is, and nothing else does. */
+/** Makes the terminal echo each key unchanged, and print nothing else. */
 async function echoKeys(line: Line): Promise<void> {
   await untilShellRuns(line);
   const ready = untilShown(line, 'ready-to-echo');
@@ -219,14 +219,14 @@ async function keystrokes(lines: readonly Line[], keys: number, everyMs: number)
   const samples: number[] = [];
   await Promise.all(
     lines.map(async (line, index) => {
-      // Learners do not type in step.
+      // Learners do not type at the same instant.
       await sleep((everyMs * index) / lines.length);
       for (let key = 0; key < keys; key++) {
         const begun = performance.now();
         let lost: NodeJS.Timeout | undefined;
         await new Promise<void>((echoed, fail) => {
           lost = setTimeout(() => {
-            fail(new Error('A key was not echoed.'));
+            fail(new Error(`The terminal did not echo a key within ${lostMs} ms.`));
           }, lostMs);
           line.onData = () => {
             echoed();
@@ -243,7 +243,7 @@ async function keystrokes(lines: readonly Line[], keys: number, everyMs: number)
   return samples;
 }
 
-/** All ways are open at once and take turns, so that what else happens on the machine happens to all of them. */
+/** All ways are open at once and take turns, so other load on the machine affects all of them equally. */
 async function echo(where: string, ways: ReadonlyMap<string, Open>, amounts: Amounts): Promise<void> {
   for (const { terminals, keys, everyMs } of amounts.echo) {
     const open = new Map<string, Line[]>();
@@ -294,8 +294,8 @@ let streamsSoFar = 0;
 const lineBytes = 80;
 
 /**
- * Lines of {@link lineBytes}, as many as give so many bytes; raw, so that the terminal adds none. The end is another one each time: the
- * one before may still be on the screen.
+ * Returns a command that prints lines of {@link lineBytes}, `bytes` in total. The terminal is raw, so it adds none. The end mark
+ * differs each time, because the previous one may still be on the screen.
  */
 function nextStream(bytes: number): { command: string; end: string } {
   const number = ++streamsSoFar;
@@ -305,10 +305,10 @@ function nextStream(bytes: number): { command: string; end: string } {
   return { command, end: `stream-${number}-is-over` };
 }
 
-/** Longer than the end and a prompt together. */
+/** Longer than an end mark and a prompt together. */
 const tailLength = 256;
 
-/** @returns millions of bytes a second */
+/** @returns megabytes per second */
 async function stream(line: Line, bytes: number): Promise<number> {
   const { command, end } = nextStream(bytes);
   let received = 0;
@@ -316,7 +316,7 @@ async function stream(line: Line, bytes: number): Promise<number> {
     let tail = '';
     line.onData = (data) => {
       received += data.length;
-      // The shell's prompt may come in the same piece as the end.
+      // The shell's prompt may arrive in the same piece as the end mark.
       tail = (tail + textOf(data.slice(-tailLength))).slice(-tailLength);
       if (tail.includes(end)) done();
     };
@@ -325,11 +325,11 @@ async function stream(line: Line, bytes: number): Promise<number> {
   line.send(command);
   await over;
   const seconds = (performance.now() - begun) / 1000;
-  if (received < bytes) throw new Error(`Of ${bytes} bytes ${received} came.`);
+  if (received < bytes) throw new Error(`Only ${received} of ${bytes} bytes arrived.`);
   return bytes / 1e6 / seconds;
 }
 
-/** @param servers of a way: their process ids */
+/** @param servers process ids of each way's servers */
 async function streams(
   where: string,
   ways: ReadonlyMap<string, Open>,
@@ -363,25 +363,25 @@ async function streams(
 
 declare global {
   interface Window {
-    /** wetty's own. */
+    /** The terminal of wetty's page. */
     wetty_term?: NonNullable<Window['labTerminals']>['source'];
-    /** When this page last asked for a ticket, by its own clock. */
+    /** When this page last requested a ticket, by its own clock. */
     ticketAtMs?: number;
-    /** A ticket is asked for when this has resolved, as {@link bringLineBack} makes it do. */
+    /** The page requests a ticket only after this resolves; {@link bringLineBack} resolves it. */
     lineIsBack?: Promise<void>;
     bringLineBack?: () => void;
-    /** The page's last. */
+    /** The page's latest socket. */
     socket?: WebSocket;
   }
 }
 
-/** A page that has parsed nothing for so long, in milliseconds, will parse nothing more. */
+/** A page that parses nothing for this long, in milliseconds, has stalled. */
 const stallMs = 15_000;
 
 interface PageStream {
-  /** Millions of bytes a second that xterm has parsed, up to the last byte that came. */
+  /** Megabytes per second that xterm parsed, up to the last byte that arrived. */
   speed: number;
-  /** It came to a standstill before its end. */
+  /** The stream stalled before its end. */
   isStalled: boolean;
 }
 
@@ -481,11 +481,11 @@ async function streamsInBrowser(
   }
   const title = `parsed by xterm in Chromium, ${amounts.streamBytes / 1e6} MB`;
   const drawnBy = await labPage.locator('[data-renderer]').first().getAttribute('data-renderer');
-  console.log(`The terminals of lab are drawn by ${drawnBy ?? 'nobody knows what'}.`);
+  console.log(`The lab’s terminals are drawn by: ${drawnBy ?? 'unknown'}.`);
   console.table([...samples].map(([way, some]) => row(`${title}: ${way}`, 'MB/s', some)));
   for (const [way, count] of stalls) {
     console.log(
-      `${count} of ${way} came to a standstill, for over ${stallMs / 1000} s: their speed is that until then.`,
+      `${count} streams of ${way} stalled for over ${stallMs / 1000} s: their speed counts up to the stall.`,
     );
   }
   for (const page of pages.values()) await page.context().close();
@@ -495,17 +495,17 @@ async function streamsInBrowser(
 
 // (c) Reconnect
 
-/** Puts out more than the server repaints (screen.ts), on a real host. */
+/** Prints more lines than the server repaints (screen.ts), on a real host. */
 async function fillScrollback(line: Line): Promise<void> {
   const filled = untilShown(line, 'scrollback-is-full');
   line.send("seq -f %079.0f 12000; printf 'scrollback-is''-full\\n'\r");
   await filled;
 }
 
-/** More than the server keeps of a terminal's output (scrollbackBytes in config.ts), so that what was missed is a whole screen. */
+/** More output than the server keeps (scrollbackBytes in config.ts), so the page gets a whole screen instead of the missed bytes. */
 const linesBeyondTheBuffer = 14_000;
 
-/** In a page: waits until the last line before the prompt is this one. @returns the milliseconds since the page asked for a ticket */
+/** In a page: waits until `wanted` is the last line before the prompt. @returns the milliseconds since the page requested a ticket */
 const untilLastLine = (wanted: string): Promise<number> =>
   new Promise<number>((done) => {
     const look = (): void => {
@@ -526,9 +526,9 @@ const lastLine = (page: Page): Promise<string> =>
 let cuts = 0;
 
 /**
- * Cuts the page's line, has the host put out so many lines meanwhile, and lets the page come back.
- * @param witness another line to the same terminal, which is not cut
- * @returns the milliseconds from the ticket to the last byte that is parsed
+ * Cuts the page's connection, makes the host print lines meanwhile, and lets the page reconnect.
+ * @param witness another line to the same terminal, which stays connected
+ * @returns the milliseconds from the ticket request until the last byte is parsed
  */
 async function reconnectInBrowser(page: Page, witness: Line, missedLines: number): Promise<number> {
   const cut = cuts++;
@@ -537,7 +537,7 @@ async function reconnectInBrowser(page: Page, witness: Line, missedLines: number
   await page.evaluate(async (command) => {
     window.lineIsBack = new Promise((resolve) => (window.bringLineBack = resolve));
     window.labTerminals?.source.input(command, true);
-    // The command goes out before the line is cut, and puts nothing out until then.
+    // The command is sent before the cut, and prints nothing until then.
     await new Promise((resolve) => setTimeout(resolve, 500));
     window.socket?.close();
   }, `sleep 1; seq -f %079.0f ${missedLines}; printf 'missed''-${cut}\\n'\r`);
@@ -550,7 +550,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
   const page = await LabPage.start(lab.url, lessonId);
   await page.untilReady();
   const [line] = await page.open(1);
-  if (!line) throw new Error('There is no terminal.');
+  if (!line) throw new Error('The session has no terminal.');
   await fillScrollback(line);
   const rows: Row[] = [];
   for (const missed of [null, 0, 50_000]) {
@@ -563,8 +563,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
       await page.attachAgain(line, missed);
       samples.push(performance.now() - begun);
     }
-    const what =
-      missed === null ? 'whole screen, after 12000 lines of 80' : `${missed} bytes that were missed`;
+    const what = missed === null ? 'whole screen, after 12000 lines of 80' : `${missed} missed bytes`;
     rows.push(row(`cut to ${what}, without a browser`, 'ms', samples));
     if (missed === null) {
       const p50 = percentile(samples, 0.5) ?? NaN;
@@ -578,7 +577,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
       samples.push(await reconnectInBrowser(inBrowser, line, missedLines));
     }
     const what = missedLines === linesBeyondTheBuffer ? 'whole screen' : `${80 * missedLines} bytes missed`;
-    rows.push(row(`cut, ticket asked for to ${what}, parsed in Chromium`, 'ms', samples));
+    rows.push(row(`cut, from ticket request to ${what}, parsed in Chromium`, 'ms', samples));
     const p50 = percentile(samples, 0.5) ?? NaN;
     verdict(`reconnect in Chromium, ${what}, p50`, p50, 'ms', 'at most 300', p50 <= 300);
   }
@@ -588,7 +587,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
     await inBrowser.reload();
     reloads.push(await inBrowser.evaluate(untilLastLine, last));
   }
-  rows.push(row('reload: ticket asked for to whole screen, parsed in Chromium', 'ms', reloads));
+  rows.push(row('reload: from ticket request to whole screen, parsed in Chromium', 'ms', reloads));
   console.table(rows);
   await inBrowser.context().close();
   await page.end();
@@ -610,7 +609,7 @@ async function memory(lab: Served, { memoryTerminals, floodMs }: Amounts): Promi
   await sleep(2000);
   const idle = measure();
   for (const line of lines) line.send('yes a-flood-of-some-length\r');
-  // What is kept of the output fills first.
+  // The scrollback fills first.
   await sleep(floodMs);
   const flood: ReturnType<typeof measure>[] = [];
   for (let sample = 0; sample < 10; sample++) {
@@ -657,11 +656,11 @@ async function memory(lab: Served, { memoryTerminals, floodMs }: Amounts): Promi
 
 // All of it
 
-/** The attach command of a session's host, as the runner has it, but for a shell of its own. */
+/** The attach command for a session's host, as the runner uses it, but with a separate shell. */
 function attachCommand(lab: Served, index: number, shell: string): [string, ...string[]] {
   const [sandbox] = readSandboxIds(lab);
   const { run } = sandboxFiles(sandboxDir(lab.stateDir, sandbox ?? ''));
-  // The connection is there: no key is needed to share it.
+  // The SSH connection exists, and sharing it needs no key.
   return new ControlChannel(run, hostOf(index), { key: '/dev/null', knownHosts: '/dev/null' }).attachCommand(
     shell,
   );
@@ -675,10 +674,10 @@ const readSandboxIds = (lab: Served): string[] =>
 const quoted = (words: readonly string[]): string =>
   words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
 
-/** A script for wetty: the attach command of one host or the other, with a shell of its own for each terminal. */
+/** A script for wetty: attaches to one of the two hosts, with a separate shell for each terminal. */
 function attachScript(lab: Served): string {
   const [source, destination] = hostNames.map((_, index) =>
-    // A function, because in a replacement `$$` is one `$`: all terminals would share a shell.
+    // A function, because `$$` in a replacement string means one `$`: then all terminals would share a shell.
     quoted(attachCommand(lab, index, 'wetty-NUMBER')).replace('wetty-NUMBER', () => `wetty-'"$$"'`),
   );
   return `if [ $((1$(date +%N) % 2)) = 0 ]; then exec ${source ?? ''}; else exec ${destination ?? ''}; fi`;
@@ -689,12 +688,12 @@ async function installWetty(wanted: boolean): Promise<Wetty | undefined> {
   try {
     return await Wetty.install();
   } catch (error) {
-    console.log(`Without wetty: ${error instanceof Error ? error.message : String(error)}`);
+    console.log(`Measuring without wetty: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
 }
 
-/** Prints the tables; takes about ten minutes under TCG. */
+/** Runs the benchmark and prints the tables; takes about ten minutes under TCG. */
 export async function benchTerminal(options: TerminalBenchOptions): Promise<void> {
   const amounts = options.quick ? quick : full;
   const parts: ReadonlySet<Part> = new Set(options.only ?? terminalBenchParts);
@@ -710,9 +709,10 @@ export async function benchTerminal(options: TerminalBenchOptions): Promise<void
     );
     console.log(`
 local: the terminal's program is ${localShell.join(' ')} on this machine.
-host:  it is the attach command, SSH to a shell on a host of a real pair, half of the terminals on each host.
-plain: the program in a pseudo-terminal of the measuring process. lab: through our gateway, runner and sandbox, one socket for all
-terminals. wetty: the same program started by wetty's server, one socket for each terminal, as its page has it.`);
+host:  the program is the attach command: SSH to a shell on a host of a real pair, half of the terminals on each host.
+plain: the program in a pseudo-terminal of the measuring process.
+lab:   through the lab's gateway, runner and sandbox, with one socket for all terminals.
+wetty: the same program started by wetty's server, with one socket for each terminal, as in its page.`);
     await measureLocal(local, wetty, browser, amounts, parts);
     await local.stop();
     const ofHosts: readonly Part[] = ['host-echo', 'host-stream', 'reconnect'];
@@ -773,7 +773,7 @@ async function measureLocal(
   if (parts.has('memory')) await memory(lab, amounts);
 }
 
-/** A pseudo-terminal has a pace of its own: nobody who reads one gets more than the plain command gives. */
+/** Compares the lab with wetty. The pseudo-terminal itself limits throughput: no reader can be faster than the plain command. */
 function compare(what: string, samples: ReadonlyMap<string, readonly number[]>): void {
   const median = (way: string) => percentile(samples.get(way) ?? [], 0.5);
   const theirs = median('wetty');
@@ -783,7 +783,7 @@ function compare(what: string, samples: ReadonlyMap<string, readonly number[]>):
   const plain = median('plain');
   if (plain !== undefined) {
     verdicts.push(
-      `        the plain command, with no server at all: ${(plain / theirs).toFixed(1)} times wetty's`,
+      `        the plain command, without a server: ${(plain / theirs).toFixed(1)} times wetty's`,
     );
   }
 }

@@ -1,4 +1,4 @@
-/** wetty, the web terminal that the terminal benchmark compares with: installed into a temporary directory, never a dependency. */
+/** wetty, the web terminal that the benchmark compares with. It is installed into a temporary directory and is not a dependency. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -10,11 +10,11 @@ import { execa } from 'execa';
 import { size, type Line } from './lines';
 import { freePort } from '../testing/server';
 
-/** The version that was looked at: it starts its command by `env -S`, and commits what xterm has parsed in these portions. */
+/** The version that this code knows: it starts its command with `env -S`, and its page acknowledges parsed output in portions of this size. */
 const version = '3.2.0';
 const committedCharacters = 262_144;
 
-/** What is used of a socket.io client. */
+/** The part of a socket.io client that is used. */
 interface Socket {
   on(event: string, listener: (data: string) => void): void;
   once(event: string, listener: (data: unknown) => void): void;
@@ -34,12 +34,12 @@ export class Wetty {
   static readonly version = version;
 
   /**
-   * Installs it.
-   * @throws Error saying what is missing, such as a compiler for its copy of node-pty
+   * Installs wetty.
+   * @throws Error that says what is missing, such as a compiler for wetty's copy of node-pty
    */
   static async install(): Promise<Wetty> {
-    // wetty runs the command that it is told for root alone, and SSH for everybody else.
-    if (process.getuid?.() !== 0) throw new Error('wetty runs a command of our choice for root only');
+    // wetty runs a configured command only for root, and SSH for all other users.
+    if (process.getuid?.() !== 0) throw new Error('wetty runs a configured command only for root');
     const directory = await mkdtemp(join(tmpdir(), 'lab-wetty-'));
     try {
       await writeFile(join(directory, 'package.json'), '{ "private": true }');
@@ -80,15 +80,15 @@ export class Wetty {
       if (answer?.ok) return url;
       await sleep(100);
     }
-    throw new Error('wetty was started and does not answer');
+    throw new Error('wetty started but does not answer');
   }
 
-  /** Of its servers. */
+  /** Process ids of its servers. */
   get processIds(): number[] {
     return this.servers.flatMap(({ pid }) => pid ?? []);
   }
 
-  /** Opens a terminal, as wetty's own page does. */
+  /** Opens a terminal in the same way as wetty's page. */
   async line(url: string): Promise<Line> {
     const socket = this.connect(url, { path: '/socket.io', transports: ['websocket'], forceNew: true });
     const line: Line = {

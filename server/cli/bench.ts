@@ -7,10 +7,10 @@ import { runProgram } from './program';
 const program = new Command('bench').description('Measure on this machine').exitOverride();
 program
   .command('pairs')
-  .description('time from click to prompts, and memory, of pairs')
+  .description('time from click to prompts, and memory of pairs')
   .option('--rounds <number>', 'samples of each time', '20')
-  .option('--pairs <number>', 'idle pairs at once', '20')
-  .option('--sustain <seconds>', 'how long pairs are started one after the other', '120')
+  .option('--pairs <number>', 'number of idle pairs at once', '20')
+  .option('--sustain <seconds>', 'how long to start one pair after the other', '120')
   .action(async (options: { rounds: string; pairs: string; sustain: string }) => {
     await benchPairs({
       rounds: Number(options.rounds),
@@ -21,10 +21,10 @@ program
 program
   .command('terminal')
   .description(
-    'keystrokes, throughput, reconnects and memory of terminals, beside the plain attach command and wetty',
+    'keystrokes, throughput, reconnects and memory of terminals, compared with the plain attach command and wetty',
   )
-  .option('--quick', 'a few samples of each, to see that it works')
-  .option('--no-wetty', 'without installing wetty')
+  .option('--quick', 'only a few samples, to check that the benchmark works')
+  .option('--no-wetty', 'do not install wetty')
   .addOption(new Option('--only <part...>', 'measure only these').choices(terminalBenchParts))
   .action(
     async (options: { quick?: boolean; wetty: boolean; only?: (typeof terminalBenchParts)[number][] }) => {

@@ -1,15 +1,16 @@
 /** The operator's command line: `npm start` and `npm run lab -- <command>`. */
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { pino } from 'pino';
 import { readConfig, type Config } from '../config';
 import { startGateway, type Gateway } from '../gateway/gateway';
+import { hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { Isolation } from '../providers/isolation';
 import { root } from '../root';
 import { runProgram, stopSignal } from './program';
 import { diagnose, formatDiagnosis } from '../setup/doctor';
+import { tryToListen } from '../setup/listen';
 import { requireSafeForPublic } from '../setup/public-mode';
 import { currentArtifacts, findLab, formatDuration, prepareImage, prepareLab } from '../setup/stages';
 import { listArtifacts, pruneArtifacts, type CacheEntry } from '../store/artifacts';
@@ -31,33 +32,26 @@ function configFrom(options: Options): Config {
 function parsePort(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port <= 65535) return port;
-  throw new InvalidArgumentError('It must be a number from 0 to 65535; 0 takes a free port.');
+  throw new InvalidArgumentError('The port must be a number from 0 to 65535; 0 picks a free port.');
 }
 
-/** @throws LabError `port-in-use`, or `bad-config` when this user or machine cannot listen there at all */
+/** @throws LabError `port-in-use`, or `bad-config` when this user or machine cannot listen on that port at all */
 async function requireFreePort({ host, port }: Config): Promise<void> {
-  const server = createServer();
-  try {
-    await new Promise<void>((done, fail) => {
-      server.once('error', fail).listen(port, host, done);
-    });
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-    if (code === 'EADDRINUSE') {
-      throw new LabError('port-in-use', `Port ${port} of ${host} is in use by another program.`, {
-        hint: 'Stop that program, or choose another port: npm start -- --port 3001',
-        cause,
-      });
-    }
-    throw new LabError('bad-config', `Cannot listen on port ${port} of ${host}: ${String(cause)}`, {
-      hint: 'Change host or port in the configuration.',
+  const cause = await tryToListen(host, port);
+  if (cause === undefined) return;
+  if (hasErrno(cause, 'EADDRINUSE')) {
+    throw new LabError('port-in-use', `Port ${port} of ${host} is in use by another program.`, {
+      hint: 'Stop that program, or choose another port: npm start -- --port 3001',
       cause,
     });
   }
-  await new Promise((done) => server.close(done));
+  throw new LabError('bad-config', `Cannot listen on port ${port} of ${host}: ${String(cause)}`, {
+    hint: 'Change host or port in the configuration.',
+    cause,
+  });
 }
 
-/** @throws LabError `unsafe` when the configuration asks for more safety than is known to be here */
+/** @throws LabError `unsafe` when the configuration requires more safety than this machine is known to provide */
 async function requireSafe(config: Config): Promise<void> {
   if (!config.publicMode && config.isolation !== 'full') return;
   const isolation = await Isolation.probe(config);
@@ -74,15 +68,15 @@ async function start(options: Options): Promise<void> {
   if (!lock.isHeld) {
     const { pid, note } = lock.holder;
     throw new LabError('already-running', `The lab is already running: process ${pid}, ${note}.`, {
-      hint: 'Use that one, or stop it first. A second one beside it needs its own LAB_STATE_DIR and port.',
+      hint: 'Use that one, or stop it first. To run a second lab, give it another LAB_STATE_DIR and port.',
     });
   }
   try {
-    // What can be asked before the long stages is not asked after them.
+    // Fail before the long stages if the answer is already known.
     await requireFreePort(config);
     await requireSafe(config);
     const lab = await prepareLab(config, root, stopSignal);
-    // Whether KVM works is known now.
+    // Now it is certain whether KVM works.
     await requireSafe(config);
     const logFile = join(config.stateDir, 'server.log');
     gateway = await startGateway({
@@ -91,7 +85,7 @@ async function start(options: Options): Promise<void> {
       lessonsDir: join(root, 'lessons'),
       siteDir: root,
       runnerProgram: join(root, 'dist', 'runner.js'),
-      // Synchronous: a process that ends must not have lines left to write.
+      // Synchronous, so no line is lost when the process ends.
       log: pino(pino.destination({ dest: logFile, mkdir: true, sync: true })),
     });
     const { accelerator, acceleratorReason } = lab;
@@ -102,11 +96,11 @@ async function start(options: Options): Promise<void> {
     );
     const { level, missing } = gateway.isolation;
     if (level !== 'full') {
-      console.log(`Isolation of sessions: ${level}. ${missing.map(({ what }) => what).join(' ')}`);
+      console.log(`Isolation of sandboxes: ${level}. ${missing.map(({ what }) => what).join(' ')}`);
     }
-    console.log(`\n  Live Migration Lab:  ${gateway.url}\n\nCtrl-C stops it. Log: ${logFile}`);
+    console.log(`\n  Live Migration Lab:  ${gateway.url}\n\nPress Ctrl-C to stop. Log: ${logFile}`);
     await aborted(stopSignal);
-    console.log('Stopping: ending all sessions. Ctrl-C again does not wait for them.');
+    console.log('Stopping: ending all sessions. Press Ctrl-C again to stop without waiting.');
     await gateway.stop('server-stopped');
   } finally {
     await lock.release();
@@ -121,15 +115,15 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     });
   });
 
-/** What must stay in the cache: what this checkout uses, and what sessions run from, which may be older. */
-async function artifactsInUse(config: Config): Promise<{ current: Set<string>; bySessions: Set<string> }> {
-  const bySessions = await templatesInUse(config.stateDir);
-  for (const dir of [...bySessions]) {
+/** Artifacts that must stay in the cache: those of this checkout, and those of running sandboxes, which may be older. */
+async function artifactsInUse(config: Config): Promise<{ current: Set<string>; bySandboxes: Set<string> }> {
+  const bySandboxes = await templatesInUse(config.stateDir);
+  for (const dir of [...bySandboxes]) {
     const template = await readTemplate(dir).catch(() => undefined);
-    if (template) bySessions.add(template.imageDir);
-    if (template?.base !== undefined) bySessions.add(template.base);
+    if (template) bySandboxes.add(template.imageDir);
+    if (template?.base !== undefined) bySandboxes.add(template.base);
   }
-  return { current: await currentArtifacts(config, root), bySessions };
+  return { current: await currentArtifacts(config, root), bySandboxes };
 }
 
 const size = (entry: CacheEntry): string => `${(entry.bytes / 1e9).toFixed(2)} GB`;
@@ -138,10 +132,10 @@ async function cacheList(options: Options): Promise<void> {
   const config = configFrom(options);
   const entries = await listArtifacts(config.cacheDir);
   if (entries.length === 0) {
-    console.log(`${config.cacheDir} holds no artifacts.`);
+    console.log(`${config.cacheDir} contains no artifacts.`);
     return;
   }
-  const { current, bySessions } = await artifactsInUse(config);
+  const { current, bySandboxes } = await artifactsInUse(config);
   console.log(config.cacheDir);
   console.table(
     entries.map((entry) => ({
@@ -150,8 +144,8 @@ async function cacheList(options: Options): Promise<void> {
       size: size(entry),
       age: entry.info ? formatDuration(Date.now() - entry.info.createdAtMs) : '',
       'made in': entry.info ? formatDuration(entry.info.buildMs) : '',
-      state: bySessions.has(entry.dir)
-        ? 'in use by sessions'
+      state: bySandboxes.has(entry.dir)
+        ? 'in use by sandboxes'
         : current.has(entry.dir)
           ? 'current'
           : entry.info
@@ -165,8 +159,8 @@ async function cacheList(options: Options): Promise<void> {
 
 async function cachePrune(options: Options): Promise<void> {
   const config = configFrom(options);
-  const { current, bySessions } = await artifactsInUse(config);
-  const removed = await pruneArtifacts(config.cacheDir, new Set([...current, ...bySessions]));
+  const { current, bySandboxes } = await artifactsInUse(config);
+  const removed = await pruneArtifacts(config.cacheDir, new Set([...current, ...bySandboxes]));
   for (const entry of removed) console.log(`Removed ${entry.kind} ${entry.key}, ${size(entry)}.`);
   if (removed.length === 0) console.log('Nothing to remove.');
 }
@@ -175,14 +169,14 @@ const program = new Command('lab').description('Live Migration Lab').exitOverrid
 const configOption = ['--config <file>', 'configuration file instead of lab.config.json'] as const;
 program
   .command('start', { isDefault: true })
-  .description('set up what is missing and serve the site')
-  .option('--port <number>', 'port of the site; 0 takes a free one', parsePort)
+  .description('make what is missing, then serve the site')
+  .option('--port <number>', 'port of the site; 0 picks a free port', parsePort)
   .option(...configOption)
   .action(start);
 program
   .command('setup')
-  .description('set up what is missing: sandbox host image, pair template, site')
-  .option('--image-only', 'only the image, the one stage that needs root')
+  .description('make what is missing: sandbox host image, templates, site')
+  .option('--image-only', 'make only the image, the one stage that needs root')
   .option(...configOption)
   .action(async (options: Options & { imageOnly?: boolean }) => {
     const config = configFrom(options);
@@ -191,23 +185,23 @@ program
   });
 program
   .command('doctor')
-  .description('tell whether the lab can run here, how well, and what mends what is wrong')
-  .option('--json', 'for programs')
+  .description('check whether and how well the lab can run here, and how to fix each problem')
+  .option('--json', 'print the result as JSON')
   .option(...configOption)
   .action(async (options: Options & { json?: boolean }) => {
     const diagnosis = await diagnose(configFrom(options), root);
     console.log(options.json ? JSON.stringify(diagnosis, null, 2) : formatDiagnosis(diagnosis));
     process.exitCode = diagnosis.canRun ? 0 : 1;
   });
-const cache = program.command('cache').description('list or prune the artifacts that set-up made');
+const cache = program.command('cache').description('list or prune the artifacts that set-up has made');
 cache
   .command('list')
-  .description('every artifact: size, age, whether it is in use')
+  .description('list every artifact with its size, its age, and whether it is in use')
   .option(...configOption)
   .action(cacheList);
 cache
   .command('prune')
-  .description('remove all that neither this checkout nor a session uses')
+  .description('remove artifacts that neither this checkout nor a sandbox uses')
   .option(...configOption)
   .action(cachePrune);
 

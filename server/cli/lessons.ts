@@ -4,23 +4,23 @@ import { Command } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { LabError } from '../protocol/errors';
 import { readConfig } from '../config';
+import { formatDiagnostic } from '../lessons/diagnostics';
 import { listLessons } from '../lessons/load';
-import { exitCodeFor } from './exit-codes';
+import { exitCodeFor } from '../setup/exit-codes.mjs';
 import { runProgram, stopSignal } from './program';
 import { root } from '../root';
 import { readCourse, type Course } from '../authoring/course';
 import { serveForAuthors } from '../authoring/dev';
-import { formatFinding } from '../authoring/findings';
 import { generatedFiles } from '../authoring/generated';
 import { lintCourse } from '../authoring/lint';
 import { scaffold } from '../authoring/scaffold';
 import { formatResults, summarize, testLessons } from '../authoring/test-lessons';
 
-/** @throws LabError `bad-lesson` naming the lessons that there are */
+/** @throws LabError `bad-lesson` when there is no such lesson */
 function requireDraft({ drafts }: Course, id: string): void {
   if (drafts.some((draft) => draft.id === id)) return;
   throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
-    hint: `There is: ${drafts.map((draft) => draft.id).join(', ')}.`,
+    hint: `The lessons are: ${drafts.map((draft) => draft.id).join(', ')}.`,
   });
 }
 
@@ -30,8 +30,8 @@ const program = new Command('lessons').description('Write, check and record less
 
 program
   .command('new')
-  .description('begin a lesson: a folder with a lesson.mdx that is right but for what is marked TODO')
-  .argument('<id>', 'name of the folder: small letters, digits and dashes')
+  .description('create a lesson: a folder with a valid lesson.mdx, with a TODO for each part to write')
+  .argument('<id>', 'name of the folder: lowercase letters, digits and dashes')
   .option('--part <number>', 'part of the course, 1 to 8', '1')
   .option('--title <title>', 'title of the lesson')
   .action(async (id: string, options: { part: string; title?: string }) => {
@@ -40,15 +40,15 @@ program
       part: Number(options.part),
       ...(options.title === undefined ? {} : { title: options.title }),
     });
-    console.log(`${path} is there. What is yours to write is marked TODO; npm run lessons -- lint finds it.`);
+    console.log(`Created ${path}. Replace each TODO; npm run lessons -- lint lists them.`);
   });
 
 program
   .command('lint')
-  .description('tell file and line of all that is wrong in the lessons')
-  .argument('[lesson...]', 'only these')
-  .option('--strict', 'warnings are errors')
-  .option('--fix', 'make the files that are made from the schemas and the lessons')
+  .description('list everything that is wrong in the lessons, with file and line')
+  .argument('[lesson...]', 'only these lessons')
+  .option('--strict', 'treat warnings as errors')
+  .option('--fix', 'regenerate the files that come from the schemas and the lessons')
   .action(async (ids: string[], options: { strict?: boolean; fix?: boolean }) => {
     const course = await readCourse(root);
     for (const id of ids) requireDraft(course, id);
@@ -57,10 +57,10 @@ program
         await writeFileAtomic(join(root, path), text);
       }
     }
-    const findings = await lintCourse(course, ids);
-    for (const finding of findings) console.log(formatFinding(finding));
-    const errors = findings.filter(({ level }) => level === 'error').length;
-    const warnings = findings.length - errors;
+    const diagnostics = await lintCourse(course, ids);
+    for (const diagnostic of diagnostics) console.log(formatDiagnostic(diagnostic));
+    const errors = diagnostics.filter(({ level }) => level === 'error').length;
+    const warnings = diagnostics.length - errors;
     const lessons = ids.length === 0 ? course.drafts.length : ids.length;
     console.log(`${count(lessons, 'lesson')}: ${count(errors, 'error')}, ${count(warnings, 'warning')}.`);
     if (errors > 0 || (options.strict && warnings > 0)) process.exitCode = exitCodeFor('bad-lesson');
@@ -68,8 +68,8 @@ program
 
 program
   .command('dev')
-  .description('serve the site with real hosts; a lesson is shown anew in the browser when it is saved')
-  .argument('[lesson...]', 'whose hosts are wanted; all unless told')
+  .description('serve the site with real hosts and reload a lesson in the browser when you save it')
+  .argument('[lesson...]', 'lessons that need hosts (default: all)')
   .option('--port <number>', 'port of the site')
   .action(async (ids: string[], { port }: { port?: string }) => {
     const course = await readCourse(root);
@@ -80,7 +80,7 @@ program
 
 const jobsOption = [
   '--jobs <number>',
-  'lessons at the same time; as many as processors unless told',
+  'how many lessons to test at the same time (default: one for each processor)',
 ] as const;
 
 interface TestFlags {
@@ -90,7 +90,7 @@ interface TestFlags {
   json?: string;
 }
 
-/** @throws LabError `bad-lesson` when a lesson is unknown or has defects */
+/** @throws LabError `bad-lesson` when a lesson is unknown or has errors */
 async function runTest(
   ids: readonly string[],
   { jobs, json, ...flags }: TestFlags,
@@ -98,7 +98,7 @@ async function runTest(
 ): Promise<void> {
   const course = await readCourse(root);
   for (const id of ids) requireDraft(course, id);
-  // The gateway serves all lessons or none.
+  // The gateway serves all lessons or none, so all must be good.
   const lessonsDir = join(root, 'lessons');
   const lessons = (await listLessons(lessonsDir)).filter(({ id }) => ids.length === 0 || ids.includes(id));
   const results = await testLessons(readConfig(), lessons, {
@@ -118,20 +118,18 @@ async function runTest(
 program
   .command('test')
   .description(
-    'do lessons on real pairs, as a learner would: each check fails before its step and passes after it',
+    'do lessons on real hosts as a learner would: each check must fail before its step and pass after it',
   )
-  .argument('[lesson...]', 'only these')
+  .argument('[lesson...]', 'only these lessons')
   .option(...jobsOption)
-  .option('--keep', 'keep the hosts of a lesson that failed until Ctrl-C')
-  .option('--mutate', 'then leave out each step, one after the other, and demand that the checks notice')
-  .option('--json <file>', 'write how many passed, and what failed')
+  .option('--keep', 'keep the hosts of failed lessons until you press Ctrl-C')
+  .option('--mutate', 'then leave out each step in turn and fail if no check notices')
+  .option('--json <file>', 'write the number of passed steps and the failures as JSON')
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, false));
 program
   .command('record')
-  .description(
-    'test, and keep what was seen in the lessons’ folders: asciicasts and the output of each command',
-  )
-  .argument('[lesson...]', 'only these')
+  .description('test lessons and save asciicasts and the output of each command in their folders')
+  .argument('[lesson...]', 'only these lessons')
   .option(...jobsOption)
   .action((ids: string[], flags: TestFlags) => runTest(ids, flags, true));
 

@@ -1,10 +1,10 @@
-/** What all our command lines share: Ctrl-C, and how failures are told. */
+/** Shared by all command lines: Ctrl-C, and how failures are reported. */
 import { CommanderError, type Command } from 'commander';
 import { LabError } from '../protocol/errors';
-import { exitCodeFor, exitCodeOfDefect } from './exit-codes';
+import { exitCodeFor } from '../setup/exit-codes.mjs';
 
 const stopping = new AbortController();
-/** A terminal's Ctrl-C reaches this process twice, once from the terminal and once passed on by npm, a few ms apart. */
+/** Ctrl-C reaches this process twice, a few ms apart: the terminal sends it, and npm forwards it. Within this time both count as one. */
 const sameKeyMs = 1000;
 let firstSignalAt = 0;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       firstSignalAt = Date.now();
       stopping.abort();
     } else if (Date.now() - firstSignalAt > sameKeyMs) {
-      console.error('Stopped at once; the next start removes what is left.');
+      console.error('Stopped at once. The next start removes what is left.');
       process.exit(exitCodeFor('cancelled'));
     }
   });
@@ -24,25 +24,25 @@ export const stopSignal = stopping.signal;
 
 function report(thrown: unknown): number {
   if (thrown instanceof CommanderError) {
-    // Commander has printed its message already; 0 is --help.
+    // Commander has already printed its message; 0 means --help.
     return thrown.exitCode === 0 ? 0 : exitCodeFor('bad-config');
   }
   if (!(thrown instanceof LabError) || thrown.code === 'internal') {
     console.error(thrown);
-    return exitCodeOfDefect;
+    return exitCodeFor('internal');
   }
   console.error(`\n${thrown.message}`);
   if (thrown.hint !== undefined) console.error(thrown.hint);
   return exitCodeFor(thrown.code);
 }
 
-/** Runs the command that the process was started with, tells what failed, and ends the process. */
+/** Runs the command of this process, reports its failure, and ends the process. */
 export async function runProgram(program: Command): Promise<never> {
   try {
     await program.parseAsync();
   } catch (thrown) {
     process.exitCode = report(thrown);
   }
-  // The site's framework leaves handles open that would keep a stopped server alive.
+  // Next.js leaves handles open that would keep a stopped server alive.
   process.exit();
 }

@@ -1,4 +1,4 @@
-/** The gateway's HTTP API under /api, see protocol/messages.ts for the bodies. */
+/** The gateway's HTTP API under /api. The bodies are in protocol/http.ts. */
 import { createHash, randomBytes } from 'node:crypto';
 import { pipeline } from 'node:stream';
 import type { HttpBindings } from '@hono/node-server';
@@ -23,11 +23,12 @@ import {
   type SessionReply,
   type ticketReplySchema,
 } from '../protocol/http';
-import { sessionInfo, type Lease } from '../store/leases';
+import { sessionInfo } from '../store/leases';
 import type { SandboxProvider } from '../providers/provider';
 import type { Handovers } from './handovers';
 import { networkOf, retryAfterS, type RateLimits, type RequestKind } from './rate-limits';
 import { openCast } from './runner-client';
+import type { HeldLease } from './session-state';
 import type { Sessions } from './sessions';
 import type { Tickets } from './tickets';
 import type { ViewerSockets } from './viewer-sockets';
@@ -39,7 +40,7 @@ type TicketReply = z.infer<typeof ticketReplySchema>;
 
 /**
  * The cookie that says which learner is asking. Over HTTPS its name has the prefix that keeps other hosts of the same domain
- * from setting it, and so from putting somebody into a session of theirs (RFC 6265bis, 4.1.3.2).
+ * from setting it, and so from putting a learner into a session of theirs (RFC 6265bis, 4.1.3.2).
  */
 export const cookieNameFor = (isHttps: boolean): string =>
   isHttps ? '__Host-live-migration-lab' : 'live-migration-lab';
@@ -61,7 +62,7 @@ const statusOf: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   overloaded: 429,
 };
 
-/** What is stored and compared of a learner's cookie, so that session files give nobody's cookie away. */
+/** The part of a learner's cookie that is stored and compared, so that lease files give nobody's cookie away. */
 export const hashOwner = (cookie: string): string => createHash('sha256').update(cookie).digest('hex');
 
 export interface ApiOptions {
@@ -121,9 +122,10 @@ export function createApi(options: ApiOptions) {
     if (mine === undefined) throw noSession(undefined);
     return mine;
   };
-  const mySession = async (context: Context): Promise<Lease> => {
+  /** The session that a path names, or the owner's only one. Another learner's is as unknown as one that does not exist. */
+  const mySession = async (context: Context): Promise<HeldLease> => {
     const mine = requireOwner(context);
-    const lease = await sessions.find(mine);
+    const lease = await sessions.find(mine, context.req.param('id'));
     if (!lease) throw noSession(sessions.lastEnd(mine));
     return lease;
   };
@@ -145,9 +147,13 @@ export function createApi(options: ApiOptions) {
     if (method !== 'GET' && method !== 'HEAD') {
       const origin = context.req.header('origin') ?? '';
       if (!origins.has(origin)) {
-        throw new LabError('forbidden', `Requests from the origin ${origin || '(none)'} are refused.`, {
-          hint: `Open the site at ${[...origins].join(' or ')}, or set publicOrigin.`,
-        });
+        throw new LabError(
+          'forbidden',
+          `This server refuses requests from the origin ${origin || '(none)'}.`,
+          {
+            hint: `Open the site at ${[...origins].join(' or ')}. If you run this server, set publicOrigin.`,
+          },
+        );
       }
     }
     await next();
@@ -156,7 +162,7 @@ export function createApi(options: ApiOptions) {
     bodyLimit({
       maxSize: maxBodyBytes,
       onError: () => {
-        throw new LabError('bad-message', `The body is longer than ${maxBodyBytes} bytes.`);
+        throw new LabError('bad-message', `The body of the request is longer than ${maxBodyBytes} bytes.`);
       },
     }),
   );
@@ -167,16 +173,13 @@ export function createApi(options: ApiOptions) {
     return context.json({ ...lab, ...(cannotRun ? { cannotRun } : {}) } satisfies LabInfo);
   });
 
-  api.get('/session', async (context) => {
-    const mine = owner(context);
-    const reply: SessionReply =
-      mine === undefined ? { session: null, queue: null } : await sessions.ask(mine);
-    return context.json(reply);
-  });
-
   api.post('/session', limited('pair'), async (context) => {
     const { lessonId } = parseMessage(sessionRequestSchema, await context.req.text());
-    if (!lessonIds.has(lessonId)) throw new LabError('bad-lesson', `There is no lesson ${lessonId}.`);
+    if (!lessonIds.has(lessonId)) {
+      throw new LabError('bad-lesson', `There is no lesson ${lessonId}.`, {
+        hint: 'Choose one from the list of lessons.',
+      });
+    }
     let cookie = getCookie(context, cookieName);
     if (cookie === undefined) {
       cookie = randomBytes(32).toString('base64url');
@@ -186,83 +189,101 @@ export function createApi(options: ApiOptions) {
     return context.json(reply, reply.session ? 200 : 202);
   });
 
-  api.post('/session/reset', limited('pair'), async (context) => {
-    const lease = await sessions.reset((await mySession(context)).ownerHash);
+  /** What both paths of a session answer: that of the owner's only session, and that of the session which the path names. */
+  const session = new Hono<{ Bindings: HttpBindings }>();
+
+  session.post('/reset', limited('pair'), async (context) => {
+    const lease = await sessions.reset((await mySession(context)).id);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.post('/session/extend', limited('other'), async (context) => {
-    const lease = await sessions.extend((await mySession(context)).ownerHash);
+  session.post('/extend', limited('other'), async (context) => {
+    const lease = await sessions.extend((await mySession(context)).id);
     return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
   });
 
-  api.delete('/session', limited('other'), async (context) => {
-    const mine = requireOwner(context);
-    if (!(await sessions.leave(mine))) throw noSession(sessions.lastEnd(mine));
-    return context.body(null, 204);
-  });
-
-  api.post('/session/ticket', limited('other'), async (context) => {
+  session.post('/ticket', limited('other'), async (context) => {
     const { id: sessionId, ownerHash } = await mySession(context);
     const ticket = tickets.issue({ role: 'owner', sessionId, ownerHash });
     return context.json({ ticket } satisfies TicketReply);
   });
 
-  api.get('/session/cast', limited('other'), async (context) => {
-    // To HEAD the same would be answered, and nobody would read what the runner sends.
-    if (context.req.method !== 'GET') throw new LabError('bad-message', 'A recording is asked for with GET.');
+  session.get('/cast', limited('other'), async (context) => {
+    // Nobody would read what the runner sends in answer to HEAD.
+    if (context.req.method !== 'GET') throw new LabError('bad-message', 'Use GET to download a recording.');
     const query = castQuerySchema.safeParse({ terminal: context.req.query('terminal') });
     if (!query.success) throw new LabError('bad-message', 'The request names no terminal.');
     const { terminal } = query.data;
-    const { id, lessonId } = await mySession(context);
-    const cast = await openCast(provider, id, terminal, maxCastLength(scrollbackBytes));
+    const { id, sandboxId, lessonId } = await mySession(context);
+    const cast = await openCast(provider, sandboxId, terminal, maxCastLength(scrollbackBytes));
     const { outgoing } = context.env;
     outgoing.writeHead(200, {
       'cache-control': 'no-store',
       'content-type': castType,
       'content-disposition': `attachment; filename="${lessonId}-${terminal}.cast"`,
     });
-    // Not as a body for Hono's adapter: that may end an answer that broke off, with the error's text, and it would pass for whole.
+    // Not a body for Hono's adapter: it may end an answer that broke off with the error's text, and the answer would look whole.
     pipeline(cast, outgoing, (error) => {
-      if (error) log.warn({ err: error, session: id, terminal }, 'a recording broke off');
+      if (error) log.warn({ err: error, session: id, sandbox: sandboxId, terminal }, 'a recording broke off');
     });
     return RESPONSE_ALREADY_SENT;
   });
 
-  api.post('/session/grant', limited('other'), async (context) => {
-    const grant = await sessions.grant((await mySession(context)).ownerHash);
+  session.post('/grant', limited('other'), async (context) => {
+    const grant = await sessions.grant((await mySession(context)).id);
     return context.json({ grant } satisfies GrantReply);
   });
 
-  api.delete('/session/grant', limited('other'), async (context) => {
-    const lease = await sessions.revokeGrant((await mySession(context)).ownerHash);
-    viewers.cutAll(lease.id);
+  session.delete('/grant', limited('other'), async (context) => {
+    const { id } = await mySession(context);
+    await sessions.revokeGrant(id);
+    viewers.cutAll(id);
     return context.body(null, 204);
   });
 
-  api.post('/session/handover', limited('other'), async (context) => {
+  session.post('/handover', limited('other'), async (context) => {
     const { id: sessionId } = await mySession(context);
     const cookie = getCookie(context, cookieName) ?? '';
     return context.json({ handover: handovers.offer({ sessionId, cookie }) } satisfies HandoverReply);
   });
 
+  session.get('/', async (context) => {
+    if (context.req.param('id') !== undefined) {
+      const lease = await mySession(context);
+      return context.json({ session: sessionInfo(lease), queue: null } satisfies SessionReply);
+    }
+    const mine = owner(context);
+    const reply: SessionReply =
+      mine === undefined ? { session: null, queue: null } : await sessions.ask(mine);
+    return context.json(reply);
+  });
+
+  session.delete('/', limited('other'), async (context) => {
+    // A path that names a session means none but that one. Without an id it means the learner's position in the queue, too.
+    const mine =
+      context.req.param('id') === undefined ? requireOwner(context) : (await mySession(context)).ownerHash;
+    if (!(await sessions.leave(mine))) throw noSession(sessions.lastEnd(mine));
+    return context.body(null, 204);
+  });
+
+  api.route('/session', session);
+  api.route('/sessions/:id', session);
+
   api.post('/handover/:key', limited('other'), async (context) => {
     const key = context.req.param('key');
     const handover = handovers.find(key);
-    const lease = handover && (await sessions.find(hashOwner(handover.cookie)));
-    if (!lease || lease.id !== handover.sessionId) {
+    const lease = handover && (await sessions.find(hashOwner(handover.cookie), handover.sessionId));
+    if (!lease) {
       throw new LabError(
         'forbidden',
-        'This link is used up, older than ten minutes, or its session has ended.',
-        {
-          hint: 'Make another one in the browser that has the session.',
-        },
+        'This link was used already, is older than ten minutes, or its session has ended.',
+        { hint: 'Make another link in the browser that has the session.' },
       );
     }
     const mine = owner(context);
     if (mine !== undefined && mine !== lease.ownerHash && (await sessions.find(mine)) !== undefined) {
-      throw new LabError('session-exists', 'This browser has a session of its own.', {
-        hint: 'End that one first, on its lesson’s page. The link stays good for its ten minutes.',
+      throw new LabError('session-exists', 'This browser has another session.', {
+        hint: 'End that session first, on its lesson’s page. The link stays valid for its ten minutes.',
       });
     }
     handovers.take(key);
@@ -276,10 +297,8 @@ export function createApi(options: ApiOptions) {
     if (!lease) {
       throw new LabError(
         'forbidden',
-        'This link shows nothing: its session has ended, or it was taken back.',
-        {
-          hint: 'Ask the one who gave it to you for another.',
-        },
+        'This link shows nothing: its session has ended, or its owner revoked the link.',
+        { hint: 'Ask the person who gave it to you for another link.' },
       );
     }
     const ticket = tickets.issue({ role: 'viewer', sessionId: lease.id, grant });
@@ -290,7 +309,7 @@ export function createApi(options: ApiOptions) {
     context.json({ error: new LabError('bad-message', `There is no ${context.req.path}.`).toWire() }, 404),
   );
   api.onError((thrown, context) => {
-    const error = LabError.from(thrown, 'The request failed');
+    const error = LabError.from(thrown, 'Answering the request');
     const status = statusOf[error.code] ?? 500;
     const seconds = retryAfterS(error.cause);
     if (seconds !== undefined) context.header('retry-after', String(seconds));

@@ -4,13 +4,14 @@ import { CapacityMeter } from './capacity';
 
 const gibibyte = 2 ** 30;
 const minuteMs = 60_000;
-const limits = { maxSessions: 500, hostMemoryMiB: 1024, memoryReserveMiB: 1024 };
-/** Twice the hosts' memory and two QEMUs' own. */
-const mostBytes = (2 * 1024 + 2 * 192) * 2 ** 20;
+const limits = { maxSessions: 500, hostMemoryMiB: 1024, memoryReserveMiB: 1024, sessionOverheadMiB: 896 };
+/** Both hosts' memory and the overhead that the sandbox's control group allows. */
+const mostBytes = (2 * 1024 + 896) * 2 ** 20;
 
 const used = (memoryBytes: number, cpuSeconds: number): RunnerStatus => ({
   phase: 'ready',
   lessonId: 'demo',
+  sessionId: 'session',
   connections: 1,
   memoryBytes,
   cpuSeconds,

@@ -2,15 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { percentile } from './percentile';
+import { mostPairBytes, type Config } from '../config';
 import type { RunnerStatus } from '../protocol/runner';
 
 const mebibyte = 1024 * 1024;
-
-/**
- * Until a pair was measured it is taken to need all the memory that it may have: both hosts' RAM, and for each QEMU its own
- * heap, stacks and at most 128 MiB of translated code.
- */
-const unmeasuredOverheadMiB = 2 * 192;
 
 /** Peaks kept: enough for a workshop's worth of pairs, few enough to follow what changes. */
 const keptPeaks = 200;
@@ -67,7 +62,10 @@ export class CapacityMeter {
    * @param peaks most memory of each pair that learners had before, oldest first; those that end are added
    */
   constructor(
-    private readonly limits: { maxSessions: number; hostMemoryMiB: number; memoryReserveMiB: number },
+    private readonly limits: Pick<
+      Config,
+      'maxSessions' | 'hostMemoryMiB' | 'sessionOverheadMiB' | 'memoryReserveMiB'
+    >,
     readonly peaks: number[] = [],
     private readonly processors: number = availableParallelism(),
   ) {}
@@ -124,8 +122,9 @@ export class CapacityMeter {
     };
   }
 
+  /** Counted for a pair until one was measured. */
   private get mostBytes(): number {
-    return (2 * this.limits.hostMemoryMiB + unmeasuredOverheadMiB) * mebibyte;
+    return mostPairBytes(this.limits);
   }
 }
 

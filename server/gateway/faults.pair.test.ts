@@ -9,7 +9,7 @@ import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
@@ -21,11 +21,11 @@ describe('beside a neighbour who goes on', () => {
 
   const arrive = async (): Promise<{ learner: Learner; directory: string }> => {
     const learner = new Learner(lab.url);
-    const { id } = await learner.startSession(lessonId);
-    await learner.connect();
+    await learner.startSession(lessonId);
+    const { sandboxId } = await learner.connect();
     for (const host of hostNames) learner.attach(host);
     for (const host of hostNames) await learner.untilPrompt(host, true, timeoutMs);
-    return { learner, directory: sandboxDir(lab.stateDir, id) };
+    return { learner, directory: sandboxDir(lab.stateDir, sandboxId) };
   };
 
   const neighbourNoticesNothing = async () => {
@@ -89,14 +89,14 @@ test('after a power cut nothing is left, and learners are told', async () => {
   const lab = await startTestLab({ poolSize: 1 });
   try {
     const learner = new Learner(lab.url);
-    const { id } = await learner.startSession(lessonId);
-    await learner.connect();
+    await learner.startSession(lessonId);
+    const { sandboxId } = await learner.connect();
     for (const program of ['bwrap', process.execPath, 'qemu-system-x86_64', 'ssh', 'socat']) {
       // Some have ended with those that were killed before them.
       await execa('kill', ['-KILL', ...processIdsOf(lab.stateDir, program).map(String)], { reject: false });
     }
     await lab.restartGateway();
-    expect(sandboxesOf(lab.stateDir)).not.toContain(id);
+    expect(sandboxesOf(lab.stateDir)).not.toContain(sandboxId);
     const reply = sessionReplySchema.parse(await learner.request('GET', '/session'));
     expect(reply).toEqual({ session: null, queue: null });
     await expect(learner.request('POST', '/session/ticket')).rejects.toThrow('killed or crashed');
@@ -136,7 +136,7 @@ test('the disk of the server fills up under pairs that run', async () => {
       const late = new Learner(lab.url);
       await expect(late.startSession(lessonId)).rejects.toMatchObject({
         code: 'disk-full',
-        hint: expect.stringContaining('whoever runs this server') as string,
+        hint: expect.stringContaining('the operator of this server') as string,
       });
       await rm(join(mount, 'filler'));
       await learner.request('DELETE', '/session');

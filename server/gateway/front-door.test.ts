@@ -1,5 +1,5 @@
 /**
- * The gateway's API and socket proxy as a stranger meets them over TCP. What is behind them here only remembers what reached it;
+ * The gateway's API and socket proxy as a stranger meets them over TCP. The stand-ins behind them only remember what reached them;
  * gateway.pair.test.ts and grants.pair.test.ts have a real runner and a real pair there.
  */
 import { once } from 'node:events';
@@ -11,12 +11,18 @@ import { getRequestListener } from '@hono/node-server';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { grantReplySchema, handoverReplySchema, ticketReplySchema } from '../protocol/http';
+import {
+  grantReplySchema,
+  handoverReplySchema,
+  ticketReplySchema,
+  type SessionReply,
+} from '../protocol/http';
 import { closeCodes, protocolName } from '../protocol/messages';
-import { sessionInfo, type Lease } from '../store/leases';
+import { sessionInfo } from '../store/leases';
 import { createApi, hashOwner } from './api';
 import { Handovers } from './handovers';
 import { RateLimits } from './rate-limits';
+import type { HeldLease } from './session-state';
 import { proxySocket } from './socket-proxy';
 import { Tickets } from './tickets';
 import { ViewerSockets } from './viewer-sockets';
@@ -25,8 +31,9 @@ const origin = 'https://lab.example';
 const cookieName = '__Host-live-migration-lab';
 const mine = { origin, cookie: `${cookieName}=mine` };
 
-const leaseOf = (cookie: string, id: string): Lease => ({
-  id,
+const leaseOf = (cookie: string, number: string): HeldLease => ({
+  id: `session-${number}`,
+  sandboxId: `sandbox-${number}`,
   ownerHash: hashOwner(cookie),
   address: '192.0.2.1',
   lessonId: 'lesson',
@@ -39,42 +46,58 @@ const leaseOf = (cookie: string, id: string): Lease => ({
 
 /** Two sessions, of `mine` and of `theirs`, held in memory. */
 class SessionsInMemory {
-  readonly leases = [leaseOf('mine', 'session-1'), leaseOf('theirs', 'session-2')];
+  leases = [leaseOf('mine', '1'), leaseOf('theirs', '2')];
   obtained = 0;
 
-  find = (ownerHash: string) => Promise.resolve(this.of(ownerHash));
+  find = (ownerHash: string, sessionId?: string) => {
+    const lease = this.of(ownerHash);
+    return Promise.resolve(sessionId === undefined || lease?.id === sessionId ? lease : undefined);
+  };
   lastEnd = () => undefined;
   cannotRun = () => undefined;
-  ask = () => Promise.resolve({ session: null, queue: null });
-  leave = () => Promise.resolve(true);
-  reset = (ownerHash: string) => Promise.resolve(this.require(ownerHash));
-  extend = (ownerHash: string) => Promise.resolve(this.require(ownerHash));
+  ask = (ownerHash: string): Promise<SessionReply> => {
+    const lease = this.of(ownerHash);
+    return Promise.resolve({ session: lease ? sessionInfo(lease) : null, queue: null });
+  };
+  leave = (ownerHash: string) => {
+    this.leases = this.leases.filter((lease) => lease.ownerHash !== ownerHash);
+    return Promise.resolve(true);
+  };
+  reset = (sessionId: string) => {
+    const lease = this.require(sessionId);
+    lease.sandboxId += '-fresh';
+    return Promise.resolve(lease);
+  };
+  extend = (sessionId: string) => {
+    const lease = this.require(sessionId);
+    lease.endsAtMs += 1;
+    return Promise.resolve(lease);
+  };
   findGranted = (grant: string) => Promise.resolve(this.leases.find((lease) => lease.grant === grant));
   isGranted = (id: string, grant: string) =>
     this.leases.some((lease) => lease.id === id && lease.grant === grant);
   obtain = (ownerHash: string) => {
     this.obtained += 1;
     return Promise.resolve({
-      session: sessionInfo(this.of(ownerHash) ?? leaseOf('new', 'new')),
+      session: sessionInfo(this.of(ownerHash) ?? leaseOf('new', '3')),
       queue: null,
     });
   };
-  grant = (ownerHash: string) => {
-    const lease = this.require(ownerHash);
+  grant = (sessionId: string) => {
+    const lease = this.require(sessionId);
     lease.grant ??= `grant-${lease.id}`;
     return Promise.resolve(lease.grant);
   };
-  revokeGrant = (ownerHash: string) => {
-    const lease = this.require(ownerHash);
-    lease.grant = null;
-    return Promise.resolve(lease);
+  revokeGrant = (sessionId: string) => {
+    this.require(sessionId).grant = null;
+    return Promise.resolve();
   };
 
-  private of(ownerHash: string): Lease | undefined {
+  private of(ownerHash: string): HeldLease | undefined {
     return this.leases.find((lease) => lease.ownerHash === ownerHash);
   }
-  private require(ownerHash: string): Lease {
-    const lease = this.of(ownerHash);
+  private require(sessionId: string): HeldLease {
+    const lease = this.leases.find(({ id }) => id === sessionId);
     if (!lease) throw new Error('no such lease');
     return lease;
   }
@@ -119,7 +142,7 @@ let tickets: Tickets;
 let now: number;
 let gateway: Server;
 let port: number;
-/** Ids of the sessions whose runners were connected to. */
+/** Ids of the sandboxes whose runners were connected to. */
 let connected: string[];
 
 beforeEach(async () => {
@@ -192,8 +215,12 @@ async function grantOf(): Promise<string> {
   return grantReplySchema.parse(await response.json()).grant;
 }
 
-async function open(ticket: string, headers: Record<string, string>): Promise<WebSocket> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/api/session/socket?ticket=${ticket}`, protocolName, {
+async function open(
+  ticket: string,
+  headers: Record<string, string>,
+  path = '/session/socket',
+): Promise<WebSocket> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/api${path}?ticket=${ticket}`, protocolName, {
     headers,
   });
   await once(socket, 'open');
@@ -230,6 +257,13 @@ describe('Origin', () => {
       ['POST', '/session/grant'],
       ['DELETE', '/session/grant'],
       ['POST', '/session/handover'],
+      ['POST', '/sessions/session-1/reset'],
+      ['POST', '/sessions/session-1/extend'],
+      ['POST', '/sessions/session-1/ticket'],
+      ['POST', '/sessions/session-1/grant'],
+      ['DELETE', '/sessions/session-1/grant'],
+      ['POST', '/sessions/session-1/handover'],
+      ['DELETE', '/sessions/session-1'],
       ['POST', '/handover/a-key'],
       ['POST', '/watch/grant-session-1/ticket'],
     ] as const) {
@@ -240,7 +274,7 @@ describe('Origin', () => {
       expect(response.headers.get('access-control-allow-origin')).toBeNull();
     }
     expect(sessions.obtained).toBe(0);
-    expect(sessions.leases[0]?.grant).toBeNull();
+    expect(sessions.leases).toEqual([leaseOf('mine', '1'), leaseOf('theirs', '2')]);
   });
 
   test.each(foreignOrigins)('%s: no socket, with a good cookie and ticket', async (_, foreign) => {
@@ -291,7 +325,7 @@ describe('a ticket', () => {
   test('opens one socket to the session that it is for, in the role that it is for', async () => {
     const ticket = await ownTicket();
     (await open(ticket, mine)).terminate();
-    expect(connected).toEqual(['session-1']);
+    expect(connected).toEqual(['sandbox-1']);
     expect(runner.handshakes).toMatchObject([{ 'x-lab-role': 'owner' }]);
     await expect(open(ticket, mine)).rejects.toThrow('403');
   });
@@ -320,9 +354,166 @@ describe('a ticket', () => {
     expect(connected).toEqual([]);
   });
 
-  test('is nobody’s who has no session', async () => {
+  test('is not for a browser without a session', async () => {
     expect((await ask('POST', '/session/ticket', { origin })).status).toBe(404);
     expect((await ask('POST', '/session/ticket', { origin, cookie: `${cookieName}=x` })).status).toBe(404);
+  });
+});
+
+describe('a session at its own path', () => {
+  const ownPath = '/sessions/session-1';
+  const everything = [
+    ['GET', ''],
+    ['DELETE', ''],
+    ['POST', '/reset'],
+    ['POST', '/extend'],
+    ['POST', '/ticket'],
+    ['GET', '/cast?terminal=source'],
+    ['POST', '/grant'],
+    ['DELETE', '/grant'],
+    ['POST', '/handover'],
+  ] as const;
+
+  test.each(everything)(
+    'answers %s %s to its owner as the path of the only session does',
+    async (method, rest) => {
+      const [there, here] = [
+        await ask(method, `${ownPath}${rest}`, mine),
+        await ask(method, `/session${rest}`, mine),
+      ];
+      // A session can be ended once.
+      if (method === 'DELETE' && rest === '') expect([there.status, here.status]).toEqual([204, 204]);
+      else expect([there.ok, here.status]).toEqual([true, there.status]);
+      expect(there.headers.get('content-type')).toBe(here.headers.get('content-type'));
+    },
+  );
+
+  test('says whose session it is, and no more than that', async () => {
+    const reply = (await (await ask('GET', ownPath, mine)).json()) as unknown;
+    expect(reply).toEqual({ session: sessionInfo(leaseOf('mine', '1')), queue: null });
+  });
+
+  test.each(everything)(
+    'answers %s %s of another’s session as of one that does not exist',
+    async (method, rest) => {
+      const before = structuredClone(sessions.leases);
+      const answers = await Promise.all(
+        ['session-2', 'session-9', 'session-1%2f..%2fsession-2', 'session-1%00', '%', '*', ':id'].map(
+          async (id) => {
+            const response = await ask(method, `/sessions/${id}${rest}`, mine);
+            return [response.status, (await response.json()) as unknown] as const;
+          },
+        ),
+      );
+      for (const answer of answers) {
+        expect(answer).toEqual([
+          404,
+          {
+            error: {
+              code: 'no-session',
+              message: 'You have no running session.',
+              hint: 'Start your two hosts.',
+            },
+          },
+        ]);
+      }
+      for (const headers of [{ origin }, { origin, cookie: `${cookieName}=nobody` }]) {
+        expect((await ask(method, `${ownPath}${rest}`, headers)).status).toBe(404);
+      }
+      expect(sessions.leases).toEqual(before);
+      expect(connected).toEqual([]);
+    },
+  );
+
+  test('has no path for what is not a session’s', async () => {
+    for (const [method, path] of [
+      ['POST', ownPath],
+      ['GET', '/sessions'],
+      ['GET', '/sessions/'],
+      ['GET', `${ownPath}/session-2`],
+      ['POST', `${ownPath}/ticket/session-2`],
+    ] as const) {
+      expect([path, (await ask(method, path, mine)).status]).toEqual([path, 404]);
+    }
+  });
+
+  test('opens sockets with tickets of either path, for owner and viewers', async () => {
+    const ownSocket = `${ownPath}/socket`;
+    (await open(await ticketOf(`${ownPath}/ticket`, mine), mine, ownSocket)).terminate();
+    (await open(await ticketOf(`${ownPath}/ticket`, mine), mine)).terminate();
+    (await open(await ownTicket(), mine, ownSocket)).terminate();
+    const watchTicket = `/watch/${await grantOf()}/ticket`;
+    (await open(await ticketOf(watchTicket, { origin }), { origin }, ownSocket)).terminate();
+    (await open(await ticketOf(watchTicket, { origin }), { origin })).terminate();
+    expect(connected).toEqual(new Array(5).fill('sandbox-1'));
+    expect(runner.handshakes.map((headers) => headers['x-lab-role'])).toEqual([
+      'owner',
+      'owner',
+      'owner',
+      'viewer',
+      'viewer',
+    ]);
+  });
+
+  test.each([
+    '/sessions/session-2/socket',
+    '/sessions/session-9/socket',
+    '/sessions//socket',
+    '/sessions/session-1/socket/',
+    '/sessions/session-1%2f/socket',
+    '/sessions/session-2/../session-1/sockets',
+    '/session/session-1/socket',
+  ])('a ticket of another session opens nothing at %s', async (path) => {
+    const watchTicket = await ticketOf(`/watch/${await grantOf()}/ticket`, { origin });
+    await expect(open(await ownTicket(), mine, path)).rejects.toThrow('403');
+    await expect(open(watchTicket, { origin }, path)).rejects.toThrow('403');
+    expect(connected).toEqual([]);
+  });
+
+  test('a ticket that was tried at another session’s path is used up', async () => {
+    const ticket = await ownTicket();
+    await expect(open(ticket, mine, '/sessions/session-2/socket')).rejects.toThrow('403');
+    await expect(open(ticket, mine)).rejects.toThrow('403');
+  });
+
+  test('keeps its tickets when its sandbox is replaced, and they open the new one', async () => {
+    const ticket = await ownTicket();
+    await ask('POST', `${ownPath}/reset`, mine);
+    (await open(ticket, mine, `${ownPath}/socket`)).terminate();
+    expect(connected).toEqual(['sandbox-1-fresh']);
+  });
+
+  test('counts with the path of the only session for what one learner may ask', async () => {
+    for (let asked = 0; asked < 10; asked++) {
+      expect((await ask('POST', '/session/reset', mine)).status).toBe(200);
+      expect((await ask('POST', `${ownPath}/reset`, mine)).status).toBe(200);
+    }
+    expect((await ask('POST', '/session/reset', mine)).status).toBe(429);
+    expect((await ask('POST', `${ownPath}/reset`, mine)).status).toBe(429);
+  });
+});
+
+describe('an error that nobody foresaw', () => {
+  const secret = 'EACCES: permission denied, open /var/lib/lab/leases/s3cret';
+
+  test.each([
+    ['an error', new Error(secret, { cause: new Error(secret) })],
+    [
+      'an error of the file system',
+      Object.assign(new Error(secret), { code: 'EACCES', path: '/var/lib/lab' }),
+    ],
+  ])('tells the browser nothing of %s that was thrown', async (_, thrown) => {
+    sessions.find = () => Promise.reject(thrown);
+    const response = await ask('POST', '/session/ticket', mine);
+    expect(response.status).toBe(500);
+    expect([...response.headers].join()).not.toContain('lab/');
+    expect(await response.json()).toEqual({
+      error: {
+        code: 'internal',
+        message: 'Answering the request: an unexpected error.',
+        hint: 'Try again. If it fails again, the server’s log says more.',
+      },
+    });
   });
 });
 
@@ -375,7 +566,7 @@ describe('a handover', () => {
     expect((await take(next)).status).toBe(403);
   });
 
-  test('is nobody’s who has no session', async () => {
+  test('is not for a browser without a session', async () => {
     expect((await ask('POST', '/session/handover', { origin })).status).toBe(404);
     expect((await take('guessed')).status).toBe(403);
   });
@@ -386,7 +577,7 @@ describe('a grant', () => {
     const grant = await grantOf();
     const ticket = await ticketOf(`/watch/${grant}/ticket`, { origin });
     (await open(ticket, { origin })).terminate();
-    expect(connected).toEqual(['session-1']);
+    expect(connected).toEqual(['sandbox-1']);
     expect(runner.handshakes).toMatchObject([{ 'x-lab-role': 'viewer' }]);
   });
 
@@ -396,7 +587,7 @@ describe('a grant', () => {
     expect(runner.handshakes).toMatchObject([{ 'x-lab-role': 'viewer' }]);
   });
 
-  test('that was made up, or taken back, gives no ticket', async () => {
+  test('that was made up, or revoked, gives no ticket', async () => {
     const grant = await grantOf();
     for (const guess of ['x', 'null', 'undefined', '%00', `${grant}x`, encodeURIComponent('../session')]) {
       expect((await ask('POST', `/watch/${guess}/ticket`, { origin })).status).toBe(403);
@@ -405,14 +596,14 @@ describe('a grant', () => {
     expect((await ask('POST', `/watch/${grant}/ticket`, { origin })).status).toBe(403);
   });
 
-  test('that was taken back makes tickets worthless that were issued for it', async () => {
+  test('that was revoked makes tickets worthless that were issued for it', async () => {
     const ticket = await ticketOf(`/watch/${await grantOf()}/ticket`, { origin });
     await ask('DELETE', '/session/grant', mine);
     await expect(open(ticket, { origin })).rejects.toThrow('403');
     expect(connected).toEqual([]);
   });
 
-  test('is the owner’s to give and to take back', async () => {
+  test('is the owner’s to give and to revoke', async () => {
     await grantOf();
     for (const method of ['POST', 'DELETE']) {
       expect((await ask(method, '/session/grant', { origin })).status).toBe(404);
@@ -424,7 +615,7 @@ describe('a grant', () => {
     expect(sessions.leases[0]?.grant).not.toBeNull();
   });
 
-  test('taken back cuts who watches with code 4403, between two frames, and nobody else', async () => {
+  test('that is revoked cuts viewers with code 4403, between two frames, and nobody else', async () => {
     const grant = await grantOf();
     const owner = await open(await ownTicket(), mine);
     const viewer = await open(await ticketOf(`/watch/${grant}/ticket`, { origin }), { origin });
@@ -434,7 +625,7 @@ describe('a grant', () => {
     viewer.on('message', (data: Buffer) => seen.push(data.length));
     for (const size of sizes) runner.send(new Uint8Array(size));
     await expect.poll(() => seen).toEqual(sizes);
-    // Some of it is still on its way when the grant is taken back.
+    // Some of it is still in flight when the grant is revoked.
     for (let sent = 0; sent < 50; sent++) runner.send(new Uint8Array(300_000));
     const closed = once(viewer, 'close') as Promise<[number, Buffer]>;
     await ask('DELETE', '/session/grant', mine);
@@ -455,8 +646,8 @@ describe('a recording', () => {
       response.end('{"version":2}\n');
     };
     for (const [cookie, id] of [
-      ['mine', 'session-1'],
-      ['theirs', 'session-2'],
+      ['mine', 'sandbox-1'],
+      ['theirs', 'sandbox-2'],
     ] as const) {
       connected = [];
       const response = await ask('GET', path, { cookie: `${cookieName}=${cookie}` });
@@ -471,7 +662,7 @@ describe('a recording', () => {
     expect(runner.requests).toEqual(['GET /cast?terminal=source-2', 'GET /cast?terminal=source-2']);
   });
 
-  test('is nothing for anybody else, with a grant to look on or without', async () => {
+  test('is not for anybody else, with a grant to watch or without', async () => {
     const grant = await grantOf();
     for (const headers of [
       {},
@@ -513,7 +704,8 @@ describe('a recording', () => {
     runner.answer = (response) => {
       response.writeHead(500).end('<html>');
     };
-    expect((await ask('GET', path, mine)).status).toBe(400);
+    // Not 400: the learner's request was right.
+    expect((await ask('GET', path, mine)).status).toBe(503);
     runner.answer = (response) => response.destroy();
     expect((await ask('GET', path, mine)).status).toBe(503);
   });
@@ -567,7 +759,7 @@ describe('a handshake', () => {
     ...more,
   ];
 
-  test('does not say what its page may do, where it comes from, or who it is', async () => {
+  test('cannot choose the role, the address or the identity of its page', async () => {
     const ticket = await ticketOf(`/watch/${await grantOf()}/ticket`, { origin });
     const answer = await raw(
       handshake(

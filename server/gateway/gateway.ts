@@ -12,13 +12,14 @@ import type { EndReason } from '../protocol/session';
 import { labInfoSchema, type LabInfo } from '../protocol/http';
 import { Isolation, type IsolationReport } from '../providers/isolation';
 import { LocalProvider } from '../providers/local';
+import { leaseDirectory } from '../store/leases';
 import { checkStateDir } from '../store/sandboxes';
 import { createApi } from './api';
 import { startOperations } from './operations';
 import { RateLimits } from './rate-limits';
 import { SecurityHeaders } from './security-headers';
 import { Sessions } from './sessions';
-import { proxySocket, socketPath } from './socket-proxy';
+import { proxySocket, socketTarget } from './socket-proxy';
 import { Handovers } from './handovers';
 import { Tickets } from './tickets';
 import { ViewerSockets } from './viewer-sockets';
@@ -61,7 +62,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     lessonTemplateDirs: lab.lessonTemplateDirs,
     accelerator: lab.accelerator,
   };
-  const sessions = new Sessions(config, sources, provider, log);
+  const sessions = new Sessions(config, sources, provider, leaseDirectory(config.stateDir), log);
   const tickets = new Tickets();
   const handovers = new Handovers();
   const viewers = new ViewerSockets();
@@ -71,7 +72,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   const server = createServer();
   const site = options.siteDir === undefined ? undefined : next({ dir: options.siteDir, httpServer: server });
-  // All that answers is there before the port is: a request without its listener would never be answered.
+  // The listeners come before the port: nothing would answer a request that finds none.
   await Promise.all([site?.prepare(), sessions.start()]);
   const api = getRequestListener(
     createApi({
@@ -103,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }
   });
   server.on('upgrade', (request, socket, head) => {
-    if (request.url?.startsWith(`${socketPath}?`)) {
+    if (socketTarget(request.url)) {
       const options = { sessions, tickets, viewers, provider, origins, isHttps, log };
       void proxySocket(request, socket, head, options);
     } else {
@@ -146,8 +147,8 @@ async function listen(server: ReturnType<typeof createServer>, config: Config): 
     await once(server, 'listening');
   } catch (cause) {
     const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
-    if (!inUse) throw LabError.from(cause, `Cannot listen on ${config.host}:${config.port}`);
-    throw new LabError('port-in-use', `Port ${config.port} is in use by another program.`, {
+    if (!inUse) throw LabError.from(cause, `Listening on ${config.host}:${config.port}`);
+    throw new LabError('port-in-use', `Another program uses port ${config.port}.`, {
       hint: 'Stop it, or choose another: npm start -- --port 3001',
       cause,
     });

@@ -1,4 +1,4 @@
-/** Who was given a link to watch, on a real pair: sees the terminals, can do nothing, and is out when the link is taken back. */
+/** A viewer with a link to watch, on a real pair: sees the terminals, can do nothing, and is cut off when the link is revoked. */
 import { randomUUID } from 'node:crypto';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -53,7 +53,7 @@ async function shows(viewer: Learner): Promise<void> {
 const closed = (learner: Learner) =>
   learner.until(() => learner.closeCode !== undefined, timeoutMs, 'closed socket');
 
-test('the link is one, and shows what the owner sees', async () => {
+test('the link stays the same, and shows what the owner sees', async () => {
   const grant = await grantOf();
   expect(await grantOf()).toBe(grant);
   const viewer = await watch(grant);
@@ -83,7 +83,7 @@ test.each<[what: string, sent: Uint8Array | ClientMessage]>([
   ['run a check', { type: 'check', stepId: 'start-the-container' }],
   ['go back', { type: 'rewind', stepId: 'start-the-container' }],
   ['keep the session', { type: 'here' }],
-])('who tries to %s is out, and nothing happens', async (_, sent) => {
+])('a viewer who tries to %s is cut off, and nothing happens', async (_, sent) => {
   const viewer = await watch(await grantOf());
   const before = owner.messages.length;
   viewer.sendRaw(sent instanceof Uint8Array ? sent : JSON.stringify(sent));
@@ -119,7 +119,7 @@ test('the link goes on when the hosts are replaced by fresh ones', async () => {
   await shows(await watch(grant));
 });
 
-test('taken back, it shows nothing, and who watches is out in the middle of a flood', async () => {
+test('revoked, the link shows nothing, and a viewer is cut off in the middle of a flood', async () => {
   const grant = await grantOf();
   const viewer = await watch(grant);
   owner.type('source', 'yes a-flood\r');

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { readConfig } from '../config';
-import { processesOf } from '../testing/remains';
+import { processesOf } from '../testing/leftovers';
 import { labSetUpTimeoutMs } from '../testing/lab';
 import { root } from '../root';
 import { until } from '../testing/pair';

@@ -1,7 +1,7 @@
 /** What the gateway counts and times, for Prometheus. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
-/** Figures that are asked for when metrics are, not kept. */
+/** Figures that are read when metrics are, and not kept. */
 export interface GaugeSources {
   poolReady: () => number;
   poolMaking: () => number;
@@ -23,10 +23,10 @@ export class Metrics {
     labelNames: ['code'],
     registers: [this.registry],
   });
-  /** By reason; `crashed` for runners that said none. */
+  /** By reason; `crashed` for runners that said none, `reset` for sandboxes that were replaced while their session goes on. */
   readonly ended = new Counter({
     name: 'lab_sessions_ended_total',
-    help: 'Sessions that ended, by reason',
+    help: 'Sessions that ended, by reason; reset counts sandboxes that were replaced',
     labelNames: ['reason'],
     registers: [this.registry],
   });
@@ -45,7 +45,7 @@ export class Metrics {
   });
   readonly queueSeconds = new Histogram({
     name: 'lab_queue_seconds',
-    help: 'Time in the queue of those who got a pair',
+    help: 'Time in the queue of learners who got a pair',
     buckets: [1, 10, 60, 300, 900, 1800, 3600, 7200],
     registers: [this.registry],
   });

@@ -1,4 +1,4 @@
-/** What an operator asks, on a port of its own that only this machine reaches: metrics, health, readiness, workshops. */
+/** The operator's interface, on a port of its own that only this machine reaches: metrics, health, readiness, workshops. */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,11 +23,11 @@ const loopback = '127.0.0.1';
 
 function createOperations(sessions: Sessions) {
   const operations = new Hono();
-  // Programs of this machine are meant, not pages in its browser: those say their origin, or another name for this host.
+  // For programs of this machine, not for pages in its browser: those send their origin, or another name for this host.
   operations.use(async (context, next) => {
     const { hostname } = new URL(`http://${context.req.header('host') ?? ''}`);
     if (context.req.header('origin') !== undefined || ![loopback, 'localhost'].includes(hostname)) {
-      throw new LabError('forbidden', 'This port is for programs of this machine.');
+      throw new LabError('forbidden', 'Only programs on this machine may use this port.');
     }
     await next();
   });
@@ -50,7 +50,7 @@ function createOperations(sessions: Sessions) {
     return context.json(sessions.state());
   });
   operations.onError((thrown, context) => {
-    const error = LabError.from(thrown, 'The request failed');
+    const error = LabError.from(thrown, 'Answering the request');
     return context.json({ error: error.toWire() }, error.code === 'forbidden' ? 403 : 400);
   });
   return operations;
@@ -67,7 +67,7 @@ export async function startOperations(
   try {
     await once(server, 'listening');
   } catch (cause) {
-    throw new LabError('port-in-use', `Port ${port}, for metrics, is in use by another program.`, {
+    throw new LabError('port-in-use', `Another program uses port ${port}, which is for metrics.`, {
       hint: 'Stop it, or choose another: LAB_METRICS_PORT=9465 npm start',
       cause,
     });

@@ -1,5 +1,5 @@
 /**
- * The smallest sample that at least this share of the samples does not exceed (nearest rank).
+ * Returns the smallest sample such that at least this share of the samples is no larger (nearest rank).
  * @param share from 0 to 1
  * @returns undefined for no samples
  */

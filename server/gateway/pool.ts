@@ -1,4 +1,4 @@
-/** Pairs that belong to nobody yet: cloned ahead of the learners who will want them. */
+/** Sandboxes that belong to no session yet: their pairs are cloned ahead of the learners who will want them. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -14,7 +14,7 @@ const newSandboxId = (): string => BigInt(`0x${randomBytes(5).toString('hex')}`)
 const pollMs = 100;
 /** Under TCG with every processor busy a pair took 12 s; one that takes this long never comes. */
 const readyTimeoutMs = 180_000;
-/** Arrivals of this long decide how many pairs are made ahead: about as long as a dozen starts take under TCG. */
+/** Arrivals within this time decide how many pairs are made ahead: about as long as a dozen starts take under TCG. */
 const arrivalsMs = 60_000;
 /** After failures the pool waits before it tries again, doubling up to this. */
 const maxBackoffMs = 60_000;
@@ -32,7 +32,7 @@ export interface PoolOptions {
   template: (templateDir: string) => Omit<SandboxSpec, 'id'>;
   /** The template of lessons without a set-up of their own, for which pairs are kept ready. */
   baseTemplateDir: string;
-  /** Pairs to keep ready, whoever comes. */
+  /** Pairs to keep ready at any time. */
   size: number;
   /** Learners announced that have no pair yet. */
   expected: () => number;
@@ -55,7 +55,7 @@ export class Pool {
     private readonly log: Logger,
   ) {}
 
-  /** Pairs in the pool, those included that are being made. */
+  /** Sandboxes in the pool, those included that are being made. */
   get size(): number {
     return this.sandboxes.size;
   }
@@ -68,7 +68,7 @@ export class Pool {
     return this.sandboxes.has(sandboxId);
   }
 
-  /** Takes in a pair that outlived the last server. */
+  /** Takes in a sandbox that outlived the last server. */
   adopt(spec: SandboxSpec): void {
     this.sandboxes.set(spec.id, { spec, isReady: true, launched: Promise.resolve() });
   }
@@ -79,7 +79,7 @@ export class Pool {
   }
 
   /**
-   * Hands over a pair of this template: a ready one, else one that is being made, else a new one. It is the caller's then.
+   * Hands over a sandbox of this template: a ready one, else one that is being made, else a new one. It is the caller's then.
    * @throws LabError as the provider's launch does
    */
   async take(templateDir: string): Promise<{ spec: SandboxSpec; wasReady: boolean }> {
@@ -98,7 +98,7 @@ export class Pool {
     return { spec, wasReady: false };
   }
 
-  /** Makes pairs until there are as many as should be, one after the other, so that those in use are not starved. */
+  /** Makes pairs until there are as many as wanted, one after the other, so that they do not starve pairs in use. */
   fill(): void {
     this.filling ??= this.fillUp()
       .catch((error: unknown) => {
@@ -109,7 +109,7 @@ export class Pool {
       });
   }
 
-  /** Gives a pair back to the machine, one that nobody waits for. @returns whether there was one */
+  /** Gives one sandbox of the pool back to the machine. @returns whether there was one */
   async shrink(): Promise<boolean> {
     const [first] = this.sandboxes.keys();
     if (first === undefined) return false;
@@ -118,7 +118,7 @@ export class Pool {
     return true;
   }
 
-  /** Stops filling. @param keep leaves the pairs to the next server instead of ending them */
+  /** Stops filling. @param keep leaves the sandboxes to the next server instead of ending them */
   async close(keep: boolean): Promise<void> {
     this.closing.abort();
     await this.filling;
@@ -131,7 +131,7 @@ export class Pool {
     return this.closing.signal.aborted;
   }
 
-  /** Pairs that should wait: the size that is configured, as many as came in the last minute, or those announced. */
+  /** How many sandboxes should wait: the configured size, as many as learners came in the last minute, or as many as are announced. */
   private wanted(): number {
     const recent = this.arrivals.filter((atMs) => atMs > Date.now() - arrivalsMs).length;
     return Math.max(this.options.size, this.options.size === 0 ? 0 : recent, this.options.expected());
@@ -155,9 +155,9 @@ export class Pool {
         this.failures = 0;
       } catch (error) {
         if (this.isClosed()) return;
-        // Taken while it was made: its learner sees what becomes of it.
+        // A session took it while it was made, and its learner sees the failure.
         if (!this.sandboxes.delete(spec.id)) continue;
-        const failure = LabError.from(error, 'A pair for the pool could not be made');
+        const failure = LabError.from(error, 'Making a pair for the pool');
         this.metrics.failures.inc({ code: failure.code });
         this.log.warn({ err: failure, sandbox: spec.id }, 'no pair for the pool');
         this.retryAtMs = Date.now() + Math.min(maxBackoffMs, 1000 * 2 ** this.failures++);

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Queue } from './queue';
 
 const graceMs = 60_000;
@@ -6,6 +6,7 @@ const graceMs = 60_000;
 describe('Queue', () => {
   let now: number;
   let queue: Queue;
+  let lapsed: string[];
   const join = (name: string, address = 'hotel') => {
     queue.join(name, address, 'lesson');
   };
@@ -13,29 +14,34 @@ describe('Queue', () => {
 
   beforeEach(() => {
     now = 0;
-    queue = new Queue(graceMs, () => now);
+    lapsed = [];
+    queue = new Queue(
+      graceMs,
+      (name) => lapsed.push(name),
+      () => now,
+    );
   });
 
-  it('serves who came first', () => {
+  test('serves first the learner who came first', () => {
     for (const name of ['ada', 'bob', 'eve']) join(name);
     expect(queue.ask('eve')?.position).toBe(3);
     expect([takeAny(), takeAny(), takeAny(), takeAny()]).toEqual(['ada', 'bob', 'eve', undefined]);
   });
 
-  it('gives one place to each, and lets who asks twice keep it', () => {
+  test('gives one position to each learner, who keeps it when asking twice', () => {
     for (const name of ['ada', 'bob', 'ada']) join(name);
     expect(queue.size).toBe(2);
     expect(queue.ask('ada')?.position).toBe(1);
   });
 
-  it('keeps the place of who asks for another lesson', () => {
+  test('keeps the position of a learner who asks for another lesson', () => {
     join('ada');
     join('bob');
     queue.join('ada', 'hotel', 'another');
     expect(queue.ask('ada')).toMatchObject({ position: 1, entry: { lessonId: 'another' } });
   });
 
-  it('forgets who was not heard of, and moves the others up', () => {
+  test('forgets a learner who was not heard of, and moves the others up', () => {
     join('ada');
     join('bob');
     now = graceMs;
@@ -43,9 +49,10 @@ describe('Queue', () => {
     now = graceMs + 1;
     expect(queue.ask('ada')).toBeUndefined();
     expect(queue.ask('bob')?.position).toBe(1);
+    expect(lapsed).toEqual(['ada']);
   });
 
-  it('passes over who may not have a pair now, who stays in front', () => {
+  test('passes over a learner who may not have a pair now, who stays in front', () => {
     join('ada', 'greedy');
     join('bob', 'hotel');
     expect(queue.take(({ address }) => address !== 'greedy')?.ownerHash).toBe('bob');
@@ -53,7 +60,7 @@ describe('Queue', () => {
     expect(queue.countOf('greedy')).toBe(1);
   });
 
-  it('lets learners leave', () => {
+  test('lets learners leave', () => {
     join('ada');
     join('bob');
     queue.leave('ada');

@@ -1,4 +1,4 @@
-/** Learners who wait for a pair: first come, first served, and one place for each. */
+/** Learners who wait for a pair: first come, first served, and one position for each. */
 
 export interface Waiting {
   ownerHash: string;
@@ -12,65 +12,69 @@ export interface Waiting {
 
 export class Queue {
   /** By owner, in the order of arrival: a Map keeps it. */
-  private readonly waiting = new Map<string, Waiting>();
+  readonly #waiting = new Map<string, Waiting>();
 
   /**
-   * @param graceMs a place is lost when its page was not heard of for this long
+   * @param graceMs a learner loses the position when the page was not heard of for this long
+   * @param onLapse told of each learner who loses the position in this way
    */
   constructor(
     private readonly graceMs: number,
+    private readonly onLapse: (ownerHash: string) => void,
     private readonly now: () => number = Date.now,
   ) {}
 
   get size(): number {
-    return this.waiting.size;
+    return this.#waiting.size;
   }
 
-  /** Places that an address has. */
+  /** Positions that an address has. */
   countOf(address: string): number {
-    return [...this.waiting.values()].filter((entry) => entry.address === address).length;
+    return [...this.#waiting.values()].filter((entry) => entry.address === address).length;
   }
 
-  /** Takes the last place; who has one keeps it, also when the lesson is another now. */
+  /** Takes the last position. A learner who has one keeps it, also for another lesson. */
   join(ownerHash: string, address: string, lessonId: string): void {
-    const known = this.waiting.get(ownerHash);
+    const known = this.#waiting.get(ownerHash);
     const now = this.now();
     if (known) {
       known.lessonId = lessonId;
       known.seenAtMs = now;
     } else {
-      this.waiting.set(ownerHash, { ownerHash, address, lessonId, queuedAtMs: now, seenAtMs: now });
+      this.#waiting.set(ownerHash, { ownerHash, address, lessonId, queuedAtMs: now, seenAtMs: now });
     }
   }
 
   leave(ownerHash: string): void {
-    this.waiting.delete(ownerHash);
+    this.#waiting.delete(ownerHash);
   }
 
-  /** The owner's page asked: it is there. @returns the place, 1 being next, or undefined for who has none */
+  /** Notes that the owner's page is there. @returns the position, 1 being next; undefined for a learner who has none */
   ask(ownerHash: string): { entry: Waiting; position: number } | undefined {
-    this.expire();
-    const entry = this.waiting.get(ownerHash);
+    this.#expire();
+    const entry = this.#waiting.get(ownerHash);
     if (!entry) return undefined;
     entry.seenAtMs = this.now();
-    return { entry, position: [...this.waiting.keys()].indexOf(ownerHash) + 1 };
+    return { entry, position: [...this.#waiting.keys()].indexOf(ownerHash) + 1 };
   }
 
-  /** Takes the first in line who may have a pair now; others keep their places. */
+  /** Takes the first in the queue who may have a pair now; the others keep their order. */
   take(mayHave: (entry: Waiting) => boolean): Waiting | undefined {
-    this.expire();
-    for (const entry of this.waiting.values()) {
+    this.#expire();
+    for (const entry of this.#waiting.values()) {
       if (!mayHave(entry)) continue;
-      this.waiting.delete(entry.ownerHash);
+      this.#waiting.delete(entry.ownerHash);
       return entry;
     }
     return undefined;
   }
 
-  private expire(): void {
+  #expire(): void {
     const oldest = this.now() - this.graceMs;
-    for (const entry of this.waiting.values()) {
-      if (entry.seenAtMs < oldest) this.waiting.delete(entry.ownerHash);
+    for (const entry of this.#waiting.values()) {
+      if (entry.seenAtMs >= oldest) continue;
+      this.#waiting.delete(entry.ownerHash);
+      this.onLapse(entry.ownerHash);
     }
   }
 }

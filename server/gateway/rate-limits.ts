@@ -3,12 +3,12 @@ import { isIPv6 } from 'node:net';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { LabError } from '../protocol/errors';
 
-/** `pair`: has two virtual machines started; `other`: anything else that changes something, tickets most of all. */
+/** `pair`: starts two virtual machines; `other`: anything else that changes something, tickets most of all. */
 export type RequestKind = 'pair' | 'other';
 
 /**
- * What is counted together. A learner takes a pair or two an hour and resets some; twenty in ten minutes is no learning any more.
- * A page that comes back after each cut of a bad network asks for some ten tickets a minute, and one learner may have several.
+ * Limits for one learner. A learner takes a pair or two an hour and resets some; twenty in ten minutes is no learning any more.
+ * A page that reconnects after each cut of a bad network asks for some ten tickets a minute, and one learner may have several.
  */
 const perLearner = {
   pair: { points: 20, duration: 600 },
@@ -19,8 +19,8 @@ const perLearner = {
 const perSeat = { pair: 2, other: 20 } as const;
 
 /**
- * What an address is counted as: an IPv6 customer has a /64 at least (RFC 6177), so each /64 is one; IPv4 within IPv6 is the
- * former.
+ * The network that an address counts as. An IPv6 customer has at least a /64 (RFC 6177), so each /64 is one; IPv4 within IPv6
+ * counts as IPv4.
  */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
@@ -52,19 +52,19 @@ export class RateLimits {
 
   /**
    * Counts one request.
-   * @param learner undefined for who has no cookie yet, or needs none
+   * @param learner undefined for a learner without a cookie, and for requests that need none
    * @throws LabError `too-many-requests`; its cause says when to ask again
    */
   async count(kind: RequestKind, address: string, learner: string | undefined): Promise<void> {
     const limiters = this.limiters[kind];
     try {
-      // The address first: learners' names are made up by who asks, and without this bound each would be kept for a while.
+      // The address first: a client can make up learners, and without this bound each would be kept for a while.
       await limiters.address.consume(address);
       if (learner !== undefined) await limiters.learner.consume(learner);
     } catch (cause) {
       const seconds = retryAfterS(cause);
       if (seconds === undefined) throw cause;
-      throw new LabError('too-many-requests', 'That was asked for too often.', {
+      throw new LabError('too-many-requests', 'You sent too many requests in a short time.', {
         hint: `Try again in ${seconds} s.`,
         cause,
       });

@@ -1,32 +1,45 @@
-/** Requests to a runner, over whatever stream its provider gives. */
+/**
+ * Requests to a runner, over whatever stream its provider gives. A guest may have taken its runner over: what a runner answers is
+ * bounded, parsed strictly and rebuilt, and an answer that is not a runner's is one that did not come.
+ */
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { pipeline, Transform, type Readable } from 'node:stream';
-import { LabError } from '../protocol/errors';
-import { parseMessage } from '../protocol/messages';
-import { errorReplySchema } from '../protocol/http';
+import { z } from 'zod';
+import { errorCodes, LabError } from '../protocol/errors';
+
 import { castPath, runnerStatusSchema, type Assignment, type RunnerStatus } from '../protocol/runner';
 import type { SandboxProvider } from '../providers/provider';
 
 /** A runner answers in milliseconds; on a machine that starts many pairs at once it has taken seconds. */
 const timeoutMs = 10_000;
 
-/** @throws LabError `lost` when the runner is gone or does not answer, or what it answered */
-export async function runnerStatus(provider: SandboxProvider, sandboxId: string): Promise<RunnerStatus> {
-  return parseMessage(runnerStatusSchema, await send(provider, sandboxId, 'GET', '/status'));
+/** @throws LabError `lost` when the runner is gone or does not answer as a runner does, or the error that it answered */
+export async function runnerStatus(
+  provider: Pick<SandboxProvider, 'connect'>,
+  sandboxId: string,
+): Promise<RunnerStatus> {
+  return parseReply(runnerStatusSchema, await send(provider, sandboxId, 'GET', '/status'));
 }
 
-/** Lets the runner go on for another while. @throws LabError `lost` */
-export async function renewLease(provider: SandboxProvider, sandboxId: string): Promise<RunnerStatus> {
-  return parseMessage(runnerStatusSchema, await send(provider, sandboxId, 'POST', '/lease'));
+/** Lets the runner go on for another `leaseMs`. @throws LabError `lost` */
+export async function renewLease(
+  provider: Pick<SandboxProvider, 'connect'>,
+  sandboxId: string,
+): Promise<RunnerStatus> {
+  return parseReply(runnerStatusSchema, await send(provider, sandboxId, 'POST', '/lease'));
 }
 
 /** Gives a sandbox to a session, or changes that session's deadline. @throws LabError `lost`, `session-exists`, `bad-lesson` */
-export async function assign(provider: SandboxProvider, assignment: Assignment): Promise<void> {
-  await send(provider, assignment.id, 'PUT', '/session', assignment);
+export async function assign(
+  provider: Pick<SandboxProvider, 'connect'>,
+  sandboxId: string,
+  assignment: Assignment,
+): Promise<void> {
+  await send(provider, sandboxId, 'PUT', '/session', assignment);
 }
 
-/** A reply is under a kilobyte; one that does not end is not a runner's. */
+/** A reply is under a kilobyte. One that does not end is not a runner's. */
 const maxReplyBytes = 64 * 1024;
 
 async function bounded(response: IncomingMessage): Promise<string> {
@@ -39,8 +52,9 @@ async function bounded(response: IncomingMessage): Promise<string> {
 }
 
 /**
- * What is kept of a terminal's output, as a cast that comes as fast as it is read. Whoever does not read it to its end destroys it.
- * @param maxBytes what is longer is no runner's, and ends with an error
+ * The output that is kept of a terminal, as a cast that comes as fast as it is read. A caller that does not read it to its end
+ * destroys it.
+ * @param maxBytes a longer cast is not a runner's, and ends with an error
  * @throws LabError `lost`, `overloaded`, or `bad-message` when there is no such terminal
  */
 export async function openCast(
@@ -79,7 +93,7 @@ export async function openCast(
 }
 
 async function send(
-  provider: SandboxProvider,
+  provider: Pick<SandboxProvider, 'connect'>,
   sandboxId: string,
   method: string,
   path: string,
@@ -109,10 +123,31 @@ async function send(
 }
 
 const lost = (cause: unknown): LabError =>
-  new LabError('lost', 'The pair’s runner does not answer.', { hint: 'Start a new pair.', cause });
+  new LabError('lost', 'The process that runs your two hosts does not answer.', {
+    hint: 'Try again in a moment. If it still does not answer, get fresh hosts.',
+    cause,
+  });
 
-/** @throws LabError what a runner has answered */
+/** The longest text in an error that a runner sends, in characters: several times the longest that there is. */
+const maxTextLength = 2000;
+const runnerErrorSchema = z.strictObject({
+  error: z.strictObject({
+    code: z.enum(errorCodes),
+    message: z.string().max(maxTextLength),
+    hint: z.string().max(maxTextLength).optional(),
+  }),
+});
+
+/** @throws LabError as a runner has answered it, rebuilt; `lost` when the answer is not a runner's */
 function refuse(reply: string): never {
-  const { code, message, hint } = parseMessage(errorReplySchema, reply).error;
-  throw new LabError(code, message, hint === undefined ? {} : { hint });
+  throw LabError.fromWire(parseReply(runnerErrorSchema, reply).error);
+}
+
+/** @throws LabError `lost` when the reply is not a runner's */
+function parseReply<T>(schema: z.ZodType<T>, reply: string): T {
+  try {
+    return schema.parse(JSON.parse(reply));
+  } catch (cause) {
+    throw lost(cause);
+  }
 }

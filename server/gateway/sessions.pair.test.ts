@@ -6,7 +6,7 @@ import { hostNames } from '../protocol/hosts';
 import { sessionReplySchema, type SessionReply } from '../protocol/http';
 import { sandboxDir } from '../store/sandboxes';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf, sandboxesOf } from '../testing/remains';
+import { processesOf, processIdsOf, sandboxesOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 
 const lessonId = 'live-migration';
@@ -33,7 +33,7 @@ async function until(condition: () => Promise<boolean>, timeoutMs: number, what:
   }
 }
 
-/** What SIGKILL was sent to is gone a moment later, not at once. */
+/** A process is gone a moment after SIGKILL, not at once. */
 async function nothingRuns(lab: TestLab): Promise<void> {
   await until(() => Promise.resolve(processesOf(lab.stateDir).length === 0), busyMs, 'no process left');
 }
@@ -42,10 +42,12 @@ async function ask(learner: Learner): Promise<SessionReply> {
   return sessionReplySchema.parse(await learner.request('GET', '/session'));
 }
 
-async function attach(learner: Learner): Promise<void> {
-  await learner.connect();
+/** @returns the id of the sandbox */
+async function attach(learner: Learner): Promise<string> {
+  const { sandboxId } = await learner.connect();
   for (const host of hostNames) learner.attach(host);
   for (const host of hostNames) await learner.untilPrompt(host, true, pairTimeoutMs);
+  return sandboxId;
 }
 
 describe('a warm pool', () => {
@@ -62,13 +64,13 @@ describe('a warm pool', () => {
   });
 
   const first = new Learner('');
-  let firstId = '';
+  let sandboxId = '';
 
   test('hands its pair over at once, shells, clock and all', async () => {
     Object.assign(first, { url: lab.url });
     const begun = performance.now();
-    firstId = (await first.startSession(lessonId)).id;
-    await attach(first);
+    await first.startSession(lessonId);
+    sandboxId = await attach(first);
     const elapsedMs = performance.now() - begun;
     // A fifth of a second when nothing else goes on (npm run bench:pairs); that the pair was there is counted in the next test.
     expect(elapsedMs).toBeLessThan(busyMs);
@@ -90,14 +92,19 @@ describe('a warm pool', () => {
     const before = await ask(first);
     const begun = performance.now();
     const after = sessionReplySchema.parse(await first.request('POST', '/session/reset'));
-    await attach(first);
+    const freshId = await attach(first);
     expect(performance.now() - begun).toBeLessThan(busyMs);
-    expect(after.session).toMatchObject({ lessonId, endsAtMs: before.session?.endsAtMs });
-    expect(after.session?.id).not.toBe(firstId);
+    // The session is the same one, id included.
+    expect(after).toEqual(before);
+    expect(freshId).not.toBe(sandboxId);
     first.type('source', 'ls /root/here; echo looked-"up"\r');
     await first.until(() => first.screen('source').includes('looked-up'), 30_000, 'answer');
     expect(first.screen('source')).toContain('No such file');
-    await until(() => Promise.resolve(!sandboxesOf(lab.stateDir).includes(firstId)), 20_000, 'old pair gone');
+    await until(
+      () => Promise.resolve(!sandboxesOf(lab.stateDir).includes(sandboxId)),
+      20_000,
+      'old pair gone',
+    );
   });
 
   test('a session can be made longer, as often as is allowed', async () => {
@@ -157,10 +164,10 @@ describe('a full house', () => {
     await nothingRuns(lab);
   });
 
-  test('has a place in the queue for who comes too late, which asking keeps', async () => {
+  test('has a position in the queue for a learner who comes too late, which asking keeps', async () => {
     await ada.startSession(lessonId);
     const reply = sessionReplySchema.parse(await bob.request('POST', '/session', { lessonId }));
-    expect(reply).toMatchObject({ session: null, queue: { lessonId, place: 1 } });
+    expect(reply).toMatchObject({ session: null, queue: { lessonId, position: 1 } });
     expect(reply.queue?.estimateMs).toBeGreaterThan(0);
     for (let second = 0; second < 6; second++) {
       await sleep(1000);
@@ -176,17 +183,21 @@ describe('a full house', () => {
     await expect(fourth.request('POST', '/session', { lessonId })).rejects.toMatchObject({
       code: 'too-many-sessions',
     });
-    // Gives the place up, for the tests that follow.
+    // Gives the position up, for the tests that follow.
     await third.request('DELETE', '/session');
   });
 
-  test('gives the pair to who is next, without a further click', async () => {
+  test('gives the pair to the learner who is next, without a further click', async () => {
     await ada.request('DELETE', '/session');
-    await until(async () => (await ask(bob)).session !== null, 20_000, 'a session for who waited');
+    await until(
+      async () => (await ask(bob)).session !== null,
+      20_000,
+      'a session for the learner who waited',
+    );
     await attach(bob);
   });
 
-  test('forgets a place that nobody asks for', async () => {
+  test('forgets a position that nobody asks for', async () => {
     const gone = new Learner(lab.url);
     await gone.request('POST', '/session', { lessonId });
     await sleep(5000);
@@ -194,8 +205,8 @@ describe('a full house', () => {
   });
 
   test('says why a session is gone whose runner was killed, and gives a new one', async () => {
-    const { session } = await ask(bob);
-    const [pid = 0] = processIdsOf(sandboxDir(lab.stateDir, session?.id ?? ''), process.execPath);
+    const { sandboxId } = await bob.connect();
+    const [pid = 0] = processIdsOf(sandboxDir(lab.stateDir, sandboxId), process.execPath);
     process.kill(pid, 'SIGKILL');
     await nothingRuns(lab);
     await expect(bob.request('POST', '/session/ticket')).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-/** Opens a page's WebSocket: who is asking is settled here, the WebSocket itself is spoken by the session's runner. */
+/** Opens a page's WebSocket. This checks who is asking; the session's runner speaks the WebSocket itself. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { parse as parseCookies } from 'hono/utils/cookie';
@@ -11,10 +11,22 @@ import type { Sessions } from './sessions';
 import type { TicketHolder, Tickets } from './tickets';
 import { ViewerStream, type ViewerSockets } from './viewer-sockets';
 
-export const socketPath = '/api/session/socket';
+/** What the target of a handshake asks for. */
+export interface SocketTarget {
+  /** The session that the path names; undefined for the one of the ticket. */
+  sessionId: string | undefined;
+  ticket: string;
+}
+
+/** @returns undefined when the target is none of the two: `/api/session/socket?ticket=…`, `/api/sessions/<id>/socket?ticket=…` */
+export function socketTarget(target: string | undefined): SocketTarget | undefined {
+  const found = /^\/api\/(?:session|sessions\/([\w-]+))\/socket\?(.*)$/.exec(target ?? '');
+  if (!found) return undefined;
+  return { sessionId: found[1], ticket: new URLSearchParams(found[2]).get('ticket') ?? '' };
+}
 
 export interface SocketProxyOptions {
-  sessions: Pick<Sessions, 'find' | 'isGranted'>;
+  sessions: Pick<Sessions, 'find' | 'findGranted' | 'isGranted'>;
   tickets: Tickets;
   viewers: ViewerSockets;
   provider: Pick<SandboxProvider, 'connect'>;
@@ -24,12 +36,12 @@ export interface SocketProxyOptions {
 }
 
 /**
- * The only headers of a page's handshake that reach the runner, which does not need to know more. All others are the gateway's
- * own: what a page says of its role, its address or its cookie is never passed on.
+ * The only headers of a page's handshake that reach the runner, which does not need to know more. The gateway writes all others
+ * itself, and passes on nothing that a page says of its role, its address or its cookie.
  */
 const forwardedHeaders = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
 
-/** What is still on its way to a page, the close frame last, has this long to arrive on a slow network. */
+/** Bytes in flight to a page, the close frame last, have this long to arrive on a slow network. */
 const closingMs = 10_000;
 
 function endSoon(socket: Duplex): void {
@@ -38,7 +50,7 @@ function endSoon(socket: Duplex): void {
 }
 
 /**
- * Checks Origin, ticket and what the ticket was issued for, as it is now; then passes bytes both ways until one side ends.
+ * Checks Origin, ticket and what the ticket was issued for, as it is now. Then passes bytes both ways until one side ends.
  * Every refusal is a plain 403 to the browser and a reason in the log.
  */
 export async function proxySocket(
@@ -49,9 +61,9 @@ export async function proxySocket(
 ): Promise<void> {
   socket.on('error', () => socket.destroy());
   try {
-    const holder = await admit(request, options);
-    const runner = await options.provider.connect(holder.sessionId);
-    // The page may have gone while the runner was asked for.
+    const { holder, sandboxId } = await admit(request, options);
+    const runner = await options.provider.connect(sandboxId);
+    // The page may have gone while the runner was connected to.
     if (socket.destroyed) {
       runner.destroy();
       return;
@@ -87,7 +99,7 @@ export async function proxySocket(
   }
 }
 
-/** Passes what the runner sends to a viewer, until the grant is taken back. @throws LabError `forbidden` when it is already */
+/** Passes what the runner sends to a viewer, until the grant is revoked. @throws LabError `forbidden` when it is already */
 function showTo(
   { sessionId, grant }: Extract<TicketHolder, { role: 'viewer' }>,
   socket: Duplex,
@@ -99,11 +111,11 @@ function showTo(
     socket.unpipe(runner);
     stream.cut();
   });
-  // Asked for again now that a grant that is taken back would find this viewer.
+  // Checked again, now that revoking the grant would cut this viewer too.
   if (!sessions.isGranted(sessionId, grant)) {
     removed();
     runner.destroy();
-    throw new LabError('forbidden', 'The grant was taken back.');
+    throw new LabError('forbidden', 'The grant was revoked.');
   }
   socket.on('close', removed);
   runner.on('close', () => stream.end());
@@ -114,24 +126,34 @@ function showTo(
   runner.pipe(stream).pipe(socket);
 }
 
-/** @returns whom the ticket was for, who still may attach to its session. @throws LabError `forbidden` */
-async function admit(request: IncomingMessage, options: SocketProxyOptions): Promise<TicketHolder> {
+/** @returns the holder of the ticket, who still may attach to its session, and the session's sandbox. @throws LabError `forbidden` */
+async function admit(
+  request: IncomingMessage,
+  options: SocketProxyOptions,
+): Promise<{ holder: TicketHolder; sandboxId: string }> {
   const { sessions, tickets, origins, isHttps } = options;
   const origin = request.headers.origin ?? '';
   if (!origins.has(origin)) throw new LabError('forbidden', `The origin ${origin || '(none)'} is not ours.`);
-  const [, query] = (request.url ?? '').split('?');
-  const holder = tickets.redeem(new URLSearchParams(query).get('ticket') ?? '');
+  const target = socketTarget(request.url);
+  const holder = target && tickets.redeem(target.ticket);
   if (!holder) throw new LabError('forbidden', 'The ticket is unknown, used or too old.');
+  if (target.sessionId !== undefined && target.sessionId !== holder.sessionId) {
+    throw new LabError('forbidden', 'The ticket is for another session than the path names.');
+  }
   if (holder.role === 'viewer') {
-    if (sessions.isGranted(holder.sessionId, holder.grant)) return holder;
-    throw new LabError('forbidden', 'The grant that the ticket was issued for was taken back.');
+    const granted = sessions.isGranted(holder.sessionId, holder.grant)
+      ? await sessions.findGranted(holder.grant)
+      : undefined;
+    if (granted?.id === holder.sessionId) return { holder, sandboxId: granted.sandboxId };
+    throw new LabError('forbidden', 'The grant that the ticket was issued for was revoked.');
   }
   const cookieName = cookieNameFor(isHttps);
   const cookie = parseCookies(request.headers.cookie ?? '', cookieName)[cookieName];
   if (cookie === undefined) throw new LabError('forbidden', 'The handshake has no session cookie.');
-  const mine = hashOwner(cookie) === holder.ownerHash ? await sessions.find(holder.ownerHash) : undefined;
-  if (mine?.id !== holder.sessionId) {
-    throw new LabError('forbidden', 'The ticket is for a session that is not this learner’s.');
-  }
-  return holder;
+  const mine =
+    hashOwner(cookie) === holder.ownerHash
+      ? await sessions.find(holder.ownerHash, holder.sessionId)
+      : undefined;
+  if (!mine) throw new LabError('forbidden', 'The ticket is for a session that is not this learner’s.');
+  return { holder, sandboxId: mine.sandboxId };
 }

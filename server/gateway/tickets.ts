@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 
 /** Long enough for one WebSocket handshake on a slow network. */
 export const ticketLifeMs = 30_000;
-/** Tickets that may wait at once; the oldest go first, so that asking without end costs only the asker. */
+/** Tickets that may wait at once. The oldest are dropped first, so a client that asks without end harms itself most. */
 const maxTickets = 10_000;
 
-/** Whom a ticket is for, for which session, and what they may do there. It is all checked again when the ticket is used. */
+/** Whom a ticket is for, for which session, and in which role. All of it is checked again when the ticket is used. */
 export type TicketHolder =
   | { role: 'owner'; sessionId: string; ownerHash: string }
-  /** Whoever has the grant. */
+  /** Anybody who has the grant. */
   | { role: 'viewer'; sessionId: string; grant: string };
 
 /** Single-use keys that open one WebSocket each, because a browser cannot put headers on one. */

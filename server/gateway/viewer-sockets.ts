@@ -1,10 +1,10 @@
-/** Sockets of those who watch somebody's terminals by a grant, and how they are cut when it is taken back. */
+/** Sockets of viewers, who watch a session's terminals by a grant, and how revoking the grant cuts them. */
 import { Transform, type TransformCallback } from 'node:stream';
 import { closeCodes } from '../protocol/messages';
 
 /**
- * Where frames end in what a WebSocket server sends (RFC 6455, 5.2): first the handshake's answer, then frames, which a server
- * does not mask.
+ * Finds where frames end in what a WebSocket server sends (RFC 6455, 5.2): first the handshake's answer, then frames, which a
+ * server does not mask.
  */
 export class FrameBoundaries {
   /** The last bytes of the handshake's answer; undefined when all of it has passed. */
@@ -53,12 +53,12 @@ function closeFrame(code: number, reason: string): Buffer {
   return Buffer.concat([Buffer.of(0x88, payload.length), payload]);
 }
 
-/** What a runner sends to one viewer; it can be ended with a close code although another process speaks the WebSocket. */
+/** What a runner sends to one viewer. It can end with a close code although another process speaks the WebSocket. */
 export class ViewerStream extends Transform {
   private readonly boundaries = new FrameBoundaries();
   private state: 'open' | 'cutting' | 'ended' = 'open';
 
-  /** Ends it with a close frame, as soon as the frame that is on its way has passed. */
+  /** Ends it with a close frame, as soon as the frame that is passing has passed. */
   cut(): void {
     if (this.state !== 'open') return;
     this.state = 'cutting';
@@ -78,16 +78,16 @@ export class ViewerStream extends Transform {
 
   private finish(): void {
     this.state = 'ended';
-    this.push(closeFrame(closeCodes.forbidden, 'grant taken back'));
+    this.push(closeFrame(closeCodes.forbidden, 'grant revoked'));
     this.push(null);
   }
 }
 
-/** Who watches which session now, by way of this gateway. How many may is the runner's to say. */
+/** Viewers of each session that are connected through this gateway. The runner limits how many there may be. */
 export class ViewerSockets {
   private readonly cuts = new Map<string, Set<() => void>>();
 
-  /** @param cut ends the viewer's socket @returns to be called when it has ended */
+  /** @param cut ends the viewer's socket @returns a function to call when the socket has ended */
   add(sessionId: string, cut: () => void): () => void {
     const cuts = this.cuts.get(sessionId) ?? new Set();
     this.cuts.set(sessionId, cuts.add(cut));

@@ -1,4 +1,4 @@
-/** Scripts on a host, outside of any terminal. */
+/** Scripts on a host, outside any terminal. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../testing/lab';
 import { Pair } from '../runner/pair';
@@ -20,7 +20,7 @@ afterAll(async () => {
 const runAll = (scripts: string[], timeoutMs = 60_000) =>
   pair.channel('source').runAll(scripts, { timeoutMs });
 
-test('several scripts in one execution have nothing to do with one another', async () => {
+test('scripts in one execution do not affect each other', async () => {
   const results = await runAll([
     "word='it''s'; printf '%s' \"$word\"; exit 3",
     'echo "${word-unset} in $PWD"; cd /tmp; exec echo last',
@@ -41,7 +41,7 @@ test('several scripts in one execution have nothing to do with one another', asy
   ]);
 });
 
-test('a script that goes on is given up in time, though it goes on', async () => {
+test('a script that does not end is abandoned at the timeout, and keeps running', async () => {
   const sinceMs = Date.now();
   await expect(runAll(['echo quick', 'exec sleep 60'], 2000)).rejects.toMatchObject({
     code: 'host-unreachable',
@@ -50,7 +50,7 @@ test('a script that goes on is given up in time, though it goes on', async () =>
   expect(await runAll(['pgrep -fx "sleep 60" >/dev/null'])).toEqual([{ exitCode: 0, stdout: '' }]);
 });
 
-test('a host that says too much or breaks off gives no results at all, and forged ends are none', async () => {
+test('a host that prints too much or stops answering gives no results at all, and forged end markers do not count', async () => {
   const unreachable = { code: 'host-unreachable' };
   await expect(runAll(['yes | head -c 1000000', 'echo after'])).rejects.toMatchObject(unreachable);
   await expect(runAll(['kill -9 $$; sleep 1'])).rejects.toMatchObject(unreachable);

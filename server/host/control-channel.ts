@@ -1,6 +1,6 @@
 /**
- * The way into a sandbox host: one OpenSSH connection over the host's virtio-serial port, multiplexed, so that each
- * further terminal or check costs one channel and no key exchange. No network is involved.
+ * One OpenSSH connection to a sandbox host, over the host's virtio-serial port. The connection is multiplexed: each further
+ * terminal or check opens a channel and needs no key exchange. It uses no network.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -19,34 +19,34 @@ export interface CommandResult {
   stderr: string;
 }
 
-/** What became of one of several scripts. */
+/** The result of one of several scripts (see {@link ControlChannel.runAll}). */
 export type ScriptResult = Omit<CommandResult, 'stderr'>;
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** Output of a check that is kept; a guest that prints more is cut off and the check fails. */
+/** Most output that is kept of one command. A guest that prints more is cut off, and its check fails. */
 const maxCommandOutputBytes = 256 * 1024;
 
-/** Where dtach listens on the host for those who watch this terminal. */
+/** The socket on the host at which dtach accepts clients of this terminal. */
 const terminalSocket = (terminal: string): string => `/run/terminal-${terminal}`;
 
-/** dtach without keys of its own; with Ctrl-L it makes a program draw itself. */
+/** Runs dtach without key bindings (-E, -z). When a client attaches, dtach sends Ctrl-L, and the program redraws itself. */
 const shellUnderDtach = (mode: '-A' | '-n', terminal: string): string =>
   `dtach ${mode} ${terminalSocket(terminal)} -E -z -r ctrl_l bash -l`;
 
-/** Starts, on a host, the shell of the terminal that has the host's name, before anyone attaches to it. */
+/** A script that starts the shell of the terminal named after the host, before anyone attaches to it. */
 export const startShell = `TERM=xterm-256color ${shellUnderDtach('-n', '"$HOSTNAME"')}`;
 
 export class ControlChannel {
   private master: ChildProcess | undefined;
   private opening: Promise<void> | undefined;
-  /** Counts disconnections: who still connects from before one gives up. */
+  /** Counts disconnects: a connection attempt that began before the latest one gives up. */
   private generation = 0;
   private closed = false;
 
   /**
    * @param directory the machine's directory (see hostFiles)
-   * @param credentials for the next connection; the host's may change while it runs
+   * @param credentials for the next connection; they may change while the host runs
    */
   constructor(
     private readonly directory: string,
@@ -54,7 +54,7 @@ export class ControlChannel {
     public credentials: Credentials,
   ) {}
 
-  /** Connects unless connected. Waits for the guest's sshd up to `timeoutMs`. @throws LabError `host-unreachable` */
+  /** Connects unless connected, and waits up to `timeoutMs` for the guest's sshd. @throws LabError `host-unreachable` */
   open(timeoutMs: number): Promise<void> {
     if (this.master?.exitCode === null && existsSync(hostFiles(this.directory, this.host).control)) {
       return Promise.resolve();
@@ -69,10 +69,11 @@ export class ControlChannel {
   }
 
   /**
-   * Command and arguments that show a shell of the host in the caller's terminal. The shell is a login shell under dtach,
-   * which starts with the first attach and lives until it exits: it outlives the SSH connection, as it must when the host goes
-   * back to a saved state, of which no SSH connection survives. Its program is told to draw itself again by Ctrl-L: bash
-   * ignores a window's change of size when the size is the same.
+   * Returns the command and arguments that show a shell of the host in the caller's terminal.
+   *
+   * The shell is a login shell under dtach. It starts with the first attach and lives until it exits, so it outlives the SSH
+   * connection. It must: no SSH connection survives when the host returns to a saved state. Ctrl-L makes the program redraw
+   * itself, because bash ignores a window-size change when the size stays the same.
    * @param terminal letters, digits and dashes
    */
   attachCommand(terminal: string): [command: string, ...parameters: string[]] {
@@ -86,11 +87,11 @@ export class ControlChannel {
   }
 
   /**
-   * Ends the shell of a terminal on the host, as closing its window would: the shell and what runs in it are hung up on.
+   * Ends the shell of a terminal on the host, as closing its window would: the shell and its programs get SIGHUP.
    * @throws LabError as {@link run} does
    */
   async endShell(terminal: string, timeoutMs: number): Promise<void> {
-    // dtach's own process holds the shell's terminal. The pattern's blank ends the name: others may begin like it.
+    // dtach's own process holds the shell's terminal. The pattern's blank ends the name: longer names may begin with it.
     await this.run(
       `pkill -f '^dtach -[An] ${terminalSocket(terminal)} '; rm -f ${terminalSocket(terminal)}`,
       {
@@ -101,10 +102,10 @@ export class ControlChannel {
 
   /**
    * Runs a shell script on the host as root, outside of any terminal.
-   * @throws LabError `host-unreachable` when ssh itself failed or the time was up, `cancelled` when the signal fired
+   * @throws LabError `host-unreachable` when ssh itself fails or the time is up, `cancelled` when the signal fires
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
-    // Not `bash -s`, which is a second bash after the login shell and reads a script byte by byte: 100 ms instead of 72 under TCG.
+    // `bash -s` would start a second bash after the login shell and read the script byte by byte: 100 ms instead of 72 under TCG.
     const running = execa('ssh', [...this.options('share'), '-T', `root@${this.host}`, 'eval "$(cat)"'], {
       input: script,
       reject: false,
@@ -112,7 +113,7 @@ export class ControlChannel {
       maxBuffer: maxCommandOutputBytes,
       ...(options.signal ? { cancelSignal: options.signal } : {}),
     });
-    // The connection's own ssh was given these pipes too, and has them open for as long as the command goes on.
+    // The multiplexing ssh received these pipes too, and keeps them open while the command runs.
     running.once('exit', () => {
       if (!running.killed) return;
       running.stdout.destroy();
@@ -121,7 +122,10 @@ export class ControlChannel {
     const result = await running;
     if (result.isCanceled) throw new LabError('cancelled', `A command on ${this.host} was cancelled.`);
     if (result.timedOut) {
-      throw new LabError('host-unreachable', `A command on ${this.host} took over ${options.timeoutMs} ms.`);
+      throw new LabError(
+        'host-unreachable',
+        `A command on ${this.host} did not finish in ${options.timeoutMs} ms.`,
+      );
     }
     // 255 is ssh's own exit code for a failed connection (ssh(1)).
     if (result.exitCode === undefined || result.exitCode === 255) {
@@ -133,16 +137,16 @@ export class ControlChannel {
   }
 
   /**
-   * Runs shell scripts one after the other, each as {@link run} does, but all in one execution: each of those costs 72 ms under
-   * TCG, and a subshell next to nothing.
-   * @returns what became of each, in their order
-   * @throws LabError as {@link run} does, also when the host's answer is not one on these scripts
+   * Runs shell scripts one after the other in a single {@link run}, each in a subshell. A `run` costs 72 ms under TCG, a subshell
+   * next to nothing.
+   * @returns the result of each script, in the order of `scripts`
+   * @throws LabError as {@link run} does, and when the host did not answer every script
    */
   async runAll(
     scripts: readonly string[],
     options: { timeoutMs: number; signal?: AbortSignal },
   ): Promise<ScriptResult[]> {
-    // No script can print it by accident; a guest that wants to lie about its checks can do that anyway.
+    // No script prints this by accident. A guest that wants to fake its checks can do so anyway.
     const end = `end-${randomUUID()}`;
     const batch = scripts.map((script) => `(eval ${quoted(script)})\nprintf '\\n%s %s\\n' ${end} $?`);
     const { stdout, stderr } = await this.run(batch.join('\n'), options);
@@ -152,14 +156,17 @@ export class ControlChannel {
       exitCode: Number(pieces[2 * index + 1]),
     }));
     if (results.some(({ exitCode }) => Number.isNaN(exitCode))) {
-      throw new LabError('host-unreachable', `${this.host} broke off: ${stderr}`);
+      throw new LabError(
+        'host-unreachable',
+        `${this.host} stopped answering before all scripts had run: ${stderr}`,
+      );
     }
     return results;
   }
 
   /**
-   * Sets the host's clock, which is that of the moment in which its state was saved.
-   * @param more a script to run after that, in the same execution: each costs a process or two
+   * Sets the host's clock, which still shows the moment at which the host's state was saved.
+   * @param more a script to run afterwards in the same execution, which saves a process or two
    * @throws LabError `host-unreachable`
    */
   async wake(more = ''): Promise<void> {
@@ -168,16 +175,19 @@ export class ControlChannel {
       timeoutMs: 60_000,
     });
     if (result.exitCode !== 0) {
-      throw new LabError('host-unreachable', `${this.host} did not wake well: ${result.stderr}`);
+      throw new LabError(
+        'host-unreachable',
+        `Cannot set the clock of ${this.host} and finish waking it: ${result.stderr}`,
+      );
     }
   }
 
-  /** Drops the connection, as when the host is replaced; {@link open} makes a new one. */
+  /** Drops the connection, for example because the host is replaced; {@link open} makes a new one. */
   disconnect(): void {
     this.generation += 1;
     this.opening = undefined;
     this.master?.kill('SIGKILL');
-    // A master that was killed leaves its socket, which looks like a connection.
+    // A killed master leaves its socket behind, which looks like a connection.
     rmSync(hostFiles(this.directory, this.host).control, { force: true });
   }
 
@@ -192,16 +202,16 @@ export class ControlChannel {
     const { control } = hostFiles(this.directory, this.host);
     while (!this.closed && generation === this.generation) {
       await rm(control, { force: true });
-      let complaint = '';
+      let errorOutput = '';
       const master = spawn('ssh', [...this.options('connect'), '-M', '-N', `root@${this.host}`], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       this.master = master;
       master.stderr.on('data', (data: Buffer) => {
-        complaint = (complaint + data.toString()).slice(-500);
+        errorOutput = (errorOutput + data.toString()).slice(-500);
       });
       master.on('error', (error) => {
-        complaint = error.message;
+        errorOutput = error.message;
       });
       // ssh makes the control socket once it is authenticated.
       while (master.exitCode === null && master.signalCode === null && master.pid !== undefined) {
@@ -211,7 +221,10 @@ export class ControlChannel {
       }
       master.kill('SIGKILL');
       if (Date.now() > deadline) {
-        throw new LabError('host-unreachable', `${this.host} gave no login in ${timeoutMs} ms. ${complaint}`);
+        throw new LabError(
+          'host-unreachable',
+          `Cannot log in to ${this.host} within ${timeoutMs} ms. ${errorOutput}`,
+        );
       }
       await sleep(200);
     }
@@ -219,8 +232,8 @@ export class ControlChannel {
   }
 
   /**
-   * @param how ssh connects by itself when it finds no connection to share. One that began while the host was being replaced
-   * then held the new host's only port, and nobody else came in: who shares must not connect.
+   * @param how `connect` lets ssh open a connection; `share` only lets it use one that exists. An ssh that opened its own while the
+   * host was being replaced once held the new host's only port, and nothing else could log in.
    */
   private options(how: 'connect' | 'share'): string[] {
     const { control, ssh } = hostFiles(this.directory, this.host);
@@ -234,7 +247,7 @@ export class ControlChannel {
       StrictHostKeyChecking: 'yes',
       UpdateHostKeys: 'no',
       HostKeyAlgorithms: 'ssh-ed25519',
-      // The post-quantum default costs a guest under TCG about a second, and nobody listens on a virtio port.
+      // The post-quantum default costs a guest under TCG about a second, and nobody can eavesdrop on a virtio port.
       KexAlgorithms: 'curve25519-sha256',
       PreferredAuthentications: 'publickey',
       BatchMode: 'yes',

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { LabError } from '../protocol/errors';
 
 /**
- * Makes an empty qcow2 overlay; reads go through to `backing`, which is never written.
+ * Makes an empty qcow2 overlay. Reads fall through to `backing`; QEMU never writes to it.
  * @throws LabError `qemu-failed`
  */
 export async function createOverlay(
@@ -13,6 +13,6 @@ export async function createOverlay(
   try {
     await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', backing, '-F', backingFormat, file]);
   } catch (cause) {
-    throw new LabError('qemu-failed', `No disk overlay could be made at ${file}.`, { cause });
+    throw new LabError('qemu-failed', `Cannot make a disk overlay at ${file}.`, { cause });
   }
 }

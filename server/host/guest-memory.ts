@@ -1,31 +1,32 @@
 /**
- * A clone's RAM from outside. A clone maps its template's RAM file copy-on-write, so what its guest has changed since is
- * what the kernel has copied: the anonymous pages of that mapping. They are found in `/proc/<pid>/pagemap` and read and written
- * through `/proc/<pid>/mem` (proc(5)), which needs the same user as QEMU's, and under Yama to be its ancestor.
+ * Reads and writes a clone's RAM from outside QEMU. A clone maps its template's RAM file copy-on-write. The pages that its guest has
+ * changed are therefore the pages that the kernel has copied: the anonymous pages of that mapping. `/proc/<pid>/pagemap` lists them,
+ * and `/proc/<pid>/mem` reads and writes them (proc(5)). Both need QEMU's user; under Yama the caller must also be QEMU's ancestor.
  *
- * A file of changed pages is a header of one little-endian 32-bit number, the count; as many page numbers, ascending; and
- * the pages. On disk it is compressed.
+ * A file of changed pages holds a little-endian 32-bit count, that many page numbers in ascending order, and then the pages.
+ * On disk it is compressed.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, createReadStream, createWriteStream, openSync, readSync, writeSync } from 'node:fs';
 import { open, readFile, rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as otherWork } from 'node:timers/promises';
+import { allocatedBytes } from '../posix';
 import { LabError } from '../protocol/errors';
 
 const pageBytes = 4096;
-/** One read or write; large enough that the calls cost nothing beside the copying. */
+/** Pages per read or write: enough to make the system calls negligible beside the copying. */
 const chunkPages = 256;
 
-/** A stretch of QEMU's address space that shows a stretch of the RAM file. */
+/** A range of QEMU's address space that maps a range of the RAM file. */
 interface Mapping {
   address: number;
-  /** Both in pages. */
+  /** In pages, as `pages` is. */
   firstPage: number;
   pages: number;
 }
 
-/** Pages that lie side by side. */
+/** Adjacent pages. */
 interface Run {
   firstPage: number;
   pages: number;
@@ -46,7 +47,7 @@ async function ramMappings(pid: number, ramFile: string): Promise<Mapping[]> {
   return mappings;
 }
 
-/** Runs of the numbers, which ascend; none is longer than a chunk. */
+/** Groups ascending page numbers into runs of at most one chunk. */
 function runsOf(pageNumbers: Uint32Array): Run[] {
   const runs: Run[] = [];
   let last: Run | undefined;
@@ -65,8 +66,8 @@ function changedPages(pid: number, mappings: readonly Mapping[]): Uint32Array {
       const entries = new BigUint64Array(pages);
       readSync(pagemap, entries, 0, pages * 8, (address / pageBytes) * 8);
       const words = new Uint32Array(entries.buffer);
-      // The kernel's Documentation/admin-guide/mm/pagemap.rst: bit 63 present, 62 swapped, 61 page of a file. These are the upper
-      // word's; the entries are in the machine's byte order, which is little-endian wherever QEMU runs x86 for us.
+      // Documentation/admin-guide/mm/pagemap.rst of the kernel: bit 63 present, 62 swapped, 61 page of a file. All three are in the
+      // upper word. Entries are in the machine's byte order, which is little-endian on x86, the only kind that the lab supports.
       for (let page = 0; page < pages; page++) {
         const flags = (words[2 * page + 1] ?? 0) >>> 29;
         if (flags > 1 && (flags & 1) === 0) changed.push(firstPage + page);
@@ -80,7 +81,7 @@ function changedPages(pid: number, mappings: readonly Mapping[]): Uint32Array {
 
 function addressOf(mappings: readonly Mapping[], page: number): number {
   const mapping = mappings.find(({ firstPage, pages }) => page >= firstPage && page < firstPage + pages);
-  if (!mapping) throw new LabError('qemu-failed', `Page ${page} of a host's RAM is not mapped.`);
+  if (!mapping) throw new LabError('qemu-failed', `QEMU has not mapped page ${page} of a host's RAM.`);
   return mapping.address + (page - mapping.firstPage) * pageBytes;
 }
 
@@ -92,7 +93,7 @@ function header(pageNumbers: Uint32Array): Buffer {
 }
 
 /**
- * Copies a stopped clone's changed pages into `rawFile`. Blocks this process while it does: the guest is waiting.
+ * Copies a stopped clone's changed pages into `rawFile`. It blocks this process until it is done, because the guest is waiting.
  * @throws LabError `qemu-failed`, or the system's own error
  */
 export async function copyChangedPages(pid: number, ramFile: string, rawFile: string): Promise<void> {
@@ -102,7 +103,7 @@ export async function copyChangedPages(pid: number, ramFile: string, rawFile: st
   const raw = openSync(rawFile, 'w', 0o600);
   try {
     writeSync(raw, header(changed));
-    // Runs are short, most of a few pages, so they are gathered.
+    // Most runs are only a few pages long, so one write gathers many of them.
     const buffer = Buffer.alloc(16 * chunkPages * pageBytes);
     let filled = 0;
     for (const run of runsOf(changed)) {
@@ -112,7 +113,7 @@ export async function copyChangedPages(pid: number, ramFile: string, rawFile: st
         filled = 0;
       }
       if (readSync(memory, buffer, filled, bytes, addressOf(mappings, run.firstPage)) !== bytes) {
-        throw new LabError('qemu-failed', 'The RAM of a host could not be read.');
+        throw new LabError('qemu-failed', 'Cannot read the RAM of a host.');
       }
       filled += bytes;
     }
@@ -124,7 +125,7 @@ export async function copyChangedPages(pid: number, ramFile: string, rawFile: st
 }
 
 /**
- * Compresses a copy of changed pages, without those that are equal to the template's after all.
+ * Compresses a copy of changed pages and leaves out pages that turn out to equal the template's.
  * @throws LabError `missing-tool` without zstd, or the system's own error
  */
 export async function packPages(rawFile: string, ramFile: string, packedFile: string): Promise<void> {
@@ -161,7 +162,7 @@ export async function packPages(rawFile: string, ramFile: string, packedFile: st
         yield Buffer.concat(wanted);
       }
     };
-    // -1: several times as fast as the default and nearly as small; one thread, since guests want the cores.
+    // Level 1 is several times as fast as the default and nearly as small. One thread, because guests need the cores.
     await throughZstd(['-1', '-T1'], packed, createWriteStream(packedFile, { mode: 0o600 }));
   } finally {
     await raw.close();
@@ -198,7 +199,7 @@ export async function loadPages(pid: number, ramFile: string, packedFile: string
             runs.pop();
             const bytes = run.pages * pageBytes;
             if (writeSync(memory, rest, 0, bytes, addressOf(mappings, run.firstPage)) !== bytes) {
-              throw new LabError('qemu-failed', 'The RAM of a host could not be written.');
+              throw new LabError('qemu-failed', 'Cannot write the RAM of a host.');
             }
             rest = rest.subarray(bytes);
           }
@@ -208,13 +209,13 @@ export async function loadPages(pid: number, ramFile: string, packedFile: string
   } finally {
     closeSync(memory);
   }
-  if (!runs || runs.length > 0) throw new LabError('qemu-failed', `${packedFile} is cut off.`);
+  if (!runs || runs.length > 0)
+    throw new LabError('qemu-failed', `The saved RAM in ${packedFile} is truncated.`);
 }
 
-/** @returns the space that a file takes on disk */
+/** @returns the bytes that a file occupies on disk */
 export async function occupiedBytes(file: string): Promise<number> {
-  // POSIX counts blocks in units of 512 bytes whatever the file system's own block size is.
-  return (await stat(file)).blocks * 512;
+  return allocatedBytes(await stat(file));
 }
 
 async function readHeader(file: Awaited<ReturnType<typeof open>>): Promise<Uint32Array> {
@@ -231,15 +232,15 @@ async function throughZstd(
   sink: NodeJS.WritableStream | ((chunks: AsyncIterable<Buffer>) => Promise<void>),
 ): Promise<void> {
   const zstd = spawn('zstd', ['-q', '-c', ...words], { stdio: ['pipe', 'pipe', 'pipe'] });
-  let complaint = '';
-  zstd.stderr.on('data', (data: Buffer) => (complaint += data.toString()));
+  let errorOutput = '';
+  zstd.stderr.on('data', (data: Buffer) => (errorOutput += data.toString()));
   const ended = new Promise<void>((resolve, reject) => {
     zstd.on('error', (cause) => {
       reject(new LabError('missing-tool', `Cannot start zstd: ${cause.message}`, { cause }));
     });
     zstd.on('close', (code) => {
       if (code === 0) resolve();
-      else reject(new LabError('internal', `zstd failed: ${complaint.trim()}`));
+      else reject(new LabError('internal', `zstd failed: ${errorOutput.trim()}`));
     });
   });
   try {

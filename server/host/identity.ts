@@ -1,30 +1,30 @@
 /**
- * Who a pair is. All clones of a template wake with the template's SSH keys and machine ids; before a learner meets them they
- * get keys that no other pair has, so that what is known of one pair opens no other.
+ * The identity of a pair. All clones of a template wake with the template's SSH keys and machine ids. Before a learner uses a pair,
+ * its hosts get keys that no other pair has, so the keys of one pair open no other.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { LabError } from '../protocol/errors';
-import { hostNames, type HostName } from '../protocol/hosts';
+import { hostAddresses, hostNames, type HostName } from '../protocol/hosts';
 
-/** With what the runner logs in to a host: paths of a private key and of a known_hosts file. */
+/** Paths of the private key and the known_hosts file with which the runner logs in to a host. */
 export interface Credentials {
   key: string;
   knownHosts: string;
 }
 
-/** Those of every host that has no identity of its own yet, made with the host image. */
+/** Credentials for every host that has no identity of its own yet; the image build makes them. */
 export const imageCredentials = (imageDir: string): Credentials => ({
   key: join(imageDir, 'id_ed25519'),
   knownHosts: join(imageDir, 'known_hosts'),
 });
 
-/** Names under which each host knows the other (see the image's /etc/hosts). */
-const addresses: Record<HostName, string> = {
-  source: 'source,10.77.0.1',
-  destination: 'destination,rhel08,10.77.0.2',
+/** Names and addresses under which each host knows the other (see the image's /etc/hosts). */
+const knownAs: Record<HostName, string> = {
+  source: `source,${hostAddresses.source}`,
+  destination: `destination,rhel08,${hostAddresses.destination}`,
 };
 
 export class PairIdentity {
@@ -34,8 +34,8 @@ export class PairIdentity {
   ) {}
 
   /**
-   * Makes keys, which takes some milliseconds.
-   * @param directory where the runner's own are kept; made if it is not there
+   * Makes the keys, which takes some milliseconds.
+   * @param directory holds the runner's own keys; made if absent
    * @throws LabError `missing-tool` without ssh-keygen
    */
   static async create(directory: string): Promise<PairIdentity> {
@@ -49,11 +49,11 @@ export class PairIdentity {
         ),
       );
     } catch (cause) {
-      throw new LabError('missing-tool', 'ssh-keygen could not make the keys of a pair.', { cause });
+      throw new LabError('missing-tool', 'Cannot make the SSH keys of a pair: ssh-keygen failed.', { cause });
     }
     const text = (name: string) => readFile(path(name), 'utf8');
     const knownHosts = await Promise.all(
-      hostNames.map(async (host) => `${addresses[host]} ${await text(`${host}.pub`)}`),
+      hostNames.map(async (host) => `${knownAs[host]} ${await text(`${host}.pub`)}`),
     );
     await writeFile(path('known_hosts'), knownHosts.join(''));
     const script = async (host: HostName) =>
@@ -65,11 +65,11 @@ export class PairIdentity {
         install('/root/.ssh/id_ed25519', await text('pair')),
         install('/root/.ssh/id_ed25519.pub', await text('pair.pub')),
         install('/root/.ssh/authorized_keys', (await text('runner.pub')) + (await text('pair.pub'))),
-        // journalctl looks for the journal where the machine id says, journald has it open.
+        // The journal's directory is named after the machine id: journalctl looks there, and journald has it open.
         `id=${randomBytes(16).toString('hex')} old=$(</etc/machine-id)`,
         '[ ! -d "/run/log/journal/$old" ] || mv "/run/log/journal/$old" "/run/log/journal/$id"',
         'echo "$id" >/etc/machine-id',
-        // The sshd on the link has the old host key in memory.
+        // The sshd on the link still has the old host key in memory.
         'kill -HUP "$(</run/sshd.pid)"',
       ].join('\n');
     return new PairIdentity(
@@ -78,11 +78,11 @@ export class PairIdentity {
     );
   }
 
-  /** A script for bash that makes the host this one. Written into the files that are there, which keep their modes and labels. */
+  /** A bash script that gives the host this identity. It writes into existing files, so they keep their modes and labels. */
   script(host: HostName): string {
     return this.scripts[host];
   }
 }
 
-/** printf is bash's own: no process is started for a file. */
+/** printf is a bash builtin, so writing a file starts no process. */
 const install = (file: string, content: string): string => `printf %s '${content}' >${file}`;

@@ -1,4 +1,4 @@
-/** One running QEMU process: a sandbox host as seen from outside. */
+/** One running QEMU process: a sandbox host, seen from outside. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
@@ -12,9 +12,9 @@ import { QmpClient } from './qmp';
 
 const migrationSchema = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
 
-/** A learner waits this long for the truth about a kernel that stands still. */
+/** How often the console is read for a kernel panic, so also how long a learner may wait to hear of one. */
 const consolePollMs = 2000;
-/** The kernel's log lines are shorter (LOG_LINE_MAX in kernel/printk/internal.h). */
+/** Longer than any line of the kernel's log (LOG_LINE_MAX in kernel/printk/internal.h). */
 const consoleLineBytes = 1024;
 const never = new Promise<string>(() => undefined);
 
@@ -22,7 +22,7 @@ export class Machine {
   readonly host: HostName;
   /** Settles when the process has ended, whatever the reason. */
   readonly exited: Promise<void>;
-  /** Overlays that were put over the disk that the machine was started with. */
+  /** Number of overlays added on top of the disk with which the machine started. */
   private overlays = 0;
 
   private constructor(
@@ -39,21 +39,21 @@ export class Machine {
   }
 
   /**
-   * Starts QEMU. It dies with the process that started it (PR_SET_PDEATHSIG by setpriv), so a SIGKILL of the runner
-   * leaves no machine behind.
-   * @throws LabError `qemu-failed` with the end of QEMU's own output
+   * Starts QEMU. QEMU dies with the process that started it (setpriv sets PR_SET_PDEATHSIG), so a SIGKILL of the runner leaves no
+   * machine behind.
+   * @throws LabError `qemu-failed` with the last lines of QEMU's output
    */
   static async start(plan: MachinePlan): Promise<Machine> {
     const files = hostFiles(plan.directory, plan.host);
     const log = openSync(files.log, 'a');
     const child = spawn(
       'setpriv',
-      // A disk that would grow over its limit (RLIMIT_FSIZE) is an I/O error for the guest, not the end of QEMU.
+      // With SIGXFSZ ignored, a disk that reaches its limit (RLIMIT_FSIZE) gives the guest an I/O error and does not kill QEMU.
       [
         ...['--pdeathsig', 'KILL', 'env', '--ignore-signal=XFSZ'],
         ...['qemu-system-x86_64', ...qemuArguments(plan)],
       ],
-      // A process group of its own: Ctrl-C in the server's terminal is the server's to handle.
+      // A separate process group: Ctrl-C in the server's terminal must reach only the server.
       { stdio: ['ignore', log, log], detached: true },
     );
     closeSync(log);
@@ -78,16 +78,16 @@ export class Machine {
   }
 
   /**
-   * Writes the device state of the stopped guest to `stateFile`: all but RAM and disk. The command is named after Xen, which
-   * keeps a guest's RAM outside of QEMU as we do, and is in every QEMU.
+   * Writes the device state of the stopped guest, without RAM and disk, to `stateFile`. The QMP command is named after Xen, which
+   * keeps a guest's RAM outside QEMU as the lab does. Every QEMU has it.
    */
   async saveState(stateFile: string): Promise<void> {
     await this.qmp.execute('xen-save-devices-state', { filename: stateFile, live: false });
   }
 
   /**
-   * Loads a device state into a machine that has not run yet and whose RAM is what it was at that moment; the guest stays
-   * stopped until {@link resume}.
+   * Loads a device state into a machine that has not run yet. Its RAM must be the RAM of the moment at which the state was saved.
+   * The guest stays stopped until {@link resume}.
    */
   async loadState(stateFile: string): Promise<void> {
     await this.qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
@@ -95,7 +95,7 @@ export class Machine {
   }
 
   /**
-   * Lets the guest go on with a new, empty overlay as its disk; the file that was its disk is not written from then on.
+   * Gives the guest a new, empty overlay as its disk. QEMU no longer writes to the previous disk file.
    */
   async startOverlay(overlay: string): Promise<void> {
     const node = `disk-${this.overlays + 1}`;
@@ -117,9 +117,9 @@ export class Machine {
   }
 
   /**
-   * Resolves when the guest has a new sshd at the SSH port: it has noticed that the client before is gone, and the next is
-   * served. Ask before the client leaves, or before a state with a client is resumed.
-   * @throws LabError `host-unreachable` when that takes over `timeoutMs`
+   * Resolves when a new sshd listens at the guest's SSH port: the guest has noticed that the previous client left and serves the
+   * next. Call it before the client leaves, or before a state with a client is resumed.
+   * @throws LabError `host-unreachable` when that takes longer than `timeoutMs`
    */
   async freshSshd(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
@@ -136,17 +136,17 @@ export class Machine {
   }
 
   /**
-   * Resolves with the kernel's own words when the guest panics: it then stands still, but its QEMU does not end. Never, when the
-   * machine ends otherwise. Root in the guest can write the same words to the console, which costs nobody but that pair.
+   * Resolves with the kernel's panic message when the guest panics: the guest then stands still, but its QEMU does not end. Never
+   * resolves when the machine ends in another way. Root in the guest can fake the message on the console, which harms only that pair.
    */
   async panicked(): Promise<string> {
     let seen = '';
     for (;;) {
       await sleep(consolePollMs, undefined, { ref: false });
-      // The line may come in two reads.
+      // The line may arrive in two reads.
       seen = (seen + (await this.consoleTail().catch(() => never))).slice(-2 * consoleLineBytes);
-      const words = /Kernel panic - not syncing: [^\r\n]+(?=[\r\n])/.exec(seen)?.[0];
-      if (words !== undefined) return words.slice(0, consoleLineBytes);
+      const message = /Kernel panic - not syncing: [^\r\n]+(?=[\r\n])/.exec(seen)?.[0];
+      if (message !== undefined) return message.slice(0, consoleLineBytes);
     }
   }
 
@@ -162,7 +162,7 @@ export class Machine {
     await this.exited;
   }
 
-  /** Takes what is in a ring buffer out of it. */
+  /** Reads and empties a ring buffer. */
   private async readRing(device: 'console' | 'ready'): Promise<string> {
     return z.string().parse(await this.qmp.execute('ringbuf-read', { device, size: 65536 }));
   }
@@ -174,7 +174,7 @@ export class Machine {
       if (info.status === 'failed' || info.status === 'cancelled') {
         throw new LabError(
           'qemu-failed',
-          `The state of ${this.host} could not be moved: ${info['error-desc'] ?? info.status}.`,
+          `QEMU cannot load the state of ${this.host}: ${info['error-desc'] ?? info.status}.`,
         );
       }
       await sleep(5);

@@ -18,11 +18,11 @@ test('a clone cannot write the template’s RAM', () => {
   expect(clone).toContain('mem-path=/template/source.ram,share=off,readonly=on,rom=off');
 });
 
-test('a clone does not run before it is told to', () => {
+test('a clone does not run before it is resumed', () => {
   expect(qemuArguments(plan).join(' ')).toContain('-S -incoming defer');
 });
 
-test('template and clone differ in nothing but RAM mode and incoming state', () => {
+test('template and clone differ only in RAM mode and incoming state', () => {
   const boot = qemuArguments({ ...plan, ram: { mode: 'boot', file: '/template/source.ram' } }).join(' ');
   expect(
     qemuArguments(plan)
@@ -41,7 +41,7 @@ test('the only network device is one end of the pair’s private link', () => {
   expect(words.filter((word) => word.startsWith('virtio-net'))).toHaveLength(1);
 });
 
-test('a host has the accelerator’s own CPU, or the model that it shall have', () => {
+test('a host has the accelerator’s default CPU, or the configured model', () => {
   const cpu = (changes: Partial<MachinePlan>) => {
     const words = qemuArguments({ ...plan, ...changes });
     return words[words.indexOf('-cpu') + 1];

@@ -1,9 +1,9 @@
-/** The one place that builds a QEMU command line, for the template and for its clones. */
+/** The only place that builds a QEMU command line, for the template and for its clones. */
 import { join } from 'node:path';
 import type { CpuModels, HostName } from '../protocol/hosts';
 import type { Accelerator } from '../protocol/session';
 
-/** Sockets and files of one host's virtual machine inside of its directory. Names are short: a Unix socket's path holds 107 bytes (unix(7)). */
+/** Sockets and files of one host's virtual machine in its directory. Names are short, because a Unix socket's path holds 107 bytes (unix(7)). */
 export const hostFiles = (directory: string, host: HostName) => ({
   qmp: join(directory, `${host}.qmp`),
   /** Byte stream to the guest's virtio-serial port `lab.ssh`. */
@@ -21,14 +21,14 @@ export const hostFiles = (directory: string, host: HostName) => ({
   log: join(directory, `${host}.log`),
 });
 
-/** What template and clone must have in common, or the clone cannot load the template's state. */
+/** Properties that a clone must share with its template; otherwise it cannot load the template's state. */
 export interface MachineShape {
   accelerator: Accelerator;
   memoryMiB: number;
   /** Guest kernel and initrd, from the host image. */
   kernel: string;
   initrd: string;
-  /** Hosts that have another CPU than the accelerator's own. */
+  /** CPU models of hosts that do not use the accelerator's default CPU. */
   cpus: CpuModels;
 }
 
@@ -39,8 +39,8 @@ export interface MachinePlan extends MachineShape {
   /** The machine's own qcow2 overlay. */
   disk: string;
   /**
-   * `boot` writes RAM to a shared file that becomes the template; `clone` maps the template's file privately
-   * (copy-on-write) and waits for `migrate-incoming`; `derive` waits as well and writes to a file that is a copy of a template's.
+   * `boot` writes RAM to a shared file that becomes the template. `clone` maps the template's file privately (copy-on-write) and
+   * waits for `migrate-incoming`. `derive` also waits, and writes to a copy of a template's file.
    */
   ram: { mode: 'boot' | 'clone' | 'derive'; file: string };
 }
@@ -51,20 +51,20 @@ const macAddresses: Record<HostName, string> = {
 };
 
 /**
- * All that TCG can do, but what makes it slower: a string instruction goes byte by byte in TCG, so the kernel is not told that they are
- * fast (`erms` to `fsrc`); protection of user pages from the kernel ends a block of translated code twice in each copy (`smap`),
- * memory keys are loaded at each switch (`pku`), and a fifth level of page tables is walked in software (`la57`). Together they cost
- * 9 % of the processor time of Podman's and CRIU's commands (QEMU 10.0.2).
+ * Everything that TCG can emulate, except features that make it slower. TCG executes string instructions byte by byte, so the kernel
+ * must not believe that they are fast (`erms` to `fsrc`). Protecting user pages from the kernel ends a block of translated code twice
+ * in each copy (`smap`). TCG loads memory keys at each switch (`pku`) and walks a fifth level of page tables in software (`la57`).
+ * Together they cost 9 % of the processor time of Podman's and CRIU's commands (QEMU 10.0.2).
  */
 const tcgCpu = 'max,erms=off,fsrm=off,fzrm=off,fsrs=off,fsrc=off,smap=off,pku=off,la57=off';
 
 /**
- * What a kernel does beside its work costs little on a processor and much in TCG: timers as fine as Go's scheduler asks for (20 µs,
- * now 4 ms), accounts of pressure and of the kernel's own memory, and hardening against processes of other users, of which a guest
- * has none. Without them Podman's and CRIU's commands take a sixth less processor time (QEMU 10.0.2, Linux 6.12), and the timers
- * alone are a tenth.
+ * Switches off kernel features that are cheap on a processor and expensive under TCG: timers as fine as Go's scheduler requests
+ * (20 µs, now 4 ms), accounting of pressure and of kernel memory, and hardening against other users' processes, which a guest does not
+ * have. Without them Podman's and CRIU's commands take a sixth less processor time (QEMU 10.0.2, Linux 6.12); the timers alone
+ * account for a tenth.
  */
-const forTcg = [
+const tcgKernelParameters = [
   'highres=off',
   'psi=0',
   'cgroup.memory=nokmem,nosocket',
@@ -77,30 +77,30 @@ const forTcg = [
 const kernelCommandLine = (host: HostName, accelerator: Accelerator): string =>
   [
     'root=/dev/vda',
-    // The image's small initrd does not guess.
+    // The image's small initrd does not detect the file system.
     'rootfstype=ext4',
     'rw',
     'console=ttyS0',
-    // Debian's list has AppArmor before SELinux, and the two exclude one another; the others would only cost time.
+    // Debian's default list starts AppArmor before SELinux, and the two exclude each other. The remaining modules only cost time.
     'lsm=landlock,yama,selinux',
     'enforcing=1',
     'net.ifnames=0',
-    // The guest has one user, who is root: there is nobody to protect from its processes by slower code.
+    // The guest's only user is root, so the slower code of the mitigations would protect nobody.
     'mitigations=off',
-    // Making and removing a container's namespaces waits for grace periods, many of them, one after the other.
+    // Making and removing a container's namespaces waits for many RCU grace periods, one after the other.
     'rcupdate.rcu_expedited=1',
-    // A huge page in the guest is 2 MiB that a clone copies when one byte of it changes.
+    // With huge pages, a clone would copy 2 MiB whenever one byte changes.
     'transparent_hugepage=never',
     'quiet',
-    ...(accelerator === 'tcg' ? forTcg : []),
-    // On a machine that is busy with other guests udev took longer than the 90 s after which systemd gives devices up.
+    ...(accelerator === 'tcg' ? tcgKernelParameters : []),
+    // On a machine busy with other guests, udev needed longer than the 90 s after which systemd gives up on a device.
     'systemd.default_device_timeout_sec=infinity',
     `systemd.hostname=${host}`,
   ].join(' ');
 
 /**
- * Arguments of qemu-system-x86_64 for one host. Needs QEMU 8.2: `rom=off` of memory-backend-file came with it, and
- * without it a clone would have to open the template's RAM writable.
+ * Returns the arguments of qemu-system-x86_64 for one host. They need QEMU 8.2, which added `rom=off` to memory-backend-file.
+ * Without it a clone would have to open the template's RAM writable.
  */
 export function qemuArguments(plan: MachinePlan): string[] {
   const own = hostFiles(plan.directory, plan.host);
@@ -117,7 +117,7 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ...(plan.accelerator === 'kvm'
       ? ['-accel', 'kvm', '-cpu', plan.cpus[plan.host] ?? 'host']
       : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', plan.cpus[plan.host] ?? tcgCpu]),
-    // Saved states are QEMU's stream of devices alone (see Machine.saveState), which has no configuration section.
+    // A saved state is only QEMU's stream of devices (see Machine.saveState), which has no configuration section.
     ...['-global', 'migration.send-configuration=off'],
     ...['-smp', '1', '-m', `${plan.memoryMiB}M`],
     ...[
@@ -136,7 +136,7 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ...['-rtc', 'base=utc,clock=host'],
     ...['-blockdev', `driver=file,filename=${plan.disk},node-name=file,discard=unmap`],
     ...['-blockdev', 'driver=qcow2,file=file,node-name=disk,discard=unmap'],
-    // A machine's full disk too is the guest's I/O error; by default QEMU would stop the guest until somebody makes room.
+    // When the machine's disk is full, the guest gets an I/O error. By default QEMU would stop the guest until somebody frees space.
     ...['-device', 'virtio-blk-pci,drive=disk,werror=report'],
     ...[
       '-netdev',
@@ -146,14 +146,14 @@ export function qemuArguments(plan: MachinePlan): string[] {
     ...['-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=ssh,path=${own.ssh},server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=ssh,name=lab.ssh'],
-    // Where the guest says that its end of lab.ssh is new. QEMU's event for that comes once a second at most and would hide it.
+    // The guest reports here that its end of lab.ssh is new. QEMU's own event is limited to one a second and would miss some.
     ...['-chardev', 'ringbuf,id=ready,size=4096', '-device', 'virtserialport,chardev=ready,name=lab.ready'],
-    // Reseeds the clone's random generator: its kernel sees a new generation id after the state is loaded.
+    // Reseeds the clone's random generator: after loading the state, its kernel sees a new generation id.
     ...['-device', 'vmgenid,guid=auto'],
-    // A ring and not a file: whatever a guest writes to its console, the machine's disk does not fill.
+    // A ring and not a file, so a guest that floods its console cannot fill the machine's disk.
     ...['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
     ...['-qmp', `unix:${own.qmp},server=on,wait=off`],
-    // Without -S QEMU lets the guest run as soon as its state is loaded, before anybody asks for it.
+    // Without -S QEMU would run the guest as soon as its state is loaded.
     ...(mode === 'boot' ? [] : ['-S', '-incoming', 'defer']),
   ];
 }

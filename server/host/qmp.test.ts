@@ -15,7 +15,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** QEMU as a killed one looks: it has answered the request for capabilities, and whatever it is sent stays unread. */
+/** Behaves like a killed QEMU: it has answered the capabilities request, and reads nothing that follows. */
 async function connectTo(): Promise<{ client: QmpClient; qemu: Socket }> {
   const path = join(directory, 'qmp');
   const server = createServer({ pauseOnConnect: true }).listen(path);
@@ -27,16 +27,16 @@ async function connectTo(): Promise<{ client: QmpClient; qemu: Socket }> {
   return { client: await connecting, qemu };
 }
 
-test('QEMU that is killed before it has read a command fails that command, and nothing else', async () => {
+test('when QEMU is killed before it reads a command, only that command fails', async () => {
   const { client, qemu } = await connectTo();
   const stopping = client.execute('stop');
-  // A socket that closes with something unread is reset.
+  // The kernel resets a socket that closes with unread data.
   qemu.destroy();
   await expect(stopping).rejects.toMatchObject({ code: 'qemu-failed', cause: { code: 'ECONNRESET' } });
   await expect(client.execute('cont')).rejects.toMatchObject({ code: 'qemu-failed' });
 });
 
-test('QEMU that is killed in the middle of a reply has not replied', async () => {
+test('a reply that is cut off because QEMU is killed does not count', async () => {
   const { client, qemu } = await connectTo();
   const stopping = client.execute('stop');
   qemu.end('{"return": {}, "i');

@@ -13,8 +13,8 @@ const replySchema = z.union([
   z.object({ error: z.object({ class: z.string(), desc: z.string() }), id: z.number().optional() }),
 ]);
 
-/** @returns undefined for what is no reply, as the beginning of one that QEMU's end has cut off */
-function replyIn(line: string): z.infer<typeof replySchema> | undefined {
+/** @returns undefined when the line is no reply, for example one cut off because QEMU ended */
+function parseReply(line: string): z.infer<typeof replySchema> | undefined {
   try {
     return replySchema.safeParse(JSON.parse(line)).data;
   } catch {
@@ -38,7 +38,7 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
     lines.on('line', (line) => {
       this.receive(line);
     });
-    // Node passes an error of the socket on to the reader of its lines, where nobody would catch it either.
+    // Node forwards the socket's errors to the readline interface. Without a listener there, they would end the process.
     for (const emitter of [socket, lines]) emitter.on('error', (error: Error) => (cause = error));
     socket.on('close', () => {
       const lost = new LabError('qemu-failed', 'QEMU closed its control socket.', { cause });
@@ -48,7 +48,7 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
   }
 
   /**
-   * Connects and negotiates; waits for QEMU to make the socket.
+   * Waits until QEMU makes the socket, connects and negotiates capabilities.
    * @throws LabError `qemu-failed` after `timeoutMs`
    */
   static async connect(path: string, timeoutMs = 10_000): Promise<QmpClient> {
@@ -63,7 +63,11 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
       } catch (cause) {
         socket.destroy();
         if (Date.now() > deadline) {
-          throw new LabError('qemu-failed', `QEMU did not open ${path} in ${timeoutMs} ms.`, { cause });
+          throw new LabError(
+            'qemu-failed',
+            `QEMU did not open its control socket ${path} within ${timeoutMs} ms.`,
+            { cause },
+          );
         }
         await sleep(10);
       }
@@ -73,7 +77,7 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
   /** @throws LabError `qemu-failed` with QEMU's own description, or when the socket closes before the reply. */
   execute(command: string, parameters: Record<string, unknown> = {}): Promise<unknown> {
     if (this.socket.destroyed) {
-      return Promise.reject(new LabError('qemu-failed', `QEMU is gone; ${command} was not sent.`));
+      return Promise.reject(new LabError('qemu-failed', `Cannot send ${command}: QEMU has ended.`));
     }
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
@@ -87,7 +91,7 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
   }
 
   private receive(line: string): void {
-    const reply = replyIn(line);
+    const reply = parseReply(line);
     if (!reply) return;
     if ('event' in reply) {
       this.emit('event', reply.event, reply.data);

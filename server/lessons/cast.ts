@@ -1,13 +1,13 @@
-/** Asciicasts, version 2: a line of JSON with the terminal's size, and one for each thing that happened. */
+/** Asciicasts, version 2: a header line of JSON with the terminal's size, then one line for each event. */
 
 /** The media type of a cast. */
 export const castType = 'application/x-asciicast';
 
-/** No cast of so much output is longer: each byte may be a control character of six, and each event has its line. */
+/** Upper limit of a cast's length: JSON may escape each byte as six characters, and each event adds its line. */
 export const maxCastLength = (outputBytes: number): number => 6 * outputBytes + 1024 * 1024;
 
-/** Something that a terminal has shown. */
-export interface CastEvent {
+/** Output of a terminal. */
+interface CastEvent {
   /** Seconds since the recording began. */
   at: number;
   text: string;
@@ -16,27 +16,27 @@ export interface CastEvent {
 export interface Cast {
   columns: number;
   rows: number;
-  /** Output alone, in the order of time. */
+  /** Output only, in the order of time. */
   events: readonly CastEvent[];
 }
 
-/** What a cast says of itself before anything happens. */
+/** Header of a cast. */
 export interface CastHead {
   title: string;
   /** At the beginning. */
   columns: number;
   rows: number;
-  /** When it began, in milliseconds of the epoch, as the times of its parts are. */
+  /** Start, in Unix milliseconds like the times of the parts. */
   beganMs: number;
 }
 
-/** Something that happened to a terminal: it has put out bytes, or has another size from then on. */
+/** An event of a terminal: output, or a new size. */
 export type CastPart = { atMs: number } & ({ bytes: Uint8Array } | { columns: number; rows: number });
 
-/** Players shorten longer pauses, in seconds; the real times stay in the file. */
+/** Players shorten longer pauses, in seconds. The file keeps the real times. */
 const idleTimeLimit = 2;
 
-/** Controls that JSON lets stand as they are: a terminal in which somebody prints the file would obey them. */
+/** Controls that JSON does not escape. A terminal in which somebody prints the file would obey them. */
 const bareControls = /[\u007f-\u009f]/g;
 const textOf = (value: unknown): string =>
   JSON.stringify(value).replace(
@@ -45,10 +45,9 @@ const textOf = (value: unknown): string =>
   );
 
 /**
- * Writes a cast. Whatever a program has put out is text in JSON and nothing else: characters may be cut across parts, and what is
- * no UTF-8 becomes U+FFFD.
- * @param parts in their order; a time before that of the part before counts as the same
- * @returns its lines, each with its end
+ * Writes a cast. All output becomes JSON text. A character may be split across parts; bytes that are not UTF-8 become U+FFFD.
+ * @param parts in their order; a time earlier than the previous part's counts as the previous part's
+ * @returns lines with their line ends
  */
 export function* castLines(head: CastHead, parts: Iterable<CastPart>): Generator<string> {
   const { title, columns, rows, beganMs } = head;
@@ -62,7 +61,7 @@ export function* castLines(head: CastHead, parts: Iterable<CastPart>): Generator
     env: { TERM: 'xterm-256color' },
   };
   yield `${textOf(header)}\n`;
-  // U+FEFF is a character like any other here.
+  // U+FEFF is an ordinary character here.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   let ms = 0;
   const line = (kind: 'o' | 'r', data: string) => `${textOf([ms / 1000, kind, data])}\n`;
@@ -79,13 +78,13 @@ export function* castLines(head: CastHead, parts: Iterable<CastPart>): Generator
   if (rest !== '') yield line('o', rest);
 }
 
-/** @throws Error when the text is no asciicast of version 2 */
+/** @throws Error when the text is not an asciicast of version 2 */
 export function parseCast(text: string): Cast {
   const [first = '', ...lines] = text.split('\n');
   const header = JSON.parse(first) as { version?: unknown; width?: unknown; height?: unknown };
   const { version, width, height } = header;
   if (version !== 2 || typeof width !== 'number' || typeof height !== 'number') {
-    throw new Error('This is no asciicast of version 2.');
+    throw new Error('This is not an asciicast of version 2.');
   }
   const events = lines.flatMap((line): CastEvent[] => {
     if (line === '') return [];

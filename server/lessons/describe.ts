@@ -1,4 +1,4 @@
-/** Tells in words what a schema says of a field, and what is wrong with a value: errors that name the field and its meaning. */
+/** Puts schemas and their errors into words: an error names the field and its meaning. */
 import { z } from 'zod';
 import { suggest } from './suggest';
 
@@ -23,7 +23,7 @@ function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType | undefi
   return child && schemaAt(child, rest);
 }
 
-/** What a field means, as its schema says; the word is without its last full stop. */
+/** What a field means, as its schema says. */
 export function descriptionOf(schema: z.core.$ZodType): string | undefined {
   const described = schema as z.ZodType;
   return described.description ?? (inner(schema) as z.ZodType).description;
@@ -42,24 +42,18 @@ const spell = (path: Path): string =>
     '',
   );
 
-/** A defect of a value: where in it, and what to do. */
-export interface Complaint {
-  path: Path;
-  text: string;
-}
-
 /**
- * What is wrong with a value, in whole sentences.
+ * Describes zod's issues in whole sentences that say what is wrong and what to do.
  * @param whole what the value is, at the beginning of a sentence: "The front matter"
  * @param isThere whether the value has anything at a path
  */
-export function complaintsOf(
+export function describeIssues(
   error: z.ZodError,
   schema: z.ZodType,
   whole: string,
   isThere: (path: Path) => boolean,
-): Complaint[] {
-  return error.issues.flatMap((issue): Complaint[] => {
+): { path: Path; message: string }[] {
+  return error.issues.flatMap((issue) => {
     const { path } = issue;
     const field = schemaAt(schema, path);
     const meaning = field && path.length > 0 ? descriptionOf(field) : undefined;
@@ -71,19 +65,19 @@ export function complaintsOf(
       const holder = path.length === 0 ? whole : `${whole}’s \`${spell(path)}\``;
       return issue.keys.map((key) => ({
         path: [...path, key],
-        text: `${holder} has no field \`${key}\`. ${suggest(key, known)}`,
+        message: `${holder} has no field \`${key}\`. ${suggest(key, known)}`,
       }));
     }
     if (path.length === 0) {
       if (issue.code === 'invalid_type')
-        return [{ path, text: `${whole} must hold the fields ${fieldsOf(schema).join(', ')}.` }];
-      return [{ path, text: `${whole} is wrong: ${issue.message}.` }];
+        return [{ path, message: `${whole} must have the fields ${fieldsOf(schema).join(', ')}.` }];
+      return [{ path, message: `${whole} is wrong: ${issue.message}.` }];
     }
     const last = path.at(-1);
     if (!isThere(path) && typeof last === 'string') {
-      return [{ path: parent, text: `${owner} lacks \`${last}\`${named}. Add it.` }];
+      return [{ path: parent, message: `${owner} lacks \`${last}\`${named}. Add it.` }];
     }
     const reason = issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined;
-    return [{ path, text: `${whole}’s \`${spell(path)}\`${named} is wrong: ${reason ?? issue.message}.` }];
+    return [{ path, message: `${whole}’s \`${spell(path)}\`${named} is wrong: ${reason ?? issue.message}.` }];
   });
 }

@@ -1,12 +1,12 @@
 /** A file that is on a host when the lesson begins. */
 export interface LessonFile {
-  /** Absolute, without characters that a shell would read. */
+  /** Absolute, without characters that a shell interprets. */
   path: string;
   text: string;
   executable: boolean;
 }
 
-/** A shell script that writes the file, and the folders that it is in. */
+/** A shell script that creates the file and its parent folders. */
 export function writeFileScript({ path, text, executable }: LessonFile): string {
   const lines = text.split('\n');
   let end = 'END_OF_FILE';
@@ -14,7 +14,7 @@ export function writeFileScript({ path, text, executable }: LessonFile): string 
   return [
     `mkdir -p '${path.slice(0, path.lastIndexOf('/')) || '/'}'`,
     ...(text === '' ? [`: >'${path}'`] : [`cat >'${path}' <<'${end}'`, text, end]),
-    // The mode is the author's, not that of whatever was there before.
+    // The author's mode wins over the mode of a file that was there before.
     `chmod ${executable ? 755 : 644} '${path}'`,
   ].join('\n');
 }

@@ -1,7 +1,7 @@
-/** A piece of a run block: plain text, or the place of a value. */
-export type TextPart = { text: string } | { valueName: string };
+/** A piece of a run block: plain text, or a value's placeholder. */
+type TextPart = { text: string } | { valueName: string };
 
-/** Splits text at each `<name>` of a declared value; other words in angle brackets are shell text. */
+/** Splits text at each `<name>` of a declared value. Other words in angle brackets are shell text. */
 export function splitAtValues(text: string, valueNames: readonly string[]): TextPart[] {
   const parts: TextPart[] = [];
   let end = 0;
@@ -17,7 +17,7 @@ export function splitAtValues(text: string, valueNames: readonly string[]): Text
 }
 
 /**
- * Fills the values that are known into a run block.
+ * Replaces the placeholders of a run block by the known values.
  * @param valueNames names that the lesson declares
  * @returns the text to type, or the names of the values that are not known yet (each once)
  */

@@ -1,15 +1,16 @@
 /**
- * The contract of a lesson: what its MDX file may hold, and what that means to the page, the runner and the lesson test.
+ * The contract of a lesson: what its MDX file contains, and what that means to the page, the runner and the lesson test.
  *
- * From the schemas of this file come the errors of the parser, the editor's JSON schema (`lessons/schema.json`) and the
- * author's reference (`docs/lesson-reference.md`): a field is described here and nowhere else.
+ * The schemas of this file feed the parser's errors, the editor's JSON schema (`lessons/schema.json`) and the author's
+ * reference (`docs/lesson-reference.md`). A field is described here and nowhere else.
  *
- * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. It begins with front matter. Each heading of level 2 starts a
- * section; a section with blocks that are run is a step, and its id is the heading's slug. Blocks are fences; the words
- * after a fence's language say what kind of block it is and how it is run.
+ * A lesson is one folder `lessons/<id>/` with `lesson.mdx`. The file begins with front matter. Each heading of level 2 starts
+ * a section. A section with run, check, solve or value blocks is a step, and its id is the heading's slug. Blocks are fences.
+ * The words after a fence's language name the block's kind and its fields.
  */
 import { z } from 'zod';
 import { cpuModels, hostNames, type HostName } from '../protocol/hosts';
+import type { LessonFile } from './files';
 
 /** Parts of the course, from 1 on. */
 export const partTitles = [
@@ -25,27 +26,29 @@ export const partTitles = [
 
 const words = z.string().trim().min(1);
 const oneLine = words.regex(/^.*$/, 'it must be one line');
-/** What a folder of a lesson, a step or a value may be called: letters that need no escape in a URL or a shell. */
+/** Name of a lesson's folder, a step or a value. Its characters need no escape in a URL or a shell. */
 const slugSchema = z
   .string({ error: 'it must be a name' })
-  .regex(/^[a-z][a-z0-9-]*$/, 'write small letters, digits and dashes, a letter first');
+  .regex(/^[a-z][a-z0-9-]*$/, 'use lowercase letters, digits and dashes, beginning with a letter');
 
 // Front matter
 
-export const sourceSchema = z
+const sourceSchema = z
   .strictObject({
-    name: oneLine.describe('Whose word it is: a program with its version, an article, a talk'),
+    name: oneLine.describe('Name of the source: a program with its version, an article, a talk'),
     url: z
       .url({ protocol: /^https?$/, error: 'it must be an http or https address' })
       .optional()
-      .describe('Where it can be read'),
-    file: oneLine.optional().describe('File, or file and function, within the source tree that `name` names'),
-    what: oneLine.describe('What of this lesson it is the source of'),
+      .describe('Address of the source'),
+    file: oneLine
+      .optional()
+      .describe('File, or file and function, in the source tree of the program in `name`'),
+    what: oneLine.describe('What this lesson takes from the source'),
   })
   .refine(({ url, file }) => url !== undefined || file !== undefined, {
     error: 'it needs a `url` or a `file`',
   })
-  .describe('A source of what the lesson claims');
+  .describe('A source of the lesson’s claims');
 export type Source = z.infer<typeof sourceSchema>;
 
 export const frontMatterSchema = z
@@ -61,7 +64,7 @@ export const frontMatterSchema = z
       .describe(
         `Part of the course: ${partTitles.map((title, index) => `${index + 1} ${title}`).join(', ')}`,
       ),
-    order: z.number().int().positive().describe('Place in its part, counted from 1'),
+    order: z.number().int().positive().describe('Position in its part, starting at 1'),
     outcomes: z
       .array(oneLine)
       .min(1)
@@ -70,8 +73,8 @@ export const frontMatterSchema = z
     'builds-on': z
       .array(slugSchema)
       .default([])
-      .describe('Ids of the lessons that it takes for known; they come before it in the course'),
-    sources: z.array(sourceSchema).min(1).describe('Where what the lesson claims comes from'),
+      .describe('Ids of the lessons that learners must know; these lessons come earlier in the course'),
+    sources: z.array(sourceSchema).min(1).describe('Sources of the lesson’s claims'),
     slides: z
       .record(
         z.string().regex(/^\d+$/, 'the key must be the number of a slide'),
@@ -81,7 +84,7 @@ export const frontMatterSchema = z
       )
       .default({})
       .describe(
-        'Which slides of the talk are done by hand here: number (see lessons/talk.yml) and id of the step',
+        'Slides of the talk that learners do by hand here: the slide’s number (see lessons/talk.yml) and the step’s id, or a list of ids',
       ),
     cpus: z
       .strictObject({
@@ -90,7 +93,7 @@ export const frontMatterSchema = z
       })
       .default({})
       .describe(
-        `Hosts that have another CPU than the others, such as \`{ destination: Nehalem }\`; from old to new ${cpuModels.join(', ')}. Such hosts are booted for the lesson, which takes a minute once, and 600 MB of disk`,
+        `CPU models of hosts that differ from the default, such as \`{ destination: Nehalem }\`. From old to new: ${cpuModels.join(', ')}. The lab boots such hosts once for the lesson, which takes a minute and 600 MB of disk`,
       ),
   })
   .describe('Front matter of lesson.mdx');
@@ -98,15 +101,15 @@ export type FrontMatter = z.infer<typeof frontMatterSchema>;
 
 // Blocks
 
-const host = z.enum(hostNames).describe('Host that it is run on');
-const hosts = z.enum([...hostNames, 'both']).describe('Host that it is for, or both');
+const host = z.enum(hostNames).describe('Host that runs the block');
+const hosts = z.enum([...hostNames, 'both']).describe('Host that gets the block, or both');
 const terminal = z
   .union([z.literal(1), z.literal(2)], { error: 'a host has terminal 1 and terminal 2' })
   .default(1)
   .describe('Terminal of the host');
 const flag = z.literal(true, { error: 'it takes no value' });
 
-/** What may follow a fence's language, by kind of block. A word `key=value` is a field, a word alone is a field that is true. */
+/** The words after a fence's language, by kind of block. `key=value` is a field; a word alone is a field that is true. */
 export const blockSchemas = {
   run: z
     .strictObject({
@@ -118,11 +121,11 @@ export const blockSchemas = {
         .min(0)
         .max(255)
         .default(0)
-        .describe('Exit code that the command must end with, when it is meant to fail'),
+        .describe('Expected exit code, for a command that is meant to fail'),
       background: flag
         .optional()
         .describe(
-          'The command goes on while what follows is done, in later steps too, and ends by itself or not at all',
+          'The command keeps running during the blocks and steps that follow. It ends by itself or not at all',
         ),
       interrupt: z
         .union([flag, z.number().int().positive().max(600)], {
@@ -130,37 +133,39 @@ export const blockSchemas = {
         })
         .optional()
         .describe(
-          'The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well',
+          'The learner ends the command with Ctrl-C when the step is done, or after this number of seconds. The lesson test does the same',
         ),
     })
     .refine((run) => [run.background, run.interrupt, run.exit || undefined].filter(Boolean).length < 2, {
       error:
-        'background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect',
+        'use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect',
     })
     .describe(
-      'One command for the learner, with a run button. May hold `<name>` of a declared value. A command of several lines has a backslash at the end of all but the last.',
+      'One command for the learner, with a run button. It may contain `<name>` for a declared value. In a command of several lines, every line but the last ends in a backslash.',
     ),
   check: z
     .strictObject({ host })
     .describe(
-      'A script that looks at the state of the hosts: exit code 0 means that the step is done. The last line that it prints is shown, so it tells what is missing. It changes nothing.',
+      'A script that inspects the state of a host. Exit code 0 means that the step is done. The page shows the last line that the script prints, so that line says what is missing. The script changes nothing.',
     ),
   solve: z
     .strictObject({ host, terminal })
     .describe(
-      'The solution of an exercise, in `<details><summary>Solution</summary>`. The lesson test types it after the run blocks; a learner gets no run button.',
+      'The solution of an exercise, in `<details><summary>Solution</summary>`. The lesson test types it after the run blocks. It has no run button.',
     ),
   setup: z
     .strictObject({ host: hosts })
     .describe(
-      'A script that is run once, as root, when the lesson’s hosts are made. What it leaves behind, processes too, is what every learner begins with. Not shown.',
+      'A script that root runs once, when the lab prepares the lesson’s hosts. Every learner begins with the files and processes that it leaves behind. The page does not show it.',
     ),
   value: z
     .strictObject({
       value: slugSchema.describe('Name that run blocks use as `<name>`'),
       host,
     })
-    .describe('A script that prints one word, such as an IP address, for run blocks. Not shown.'),
+    .describe(
+      'A script that prints one word for run blocks, such as an IP address. The page does not show it.',
+    ),
   file: z
     .strictObject({
       file: z
@@ -171,18 +176,18 @@ export const blockSchemas = {
       executable: flag.optional().describe('The file may be executed'),
     })
     .describe(
-      'A file that is on the host when the lesson begins; the block’s text is its content. It is made where it stands among the setup blocks; a lesson with files and no setup block needs no template of its own. Shown with its name. The fence has the language of the file.',
+      'A file that is on the host when the lesson begins. The block’s text is the file’s content, and the fence’s language is the file’s. Files and setup blocks take effect in the order of lesson.mdx. A lesson with files and no setup block needs no template of its own. The page shows the file with its path.',
     ),
   output: z
     .strictObject({})
     .describe(
-      'What the run block before it prints. Each line must be found in the real output, in this order, blanks aside; `…` stands for anything, and a line `…` for any lines. The fence’s language is `text`.',
+      'Expected output of the run block before it. The real output must contain each line, in this order; the amount of white space does not matter. `…` stands for any text, and a line `…` for any lines. The fence’s language is `text`.',
     ),
 } as const;
 export const blockKinds = ['run', 'check', 'solve', 'setup', 'value', 'file', 'output'] as const;
 export type BlockKind = (typeof blockKinds)[number];
 
-/** What the words after a fence's language say. */
+/** The parsed words after a fence's language. */
 export type BlockMeta = {
   [Kind in BlockKind]: { kind: Kind } & z.infer<(typeof blockSchemas)[Kind]>;
 }[BlockKind];
@@ -199,10 +204,13 @@ export const quizSchema = z
         z
           .strictObject({
             text: markdown.describe('The answer, in Markdown'),
-            correct: z.boolean().default(false).describe('Whether it is right; several may be'),
-            explanation: markdown.describe('Why it is right or wrong, in Markdown'),
+            correct: z
+              .boolean()
+              .default(false)
+              .describe('Whether the answer is right. Several answers may be right'),
+            explanation: markdown.describe('Why the answer is right or wrong, in Markdown'),
           })
-          .describe('An answer to choose'),
+          .describe('An answer to choose from'),
       )
       .min(2)
       .max(6)
@@ -211,14 +219,14 @@ export const quizSchema = z
     answer: markdown
       .optional()
       .describe(
-        'For a question without options, answered in the learner’s own words: a good answer, in Markdown',
+        'A good answer to a question without options, in Markdown. Learners answer in their own words',
       ),
     accept: z
       .array(oneLine)
       .min(1)
       .optional()
-      .describe('With `answer`: short answers that are surely right; case and blanks make no difference'),
-    explanation: markdown.optional().describe('With `answer`: why it is so, in Markdown'),
+      .describe('With `answer`: short answers that are certainly right. Case and white space do not matter'),
+    explanation: markdown.optional().describe('With `answer`: why the answer is right, in Markdown'),
   })
   .superRefine((quiz, context) => {
     const wrong = (message: string, path: string[] = []): void => {
@@ -228,9 +236,9 @@ export const quizSchema = z
       wrong('it needs either `options` or an `answer`');
     } else if (quiz.options) {
       if (quiz.accept) wrong('it goes with `answer`, not with `options`', ['accept']);
-      if (quiz.explanation) wrong('with `options`, each option has its own', ['explanation']);
-      if (!quiz.options.some(({ correct }) => correct)) wrong('none of them is `correct: true`', ['options']);
-      if (quiz.options.every(({ correct }) => correct)) wrong('all of them are correct', ['options']);
+      if (quiz.explanation) wrong('with `options`, each option has its own explanation', ['explanation']);
+      if (!quiz.options.some(({ correct }) => correct)) wrong('no option is `correct: true`', ['options']);
+      if (quiz.options.every(({ correct }) => correct)) wrong('all options are correct', ['options']);
     } else if (quiz.explanation === undefined) {
       wrong('it needs an `explanation`');
     }
@@ -240,23 +248,23 @@ export type Quiz = z.infer<typeof quizSchema>;
 
 // A lesson as the programs see it
 
-/** A fenced block that is run on a host. */
+/** A fenced block that runs on a host. */
 export interface Block {
   host: HostName;
-  /** Shell text without the trailing newline; run blocks may hold `<name>` of a declared value. */
+  /** Shell text without the trailing newline. A run block may contain `<name>` of a declared value. */
   text: string;
   /** 1-based line of the opening fence in lesson.mdx. */
   line: number;
 }
 
-/** A command of the learner's, see {@link blockSchemas}. */
+/** A command for the learner, see {@link blockSchemas}. */
 export interface Run extends Block {
   terminal: 1 | 2;
   exit: number;
   background: boolean;
-  /** Seconds, or `true` for when the step is done; absent when the command is not ended with Ctrl-C. */
+  /** When Ctrl-C ends the command: after these seconds, or `true` when the step is done. Absent when nothing interrupts it. */
   interrupt?: number | true;
-  /** What its output must hold. */
+  /** What its output must contain. */
   output?: { text: string; line: number };
 }
 
@@ -285,12 +293,56 @@ export interface Lesson extends FrontMatter {
   steps: Step[];
   values: Value[];
   /**
-   * What makes the lesson's hosts what they are, in the file's order, files among them as scripts that write them. It takes a
+   * Scripts that prepare the lesson's hosts, in the file's order. Scripts that write files are among them. They run once, in a
    * template of the lesson's own.
    */
   setups: Block[];
-  /** Scripts that write the files of a lesson without set-up. That is quick, so they are run when a pair is given to a learner. */
+  /** Scripts that write the files of a lesson without set-up. They are quick, so they run when a learner gets a pair. */
   files: Block[];
+}
+
+// A lesson as its page sees it
+
+/** A fence that is more than an illustration. The page shows neither checks, set-up, values nor outputs where they stand. */
+export type LessonBlock = {
+  /** 1-based line of the opening fence in lesson.mdx. */
+  line: number;
+} & (
+  | {
+      kind: 'run';
+      stepId: string;
+      /** Index among the step's run blocks, as in the `run` message. */
+      runIndex: number;
+      run: Run;
+    }
+  | { kind: 'check'; stepId: string; check: Block }
+  | { kind: 'solve'; stepId: string; solve: Solve }
+  | { kind: 'value'; stepId: string; value: Value }
+  | { kind: 'setup'; host: HostName | 'both'; script: string }
+  | { kind: 'file'; host: HostName | 'both'; file: LessonFile }
+  | { kind: 'output' }
+  | { kind: 'quiz'; quiz: Quiz }
+);
+
+/** A heading of level 2 with all that follows it up to the next. */
+export interface LessonSection {
+  /** Slug of the heading. */
+  id: string;
+  title: string;
+  /** 1-based line of the heading. */
+  line: number;
+  /** Whether the section holds blocks of a step, broken ones included. Set-up and files make no step. */
+  isStep: boolean;
+}
+
+/** A lesson with everything that its page needs. */
+export interface LessonDocument {
+  lesson: Lesson;
+  /** Text of lesson.mdx with a blank line for each line of the front matter, so lines keep their numbers. */
+  prose: string;
+  /** Blocks in the file's order. The compiled prose names a block by its index here. */
+  blocks: LessonBlock[];
+  sections: LessonSection[];
 }
 
 /** Lessons in the course's order. */

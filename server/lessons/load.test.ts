@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { checkLessons, listLessons, loadLesson } from './load';
+import { checkDocuments, listLessons, loadLesson } from './load';
 
 let directory: string;
 beforeEach(async () => {
@@ -31,12 +31,12 @@ it('gives the good lessons and an error for each bad one', async () => {
   await write('good', 1);
   await write('bad', 2, 'nowhere');
   await mkdir(join(directory, 'empty'));
-  const { lessons, errors } = await checkLessons(directory);
-  expect(lessons.map((lesson) => lesson.id)).toEqual(['good']);
+  const { documents, errors } = await checkDocuments(directory);
+  expect(documents.map(({ lesson }) => lesson.id)).toEqual(['good']);
   const messages = errors.map((error) => error.message).sort();
   expect(messages).toEqual([
     expect.stringMatching(/bad\/lesson\.mdx:12: There is no host `nowhere`.*\n.*bad\/lesson\.mdx:15: /s),
-    expect.stringMatching(/empty\/lesson\.mdx:1: Cannot be read: .*ENOENT/),
+    expect.stringMatching(/empty\/lesson\.mdx:1: The file cannot be read: .*ENOENT/),
   ]);
   await expect(listLessons(directory)).rejects.toMatchObject({
     code: 'bad-lesson',
@@ -49,6 +49,6 @@ it.each(['other', '..', '../x', 'good/../good', ''])('has no lesson %j', async (
   await expect(loadLesson(directory, id)).rejects.toMatchObject({
     code: 'bad-lesson',
     message: `There is no lesson \`${id}\`.`,
-    hint: 'There is: good.',
+    hint: 'The lessons are: good.',
   });
 });

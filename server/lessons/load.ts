@@ -1,8 +1,8 @@
-/** The only file of this folder that reads the disk. */
+/** Reads lessons from the disk. The other files of this folder do no I/O. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { LabError } from '../protocol/errors';
-import { inCourseOrder, type Lesson } from './lesson';
+import { inCourseOrder, type Lesson, type LessonDocument } from './lesson';
 import { parseLesson } from './parse';
 import { manifestName, recordingSchema, recordingsFolder, type Recording } from './recording';
 
@@ -24,14 +24,14 @@ export async function lessonIds(lessonsDir: string): Promise<string[]> {
 
 /**
  * Reads and validates one lesson.
- * @param id comes from a learner's request: nothing but the name of an existing folder reaches a path
- * @throws LabError `bad-lesson` when there is no such lesson or its file has defects
+ * @param id comes from a learner's request; only the name of an existing folder gets into a path
+ * @throws LabError `bad-lesson` when there is no such lesson, or something is wrong in its file
  */
-export async function loadLesson(lessonsDir: string, id: string): Promise<Lesson> {
+export async function loadDocument(lessonsDir: string, id: string): Promise<LessonDocument> {
   const ids = await lessonIds(lessonsDir);
   if (!ids.includes(id)) {
     throw new LabError('bad-lesson', `There is no lesson \`${id}\`.`, {
-      hint: `There is: ${ids.join(', ')}.`,
+      hint: `The lessons are: ${ids.join(', ')}.`,
     });
   }
   const path = lessonFile(lessonsDir, id);
@@ -40,7 +40,7 @@ export async function loadLesson(lessonsDir: string, id: string): Promise<Lesson
   try {
     source = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new LabError('bad-lesson', `${name}:1: Cannot be read: ${String(cause)}`, {
+    throw new LabError('bad-lesson', `${name}:1: The file cannot be read: ${String(cause)}`, {
       hint: 'Each folder in lessons/ holds a lesson.mdx.',
       cause,
     });
@@ -48,37 +48,47 @@ export async function loadLesson(lessonsDir: string, id: string): Promise<Lesson
   return parseLesson(source, name, id);
 }
 
-/** Reads all lessons: those that are good, in the course's order, and one error for each that is not. */
-export async function checkLessons(lessonsDir: string): Promise<{ lessons: Lesson[]; errors: LabError[] }> {
-  const lessons: Lesson[] = [];
+/** {@link loadDocument} without what only the page needs. */
+export const loadLesson = async (lessonsDir: string, id: string): Promise<Lesson> =>
+  (await loadDocument(lessonsDir, id)).lesson;
+
+/** Reads all lessons: the good ones in the course's order, and an error for each other one. */
+export async function checkDocuments(
+  lessonsDir: string,
+): Promise<{ documents: LessonDocument[]; errors: LabError[] }> {
+  const documents: LessonDocument[] = [];
   const errors: LabError[] = [];
   for (const id of await lessonIds(lessonsDir)) {
     try {
-      lessons.push(await loadLesson(lessonsDir, id));
+      documents.push(await loadDocument(lessonsDir, id));
     } catch (thrown) {
       errors.push(LabError.from(thrown, `Reading the lesson ${id}`));
     }
   }
-  lessons.sort(inCourseOrder);
-  return { lessons, errors };
+  documents.sort((one, other) => inCourseOrder(one.lesson, other.lesson));
+  return { documents, errors };
 }
 
 /**
  * All lessons in the course's order.
- * @throws LabError `bad-lesson` with the defects of all lessons
+ * @throws LabError `bad-lesson` with what is wrong in all lessons
  */
-export async function listLessons(lessonsDir: string): Promise<Lesson[]> {
-  const { lessons, errors } = await checkLessons(lessonsDir);
+export async function listDocuments(lessonsDir: string): Promise<LessonDocument[]> {
+  const { documents, errors } = await checkDocuments(lessonsDir);
   const [first] = errors;
-  if (first === undefined) return lessons;
-  throw new LabError('bad-lesson', errors.map((error) => error.message).join('\n'), {
+  if (first === undefined) return documents;
+  throw new LabError('bad-lesson', errors.map((error) => error.describe()).join('\n'), {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
     cause: first,
   });
 }
 
+/** {@link listDocuments} without what only the pages need. */
+export const listLessons = async (lessonsDir: string): Promise<Lesson[]> =>
+  (await listDocuments(lessonsDir)).map(({ lesson }) => lesson);
+
 /**
- * What the lesson test saw of a lesson; undefined when it was never recorded.
+ * What the lesson test recorded of a lesson; undefined when it has no recording.
  * @throws LabError `bad-lesson` when the recording cannot be read
  */
 export async function loadRecording(lessonsDir: string, id: string): Promise<Recording | undefined> {
@@ -92,8 +102,8 @@ export async function loadRecording(lessonsDir: string, id: string): Promise<Rec
   try {
     return recordingSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is no recording.`, {
-      hint: `Make it anew: npm run lessons -- record ${id}`,
+    throw new LabError('bad-lesson', `${relative(process.cwd(), path)}:1: This is not a recording.`, {
+      hint: `Record the lesson again: npm run lessons -- record ${id}`,
       cause,
     });
   }

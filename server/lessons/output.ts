@@ -1,7 +1,7 @@
-/** What a command has printed, as text: for the page, for comparisons, for whoever reads a report. */
+/** Turns a command's output into plain text, for the page, for comparisons and for reports. */
 import { stripVTControlCharacters } from 'node:util';
 
-/** What a terminal would show of a line in which a program went back to the beginning to write over it. */
+/** What a terminal shows of a line after carriage returns overwrote its beginning. */
 function overwritten(line: string): string {
   return line
     .replace(/\r+$/, '')
@@ -9,21 +9,21 @@ function overwritten(line: string): string {
     .reduce((shown, part) => part + shown.slice(part.length), '');
 }
 
-/** Text without escape sequences, without blanks at the ends of lines, and without empty lines at its end. */
+/** Text without escape sequences, without white space at the ends of lines, and without empty lines at its end. */
 export function plainText(output: string): string {
   return stripVTControlCharacters(output)
     .split('\n')
     .map((line) => {
       let shown = overwritten(line);
       while (/[^\b]\x08/.test(shown)) shown = shown.replace(/[^\b]\x08/, '');
-      // Bells and their like show nothing.
+      // Control characters such as the bell show nothing.
       return shown.replace(/[\x00-\x08\x0b-\x1f]/g, '').trimEnd();
     })
     .join('\n')
     .replace(/\n+$/, '');
 }
 
-/** Long outputs have their beginning and end shown. */
+/** How much of a long output is kept: first lines, last lines, columns of a line. */
 const kept = { first: 60, last: 30, columns: 400 };
 
 /** Cuts the middle out of a long text, and the ends of long lines. */
@@ -38,7 +38,7 @@ export function shorten(text: string): string {
 
 const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** Blanks are as good as one another, and `…` stands for anything. */
+/** Any white space matches any other, and `…` matches any text. */
 const patternOf = (line: string): RegExp =>
   new RegExp(
     line
@@ -49,9 +49,9 @@ const patternOf = (line: string): RegExp =>
   );
 
 /**
- * Compares what a lesson says with what was printed: each line must be found in a line of the output, in the same order.
- * A line `…` says nothing.
- * @returns the first line that is not there
+ * Compares the expected output with the real one: a line of the output must contain each expected line, in the same order.
+ * A line `…` matches any lines.
+ * @returns the first expected line that is missing
  */
 export function missingLine(expected: string, output: string): string | undefined {
   const lines = output.split('\n');

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { LabError } from '../protocol/errors';
+import type { Lesson } from './lesson';
 import { parseLesson } from './parse';
 
 /** In as few lines as may be: what follows begins in line 7. */
@@ -18,9 +19,12 @@ const step = (heading: string): string[] => [
   ...fence('bash check host=source'),
 ];
 
-function defectsOf(lines: readonly string[]): string[] {
+const parse = (lines: readonly string[]): Lesson =>
+  parseLesson(lines.join('\n'), 'lessons/x/lesson.mdx', 'x').lesson;
+
+function errorsOf(lines: readonly string[]): string[] {
   try {
-    parseLesson(lines.join('\n'), 'lessons/x/lesson.mdx', 'x');
+    parse(lines);
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(LabError);
     expect(thrown).toMatchObject({ code: 'bad-lesson', hint: expect.any(String) as string });
@@ -30,30 +34,26 @@ function defectsOf(lines: readonly string[]): string[] {
 }
 
 describe('a good lesson', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter,
-      'Prose before the first section, with an illustration:',
-      ...fence('bash', 'echo one\necho two'),
-      '## Nothing to do here',
-      '### A heading of a lower level',
-      '## Ask `podman`, twice',
-      '1. A block may stand in a list:',
-      '   ```bash run host=source',
-      '   podman ps \\',
-      '     --all',
-      '   ```',
-      ...fence('bash value=address host=source', 'hostname -I\ntrue'),
-      ...fence('bash run host=destination', 'curl <address>:8080/ <file >copy'),
-      ...fence('text', 'what it prints'),
-      ...fence('bash check host=destination', 'first\nsecond\n'),
-      '## An exercise',
-      ...fence('bash solve host=source', 'a\nb'),
-      ...fence('bash check host=source'),
-    ].join('\n'),
-    'lessons/x/lesson.mdx',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter,
+    'Prose before the first section, with an illustration:',
+    ...fence('bash', 'echo one\necho two'),
+    '## Nothing to do here',
+    '### A heading of a lower level',
+    '## Ask `podman`, twice',
+    '1. A block may stand in a list:',
+    '   ```bash run host=source',
+    '   podman ps \\',
+    '     --all',
+    '   ```',
+    ...fence('bash value=address host=source', 'hostname -I\ntrue'),
+    ...fence('bash run host=destination', 'curl <address>:8080/ <file >copy'),
+    ...fence('text', 'what it prints'),
+    ...fence('bash check host=destination', 'first\nsecond\n'),
+    '## An exercise',
+    ...fence('bash solve host=source', 'a\nb'),
+    ...fence('bash check host=source'),
+  ]);
 
   it('gives its front matter and its steps in order', () => {
     expect(lesson).toMatchObject({
@@ -92,14 +92,13 @@ it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
     '---',
     ...step('One'),
   ];
-  const parse = (lines: readonly string[]) => parseLesson(lines.join('\n'), 'f', 'x').cpus;
-  expect(parse([...frontMatter, ...step('One')])).toEqual({});
-  expect(parse(withCpus('{ destination: Nehalem }'))).toEqual({ destination: 'Nehalem' });
-  const [model] = defectsOf(withCpus('{ destination: max }'));
+  expect(parse([...frontMatter, ...step('One')]).cpus).toEqual({});
+  expect(parse(withCpus('{ destination: Nehalem }')).cpus).toEqual({ destination: 'Nehalem' });
+  const [model] = errorsOf(withCpus('{ destination: max }'));
   expect(model).toMatch(
     /^6: The front matter’s `cpus.destination` \(CPU of destination\) is wrong: .*Nehalem/,
   );
-  const [host] = defectsOf(withCpus('{ rhel08: Nehalem }'));
+  const [host] = errorsOf(withCpus('{ rhel08: Nehalem }'));
   expect(host).toMatch(/^6: The front matter’s `cpus` has no field `rhel08`\./);
 });
 
@@ -107,11 +106,7 @@ const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
 it('has files alone made when a pair is given away, and not in a template', () => {
-  const lesson = parseLesson(
-    [...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')].join('\n'),
-    'f',
-    'x',
-  );
+  const lesson = parse([...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')]);
   expect(lesson.setups).toEqual([]);
   expect(lesson.files).toEqual([
     { host: 'source', text: "mkdir -p '/root'\n: >'/root/a'\nchmod 644 '/root/a'", line: 7 },
@@ -119,18 +114,14 @@ it('has files alone made when a pair is given away, and not in a template', () =
 });
 
 it('collects setup blocks from anywhere, and makes no step of them', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter,
-      ...fence('bash setup host=source', 'first\nsecond'),
-      '## Only prose',
-      ...fence('bash setup host=destination', 'third'),
-      ...step('One'),
-      ...fence('bash setup host=source', 'fourth'),
-    ].join('\n'),
-    'lessons/x/lesson.mdx',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter,
+    ...fence('bash setup host=source', 'first\nsecond'),
+    '## Only prose',
+    ...fence('bash setup host=destination', 'third'),
+    ...step('One'),
+    ...fence('bash setup host=source', 'fourth'),
+  ]);
   expect(lesson.steps.map(({ id }) => id)).toEqual(['one']);
   expect(lesson.setups).toEqual([
     { host: 'source', text: 'first\nsecond', line: 7 },
@@ -140,27 +131,23 @@ it('collects setup blocks from anywhere, and makes no step of them', () => {
 });
 
 it('reads all that a block may say', () => {
-  const lesson = parseLesson(
-    [
-      ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
-      '## One',
-      ...fence('bash run host=source terminal=2 background'),
-      ...fence('bash run host=source exit=1'),
-      ...fence('text output', 'a\n…\nb'),
-      ...fence('bash run interrupt=5 host=destination'),
-      ...fence('bash run host=destination interrupt'),
-      '<details>\n<summary>Solution</summary>\n',
-      ...fence('bash solve host=source terminal=2'),
-      '\n</details>\n',
-      ...fence('bash check host=source'),
-      ...fence('c file=/root/a/parasite.c host=source', 'int main;\n'),
-      ...fence('text file=/usr/local/bin/x host=both executable', 'END_OF_FILE'),
-      ...fence('bash setup host=both', 'first'),
-      ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
-    ].join('\n'),
-    'f',
-    'x',
-  );
+  const lesson = parse([
+    ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
+    '## One',
+    ...fence('bash run host=source terminal=2 background'),
+    ...fence('bash run host=source exit=1'),
+    ...fence('text output', 'a\n…\nb'),
+    ...fence('bash run interrupt=5 host=destination'),
+    ...fence('bash run host=destination interrupt'),
+    '<details>\n<summary>Solution</summary>\n',
+    ...fence('bash solve host=source terminal=2'),
+    '\n</details>\n',
+    ...fence('bash check host=source'),
+    ...fence('c file=/root/a/parasite.c host=source', 'int main;\n'),
+    ...fence('text file=/usr/local/bin/x host=both executable', 'END_OF_FILE'),
+    ...fence('bash setup host=both', 'first'),
+    ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
+  ]);
   expect(lesson).toMatchObject({ 'builds-on': ['other'], slides: { 3: 'one', 4: ['one', 'one'] } });
   expect(lesson.steps[0]?.runs).toEqual([
     { host: 'source', text: 'true', line: 8, terminal: 2, exit: 0, background: true },
@@ -187,7 +174,54 @@ it('reads all that a block may say', () => {
   ]);
 });
 
-describe('each defect is told with its line and the way out', () => {
+describe('the document', () => {
+  const lines = [
+    ...frontMatter,
+    ...fence('text file=/root/a host=both executable', 'a\n'),
+    '## Prose',
+    ...fence('bash', 'an illustration'),
+    ...fence('quiz', 'question: Why?\nanswer: So.\nexplanation: Because.'),
+    ...fence('bash setup host=source', 'one'),
+    ...step('One'),
+    ...fence('bash value=x host=destination', 'two'),
+    ...fence('bash run host=source', 'echo <x>'),
+    ...fence('text output', 'three'),
+    '> ```bash solve host=source',
+    '> four',
+    '> ```',
+  ];
+  const { lesson, blocks, sections, prose } = parseLesson(lines.join('\n'), 'f', 'x');
+  const [one] = lesson.steps;
+
+  test('has the blocks in the order of the file, the same objects as the steps have', () => {
+    expect(blocks).toEqual([
+      { kind: 'file', line: 7, host: 'both', file: { path: '/root/a', text: 'a\n', executable: true } },
+      {
+        kind: 'quiz',
+        line: 15,
+        quiz: { question: 'Why?', answer: 'So.', explanation: 'Because.' },
+      },
+      { kind: 'setup', line: 20, host: 'source', script: 'one' },
+      { kind: 'run', line: 24, stepId: 'one', runIndex: 0, run: one?.runs[0] },
+      { kind: 'check', line: 27, stepId: 'one', check: one?.checks[0] },
+      { kind: 'value', line: 30, stepId: 'one', value: lesson.values[0] },
+      { kind: 'run', line: 33, stepId: 'one', runIndex: 1, run: one?.runs[1] },
+      { kind: 'output', line: 36 },
+      { kind: 'solve', line: 39, stepId: 'one', solve: one?.solves[0] },
+    ]);
+    expect(one?.solves[0]?.text).toBe('four');
+  });
+
+  test('has the sections, and the prose with its lines', () => {
+    expect(sections).toEqual([
+      { id: 'prose', title: 'Prose', line: 11, isStep: false },
+      { id: 'one', title: 'One', line: 23, isStep: true },
+    ]);
+    expect(prose.split('\n')).toEqual([...frontMatter.map(() => ''), ...lines.slice(frontMatter.length)]);
+  });
+});
+
+describe('each error is told with its line and the way out', () => {
   // `withStep` has 13 lines, so what a case adds starts in line 14.
   const kinds = 'run or check or solve or setup or output or value=<name> or file=<path>';
   const cases: [name: string, lines: string[], told: string[]][] = [
@@ -199,7 +233,7 @@ describe('each defect is told with its line and the way out', () => {
     [
       'host that is like no other',
       inSection(...fence('bash run host=rhel08')),
-      ['14: There is no host `rhel08`. Known are: source, destination.'],
+      ['14: There is no host `rhel08`. Choose from: source, destination.'],
     ],
     ...['run', 'check', 'solve', 'setup', 'value=x'].map((kind): [string, string[], string[]] => [
       `${kind} block without a host`,
@@ -211,12 +245,12 @@ describe('each defect is told with its line and the way out', () => {
     [
       'host without a kind',
       inSection(...fence('bash host=source')),
-      [`14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`],
+      [`14: A fence with \`host=source\` also needs a kind. Add ${kinds}.`],
     ],
     [
       'two kinds',
       inSection(...fence('bash run check host=source')),
-      ['14: A block is of one kind, not of run and check. Split it.'],
+      ['14: A block has one kind, not run and check. Split it.'],
     ],
     [
       'two hosts',
@@ -227,31 +261,33 @@ describe('each defect is told with its line and the way out', () => {
       'misspelt word',
       inSection(...fence('bash chek host=source')),
       [
-        '14: `chek` says nothing to a fence. Did you mean `check`?',
-        `14: A fence with \`host=source\` needs a kind as well. Add ${kinds}.`,
+        '14: A fence does not accept `chek`. Did you mean `check`?',
+        `14: A fence with \`host=source\` also needs a kind. Add ${kinds}.`,
       ],
     ],
     [
       'word that is like no other',
       inSection(...fence('bash run host=source highlight={2}')),
       [
-        '14: `highlight={2}` says nothing to a run block. Known are: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
+        '14: A run block does not accept `highlight={2}`. Choose from: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
       ],
     ],
     [
       'missing language',
       inSection(...fence('run host=source')),
-      ["14: A block's language is missing before `run`. Write ```bash run …"],
+      ['14: The fence has no language before `run`. Write ```bash run …'],
     ],
     [
       'another language',
       inSection(...fence('python run host=source')),
-      ["14: A block's language is `bash`, not `python`. An illustration has no words after it."],
+      [
+        "14: A block's language is `bash`, not `python`. For an illustration, remove the words after the language.",
+      ],
     ],
     [
       'duplicate step id',
       inSection(...step('One')),
-      ['14: Two headings give the id `one`: lines 7 and this one. Rename one of them.'],
+      ['14: The heading in line 7 has the same id `one`. Rename one of them.'],
     ],
     [
       'duplicate value',
@@ -260,7 +296,7 @@ describe('each defect is told with its line and the way out', () => {
         ...fence('bash value=x host=source'),
         ...fence('bash run host=source', 'echo <x>'),
       ),
-      ['17: The value `x` is declared in line 14 already. Rename or remove one of them.'],
+      ['17: The value `x` is already declared in line 14. Rename or remove one of them.'],
     ],
     [
       'value that is never used',
@@ -273,23 +309,23 @@ describe('each defect is told with its line and the way out', () => {
       [
         word === 'value'
           ? '14: `value` (Name that run blocks use as `<name>`) is wrong: it must be a name.'
-          : `14: \`${word}\` (Name that run blocks use as \`<name>\`) is wrong: write small letters, digits and dashes, a letter first.`,
+          : `14: \`${word}\` (Name that run blocks use as \`<name>\`) is wrong: use lowercase letters, digits and dashes, beginning with a letter.`,
       ],
     ]),
     [
       'block before the first section',
       [...frontMatter, ...fence('bash check host=source'), ...step('One')],
-      ['7: A check block stands before the first `##`. Put it into a section.'],
+      ['7: A check block must not stand before the first `##`. Move it into a section.'],
     ],
     [
       'run without a check',
       inSection('## Two', ...fence('bash run host=source')),
-      ['14: The step `Two` has no check. Add a check block that fails before it and passes after.'],
+      ['14: The step `Two` has no check. Add a check block that fails before the step and passes after it.'],
     ],
     [
       'check without run or solve',
       inSection('## Two', ...fence('bash check host=source')),
-      ['14: The step `Two` has a check and nothing that makes it pass. Add a run or a solve block.'],
+      ['14: The step `Two` has a check but nothing that makes it pass. Add a run or a solve block.'],
     ],
     [
       'empty block',
@@ -300,7 +336,7 @@ describe('each defect is told with its line and the way out', () => {
       `run block of more or less than one command: ${JSON.stringify(text)}`,
       inSection(...fence('bash run host=source', text)),
       [
-        '14: A run block is one command, whose lines all end in a backslash but the last. Give each command a block.',
+        '14: A run block holds one command: every line but the last ends in a backslash. Give each command its own block.',
       ],
     ]),
     [
@@ -323,9 +359,9 @@ describe('each defect is told with its line and the way out', () => {
         '1: The front matter lacks `summary` (One or two sentences for the list of lessons). Add it.',
         '1: The front matter lacks `minutes` (Minutes that a learner needs). Add it.',
         '1: The front matter lacks `part` (Part of the course: 1 Orientation, 2 Checkpoint, 3 Restore, 4 SELinux, 5 Integrations, 6 The demo, 7 Beyond the talk, 8 Clinic). Add it.',
-        '1: The front matter lacks `order` (Place in its part, counted from 1). Add it.',
+        '1: The front matter lacks `order` (Position in its part, starting at 1). Add it.',
         '1: The front matter lacks `outcomes` (What a learner will be able to do, each beginning with a verb). Add it.',
-        '1: The front matter lacks `sources` (Where what the lesson claims comes from). Add it.',
+        '1: The front matter lacks `sources` (Sources of the lesson’s claims). Add it.',
       ],
     ],
     [
@@ -344,7 +380,7 @@ describe('each defect is told with its line and the way out', () => {
       ],
     ],
     [
-      'defects within a list',
+      'errors within a list',
       [
         ...frontMatter.with(
           4,
@@ -353,10 +389,10 @@ describe('each defect is told with its line and the way out', () => {
         ...step('One'),
       ],
       [
-        '5: The front matter’s `sources[0]` lacks `name` (Whose word it is: a program with its version, an article, a talk). Add it.',
-        '6: The front matter’s `sources[1].url` (Where it can be read) is wrong: it must be an http or https address.',
+        '5: The front matter’s `sources[0]` lacks `name` (Name of the source: a program with its version, an article, a talk). Add it.',
+        '6: The front matter’s `sources[1].url` (Address of the source) is wrong: it must be an http or https address.',
         '7: The front matter’s `sources[2]` has no field `who`. Did you mean `what`?',
-        '8: The front matter’s `sources[3]` (A source of what the lesson claims) is wrong: it needs a `url` or a `file`.',
+        '8: The front matter’s `sources[3]` (A source of the lesson’s claims) is wrong: it needs a `url` or a `file`.',
       ],
     ],
     [
@@ -373,25 +409,25 @@ describe('each defect is told with its line and the way out', () => {
     [
       'slides that are done in steps of other names',
       [...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow] },'), ...step('One')],
-      ['6: Slide 4 names the step `tow`, which the lesson does not have. Known are: one.'],
+      ['6: Slide 4 names the step `tow`, which the lesson does not have. Choose from: one.'],
     ],
     [
       'front matter that is a list',
       ['---', '- title', '---', ...step('One')],
       [
-        '1: The front matter must hold the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
+        '1: The front matter must have the fields title, summary, minutes, part, order, outcomes, builds-on, sources, slides, cpus.',
       ],
     ],
     [
       'a word that is of another kind',
       inSection(...fence('bash check host=source terminal=2')),
-      ['14: `terminal=2` says nothing to a check block. Known are: host.'],
+      ['14: A check block does not accept `terminal=2`. Its fields are: host.'],
     ],
     [
       'words that exclude one another',
       inSection(...fence('bash run host=source interrupt background')),
       [
-        '14: The words of this run block do not go together: background, interrupt and exit exclude one another: what is ended by force or left alone has no exit code to expect.',
+        '14: The fields of this run block contradict each other: use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect.',
       ],
     ],
     [
@@ -406,11 +442,11 @@ describe('each defect is told with its line and the way out', () => {
       ),
       [
         '14: `terminal=3` (Terminal of the host) is wrong: a host has terminal 1 and terminal 2.',
-        '17: `exit=256` (Exit code that the command must end with, when it is meant to fail) is wrong: Too big: expected number to be <=255.',
-        '20: `interrupt=soon` (The learner ends the command with Ctrl-C: when the step is done, or with a number after as many seconds; the lesson test does as well) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
-        '23: `background=1` (The command goes on while what follows is done, in later steps too, and ends by itself or not at all) is wrong: it takes no value.',
-        '26: `exit` (Exit code that the command must end with, when it is meant to fail) is wrong: Invalid input: expected number, received boolean.',
-        '29: `exit` is there twice. Leave one of them.',
+        '17: `exit=256` (Expected exit code, for a command that is meant to fail) is wrong: Too big: expected number to be <=255.',
+        '20: `interrupt=soon` (The learner ends the command with Ctrl-C when the step is done, or after this number of seconds. The lesson test does the same) is wrong: write interrupt, or interrupt=<seconds> up to 600.',
+        '23: `background=1` (The command keeps running during the blocks and steps that follow. It ends by itself or not at all) is wrong: it takes no value.',
+        '26: `exit` (Expected exit code, for a command that is meant to fail) is wrong: Invalid input: expected number, received boolean.',
+        '29: `exit` appears twice. Remove one of them.',
       ],
     ],
     ...['file', 'file=etc/motd', 'file=/root/', 'file=/a$b'].map((word): [string, string[], string[]] => [
@@ -430,7 +466,7 @@ describe('each defect is told with its line and the way out', () => {
         ...fence('bash check host=source'),
       ),
       [
-        '21: The command in line 15 goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
+        '21: The command in line 15 occupies this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.',
       ],
     ],
     [
@@ -446,8 +482,7 @@ describe('each defect is told with its line and the way out', () => {
         ...fence('text output'),
       ),
       [15, 24, 31].map(
-        (line) =>
-          `${line}: An output block belongs to the run block before it, and there is none. Move it there.`,
+        (line) => `${line}: Each output block follows a run block of its own. Move it there or remove it.`,
       ),
     ],
     [
@@ -473,11 +508,11 @@ describe('each defect is told with its line and the way out', () => {
       ),
       [
         '14: The question is wrong: it needs either `options` or an `answer`.',
-        '22: The question’s `options[1]` lacks `explanation` (Why it is right or wrong, in Markdown). Add it.',
-        '23: The question’s `options[1].correct` (Whether it is right; several may be) is wrong: Invalid input: expected boolean, received string.',
+        '22: The question’s `options[1]` lacks `explanation` (Why the answer is right or wrong, in Markdown). Add it.',
+        '23: The question’s `options[1].correct` (Whether the answer is right. Several answers may be right) is wrong: Invalid input: expected boolean, received string.',
         '25: The question is wrong: it needs an `explanation`.',
         '28: The question has no field `answers`. Did you mean `answer`?',
-        '31: The question is no valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
+        '31: The question is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
       ],
     ],
     [
@@ -489,12 +524,12 @@ describe('each defect is told with its line and the way out', () => {
         ),
       ),
       [
-        '16: The question’s `options` (Answers to choose from, two to six) is wrong: none of them is `correct: true`.',
+        '16: The question’s `options` (Answers to choose from, two to six) is wrong: no option is `correct: true`.',
       ],
     ],
   ];
   it.each(cases)('%s', (_name, lines, told) => {
-    expect(defectsOf(lines)).toEqual(told);
+    expect(errorsOf(lines)).toEqual(told);
   });
 
   it.each([
@@ -502,19 +537,21 @@ describe('each defect is told with its line and the way out', () => {
     ['unclosed tag', inSection('Type <name> here', 'and more'), 14],
     ['import that is not JavaScript', inSection('', 'import x from'), 15],
   ])('broken MDX: %s', (_name, lines, line) => {
-    const defects = defectsOf(lines);
-    expect(defects).toHaveLength(1);
-    expect(defects[0]).toMatch(new RegExp(`^${line}: The MDX is broken at column \\d+: .*code span\\.$`));
+    const errors = errorsOf(lines);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(
+      new RegExp(`^${line}: The MDX has a syntax error at column \\d+: .*code span\\.$`),
+    );
   });
 
   it('broken YAML', () => {
-    const defects = defectsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
-    expect(defects).toHaveLength(1);
-    expect(defects[0]).toMatch(/^[345]: The front matter is no valid YAML: .+\.$/);
+    const errors = errorsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(/^[345]: The front matter is not valid YAML: .+\.$/);
   });
 
   it('all of them at once, in the order of their lines', () => {
-    const defects = defectsOf([
+    const errors = errorsOf([
       ...frontMatter.filter((line) => !line.startsWith('minutes')),
       '## One',
       ...fence('bash run host=nowhere'),
@@ -522,6 +559,6 @@ describe('each defect is told with its line and the way out', () => {
       '## Two',
       ...fence('bash run host=source', ''),
     ]);
-    expect(defects.map((defect) => defect.replace(/:.*/, ''))).toEqual(['1', '7', '10', '13', '14']);
+    expect(errors.map((error) => error.replace(/:.*/, ''))).toEqual(['1', '7', '10', '13', '14']);
   });
 });

@@ -1,138 +1,172 @@
+/** Reads lesson.mdx, once: the programs, the page and the linter all take what is found here. */
 import type { Root, Yaml } from 'mdast';
-import { visit } from 'unist-util-visit';
 import { VFileMessage } from 'vfile-message';
 import { LabError } from '../protocol/errors';
 import { hostNames } from '../protocol/hosts';
 import { fieldsOf } from './describe';
-import { splitAtValues } from './fill';
+import { diagnosticsInto, type Diagnostic, type ReportDiagnostic } from './diagnostics';
 import { writeFileScript } from './files';
+import { splitAtValues } from './fill';
 import {
   frontMatterSchema,
   quizSchema,
   type Block,
+  type BlockKind,
   type FrontMatter,
   type Lesson,
-  type Quiz,
+  type LessonBlock,
+  type LessonDocument,
+  type LessonSection,
   type Run,
   type Step,
-  type Value,
 } from './lesson';
-import { findSections, type Fence, type Section } from './sections';
+import { blockName, findSections, type Fence, type Section } from './sections';
 import { suggest } from './suggest';
 import { parseMdx } from './syntax';
-import { readYaml, type Defect, type Report } from './yaml';
+import { readYaml } from './yaml';
 
 const fieldNames = fieldsOf(frontMatterSchema);
 
-/** One click types one command: lines that go on, each ended by a backslash, and a last one that does not. */
+/** One click types one command: all its lines but the last end in a backslash. */
 function isOneCommand(text: string): boolean {
   const lines = text.split('\n');
   return lines.every((line, index) => line.endsWith('\\') === index < lines.length - 1);
 }
 
-function readText({ node, line, meta }: Fence, report: Report): string {
-  const kind = meta?.kind ?? '';
+/** Text of a block that is run or compared: without white space at its end. */
+function readText({ node, line }: Fence, kind: BlockKind, report: ReportDiagnostic): string {
   const text = node.value.replace(/\s+$/, '');
-  // A file may be empty.
-  if (text === '' && kind !== 'file') report(line, `A ${kind} block is empty. Fill it or remove it.`);
+  if (text === '') report(line, `${blockName(kind)} is empty. Fill it or remove it.`);
   else if (kind === 'run' && !isOneCommand(text)) {
     report(
       line,
-      'A run block is one command, whose lines all end in a backslash but the last. Give each command a block.',
+      'A run block holds one command: every line but the last ends in a backslash. Give each command its own block.',
     );
   }
   return text;
 }
 
-function readStep(section: Section, report: Report): { step: Step; values: Value[] } {
-  const { id, title, line } = section;
-  const step: Step = { id, title, line, runs: [], checks: [], solves: [] };
-  const values: Value[] = [];
-  let broken = false;
-  /** The run block that an output block would be of. */
-  let last: Run | undefined;
-  for (const fence of section.fences) {
-    const { meta } = fence;
-    for (const problem of fence.problems) report(fence.line, problem);
-    if (fence.problems.length > 0) broken = true;
-    if (meta === undefined || meta.kind === 'setup' || meta.kind === 'file') continue;
-    const text = readText(fence, report);
-    if (meta.kind === 'output') {
-      if (last === undefined || last.output !== undefined) {
-        report(
-          fence.line,
-          'An output block belongs to the run block before it, and there is none. Move it there.',
-        );
-      } else last.output = { text, line: fence.line };
+/**
+ * Reads the fences of one section.
+ * @param section undefined for what stands before the first section
+ */
+function readBlocks(
+  fences: readonly Fence[],
+  section: LessonSection | undefined,
+  report: ReportDiagnostic,
+): LessonBlock[] {
+  const blocks: LessonBlock[] = [];
+  let runIndex = 0;
+  /** The run block that an output block would belong to. */
+  let lastRun: Run | undefined;
+  for (const fence of fences) {
+    const { node, line, meta } = fence;
+    if (node.lang === 'quiz') {
+      const quiz = readYaml(node.value, quizSchema, { openingLine: line, whole: 'The question', report });
+      if (quiz) blocks.push({ kind: 'quiz', line, quiz: quiz.value });
+    }
+    if (meta === undefined) continue;
+    if (meta.kind === 'file') {
+      const { host, file: path, executable = false } = meta;
+      blocks.push({ kind: 'file', line, host, file: { path, text: node.value, executable } });
       continue;
     }
-    last = undefined;
-    const block: Block = { host: meta.host, text, line: fence.line };
-    if (meta.kind === 'run') {
-      const { terminal, exit, background = false, interrupt } = meta;
-      last = { ...block, terminal, exit, background, ...(interrupt === undefined ? {} : { interrupt }) };
-      step.runs.push(last);
-    } else if (meta.kind === 'check') step.checks.push(block);
-    else if (meta.kind === 'solve') step.solves.push({ ...block, terminal: meta.terminal });
-    else values.push({ ...block, name: meta.value });
+    if (meta.kind === 'setup') {
+      blocks.push({ kind: 'setup', line, host: meta.host, script: readText(fence, 'setup', report) });
+      continue;
+    }
+    if (section === undefined) {
+      report(line, `${blockName(meta.kind)} must not stand before the first \`##\`. Move it into a section.`);
+      continue;
+    }
+    const text = readText(fence, meta.kind, report);
+    if (meta.kind === 'output') {
+      if (lastRun === undefined || lastRun.output !== undefined) {
+        report(line, 'Each output block follows a run block of its own. Move it there or remove it.');
+      } else lastRun.output = { text, line };
+      blocks.push({ kind: 'output', line });
+      continue;
+    }
+    lastRun = undefined;
+    const stepId = section.id;
+    const block: Block = { host: meta.host, text, line };
+    switch (meta.kind) {
+      case 'run': {
+        const { terminal, exit, background = false, interrupt } = meta;
+        const run: Run = { ...block, terminal, exit, background };
+        if (interrupt !== undefined) run.interrupt = interrupt;
+        blocks.push({ kind: 'run', line, stepId, runIndex: runIndex++, run });
+        lastRun = run;
+        break;
+      }
+      case 'check':
+        blocks.push({ kind: 'check', line, stepId, check: block });
+        break;
+      case 'solve':
+        blocks.push({ kind: 'solve', line, stepId, solve: { ...block, terminal: meta.terminal } });
+        break;
+      case 'value':
+        blocks.push({ kind: 'value', line, stepId, value: { ...block, name: meta.value } });
+        break;
+    }
   }
+  return blocks;
+}
+
+function stepOf(section: Section, blocks: readonly LessonBlock[], report: ReportDiagnostic): Step {
+  const { id, title, line } = section;
+  const step: Step = {
+    id,
+    title,
+    line,
+    runs: blocks.flatMap((block) => (block.kind === 'run' ? [block.run] : [])),
+    checks: blocks.flatMap((block) => (block.kind === 'check' ? [block.check] : [])),
+    solves: blocks.flatMap((block) => (block.kind === 'solve' ? [block.solve] : [])),
+  };
   for (const [index, run] of step.runs.entries()) {
     const inTheSame = ({ host, terminal }: Run): boolean => host === run.host && terminal === run.terminal;
     const next = step.runs.slice(index + 1).find(inTheSame);
     if (run.interrupt === true && next) {
       report(
         next.line,
-        `The command in line ${run.line} goes on in this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
+        `The command in line ${run.line} occupies this terminal until the step is done. Write interrupt=<seconds> there, or use terminal=2 here.`,
       );
     }
   }
-  // A fence that could not be read may be the one that is missed here.
-  if (!broken && step.checks.length === 0) {
+  // A fence that could not be read may be the one that seems to be missing.
+  if (section.fences.some(({ isBroken }) => isBroken)) return step;
+  if (step.checks.length === 0) {
     report(
       line,
-      `The step \`${title}\` has no check. Add a check block that fails before it and passes after.`,
+      `The step \`${title}\` has no check. Add a check block that fails before the step and passes after it.`,
     );
-  }
-  if (!broken && step.checks.length > 0 && step.runs.length + step.solves.length === 0) {
+  } else if (step.runs.length + step.solves.length === 0) {
     report(
       line,
-      `The step \`${title}\` has a check and nothing that makes it pass. Add a run or a solve block.`,
+      `The step \`${title}\` has a check but nothing that makes it pass. Add a run or a solve block.`,
     );
   }
-  return { step, values };
+  return step;
 }
 
-/** Scripts that make the hosts what they are: setup blocks, and files, each for its host or for both. */
-function readSetups(fences: readonly Fence[], report: Report): Pick<Lesson, 'setups' | 'files'> {
-  const scripts = fences.flatMap((fence) => {
-    const { meta, line } = fence;
-    if (meta?.kind !== 'setup' && meta?.kind !== 'file') return [];
-    const text = readText(fence, report);
-    const script =
-      meta.kind === 'file'
-        ? writeFileScript({ path: meta.file, text: fence.node.value, executable: meta.executable ?? false })
-        : text;
-    const hosts = meta.host === 'both' ? hostNames : [meta.host];
-    return hosts.map((host): Block => ({ host, text: script, line }));
+/** Scripts that prepare the hosts: a script for each host of each setup and file block, in the file's order. */
+function preparationOf(blocks: readonly LessonBlock[]): Pick<Lesson, 'setups' | 'files'> {
+  const scripts = blocks.flatMap((block): Block[] => {
+    if (block.kind !== 'setup' && block.kind !== 'file') return [];
+    const { host, line } = block;
+    const text = block.kind === 'file' ? writeFileScript(block.file) : block.script;
+    return (host === 'both' ? hostNames : [host]).map((one) => ({ host: one, text, line }));
   });
-  // What is set up may need the files.
-  const isSetUp = fences.some(({ meta }) => meta?.kind === 'setup');
-  return isSetUp ? { setups: scripts, files: [] } : { setups: [], files: scripts };
-}
-
-/**
- * Reads a `quiz` fence.
- * @param line of its opening fence
- */
-export function readQuiz(text: string, line: number, report: Report): Quiz | undefined {
-  return readYaml(text, quizSchema, { openingLine: line, whole: 'The question', report })?.value;
+  // A setup script may need the files, so a lesson with set-up writes its files in the same order.
+  const hasSetup = blocks.some(({ kind }) => kind === 'setup');
+  return hasSetup ? { setups: scripts, files: [] } : { setups: [], files: scripts };
 }
 
 function reportDoubles<T extends { line: number }>(
   things: readonly T[],
   key: (thing: T) => string,
   say: (name: string, firstLine: number) => string,
-  report: Report,
+  report: ReportDiagnostic,
 ): void {
   const first = new Map<string, number>();
   for (const thing of things) {
@@ -143,26 +177,47 @@ function reportDoubles<T extends { line: number }>(
   }
 }
 
-/** A lesson's file with all that is wrong in it. */
+/** The source with a blank line for each line of the front matter. */
+function withoutFrontMatter(source: string, yaml: Yaml | undefined): string {
+  const end = yaml?.position?.end.offset ?? 0;
+  return source.slice(0, end).replace(/[^\n]/g, '') + source.slice(end);
+}
+
+/** All that is known of a lesson's file, even of one with errors. */
 export interface Reading {
-  /** Undefined when there are defects. */
-  lesson: Lesson | undefined;
+  /** Undefined when there is a diagnostic. */
+  document: LessonDocument | undefined;
   /** Undefined when the MDX is broken. */
   tree: Root | undefined;
+  /** Empty when the MDX is broken. */
+  sections: readonly Section[];
+  /** The blocks without errors. */
+  blocks: readonly LessonBlock[];
   /** In the order of their lines. */
-  defects: Defect[];
+  diagnostics: Diagnostic[];
   /** The front matter, if it is right, and the line of each of its fields. */
   frontMatter: { value: FrontMatter; lineOf: (path: readonly PropertyKey[]) => number } | undefined;
 }
 
+/** The reading of a file of which nothing is known but what is wrong. */
+export const unreadable = (diagnostic: Diagnostic): Reading => ({
+  document: undefined,
+  tree: undefined,
+  sections: [],
+  blocks: [],
+  diagnostics: [diagnostic],
+  frontMatter: undefined,
+});
+
 /**
  * Reads one lesson and collects what is wrong.
  * @param source text of its lesson.mdx
+ * @param file path of the file for diagnostics
  * @param id name of the lesson's folder
  */
-export function readLesson(source: string, id: string): Reading {
-  const defects: Defect[] = [];
-  const report: Report = (line, text) => defects.push({ line, text });
+export function readLesson(source: string, file: string, id: string): Reading {
+  const diagnostics: Diagnostic[] = [];
+  const report = diagnosticsInto(diagnostics, file);
 
   let tree: Root;
   try {
@@ -170,8 +225,8 @@ export function readLesson(source: string, id: string): Reading {
   } catch (cause) {
     if (!(cause instanceof VFileMessage)) throw cause;
     const line = cause.line ?? 1;
-    const text = `The MDX is broken at column ${cause.column ?? 1}: ${cause.reason}. A \`{\` or \`<\` that is text belongs in a code span.`;
-    return { lesson: undefined, tree: undefined, defects: [{ line, text }], frontMatter: undefined };
+    const message = `The MDX has a syntax error at column ${cause.column ?? 1}: ${cause.reason}. Put a literal \`{\` or \`<\` in a code span.`;
+    return unreadable({ file, line, level: 'error', message });
   }
 
   const yaml = tree.children.find((node): node is Yaml => node.type === 'yaml');
@@ -185,41 +240,33 @@ export function readLesson(source: string, id: string): Reading {
       report,
     });
 
-  const { before, sections } = findSections(tree);
-  for (const fence of before) {
-    for (const problem of fence.problems) report(fence.line, problem);
-    if (fence.meta !== undefined && fence.meta.kind !== 'setup' && fence.meta.kind !== 'file') {
-      report(fence.line, `A ${fence.meta.kind} block stands before the first \`##\`. Put it into a section.`);
-    }
-  }
-  for (const section of sections) {
-    if (section.isStep) continue;
-    for (const { meta, line } of section.fences) {
-      if (meta?.kind === 'output')
-        report(line, 'An output block belongs to the run block before it, and there is none. Move it there.');
-    }
-  }
-  visit(tree, 'code', (node) => {
-    if (node.lang === 'quiz') readQuiz(node.value, node.position?.start.line ?? 1, report);
-  });
-  const read = sections.filter((section) => section.isStep).map((section) => readStep(section, report));
-  const made = readSetups([...before, ...sections.flatMap((section) => section.fences)], report);
-  const steps = read.map(({ step }) => step);
-  const values = read.flatMap((step) => step.values);
+  const { before, sections } = findSections(tree, report);
+  const inSections = sections.map((section) => ({
+    section,
+    blocks: readBlocks(section.fences, section, report),
+  }));
+  const steps = inSections.flatMap(({ section, blocks }) =>
+    section.isStep ? [stepOf(section, blocks, report)] : [],
+  );
+  const blocks = [
+    ...readBlocks(before, undefined, report),
+    ...inSections.flatMap((section) => section.blocks),
+  ];
+  const values = blocks.flatMap((block) => (block.kind === 'value' ? [block.value] : []));
 
   if (steps.length === 0)
     report(1, 'The lesson has no step: no `##` section holds a run or a solve block with a check.');
   reportDoubles(
     sections,
     (section) => section.id,
-    (name, first) => `Two headings give the id \`${name}\`: lines ${first} and this one. Rename one of them.`,
+    (name, first) => `The heading in line ${first} has the same id \`${name}\`. Rename one of them.`,
     report,
   );
   reportDoubles(
     values,
     (value) => value.name,
     (name, first) =>
-      `The value \`${name}\` is declared in line ${first} already. Rename or remove one of them.`,
+      `The value \`${name}\` is already declared in line ${first}. Rename or remove one of them.`,
     report,
   );
   const runs = steps.flatMap((step) => step.runs);
@@ -238,25 +285,32 @@ export function readLesson(source: string, id: string): Reading {
     }
   }
 
-  defects.sort((one, other) => one.line - other.line);
-  const lesson =
-    defects.length > 0 || frontMatter === undefined
-      ? undefined
-      : { id, ...frontMatter.value, steps, values, ...made };
-  return { lesson, tree, defects, frontMatter };
+  diagnostics.sort((one, other) => one.line - other.line);
+  let document: LessonDocument | undefined;
+  if (diagnostics.length === 0 && frontMatter !== undefined) {
+    document = {
+      lesson: { id, ...frontMatter.value, steps, values, ...preparationOf(blocks) },
+      prose: withoutFrontMatter(source, yaml),
+      blocks,
+      sections: sections.map(({ id: slug, title, line, isStep }) => ({ id: slug, title, line, isStep })),
+    };
+  }
+  return { document, tree, sections, blocks, diagnostics, frontMatter };
 }
 
 /**
  * Reads one lesson.
  * @param source text of its lesson.mdx
- * @param file the file's path as it shall stand in errors
+ * @param file path of the file for errors
  * @param id name of the lesson's folder
- * @throws LabError `bad-lesson` with all defects, one a line: `file:line: what is wrong and what to do`
+ * @throws LabError `bad-lesson` with all that is wrong, one a line: `file:line: what is wrong and what to do`
  */
-export function parseLesson(source: string, file: string, id: string): Lesson {
-  const { lesson, defects } = readLesson(source, id);
-  if (lesson !== undefined) return lesson;
-  throw new LabError('bad-lesson', defects.map(({ line, text }) => `${file}:${line}: ${text}`).join('\n'), {
-    hint: 'Correct the lines named; docs/lesson-reference.md says what a lesson may hold.',
-  });
+export function parseLesson(source: string, file: string, id: string): LessonDocument {
+  const { document, diagnostics } = readLesson(source, file, id);
+  if (document !== undefined) return document;
+  throw new LabError(
+    'bad-lesson',
+    diagnostics.map(({ line, message }) => `${file}:${line}: ${message}`).join('\n'),
+    { hint: 'Correct these lines. docs/lesson-reference.md says what a lesson may hold.' },
+  );
 }

@@ -1,7 +1,7 @@
 /**
- * What the lesson test saw, kept in the lesson's folder: `recordings/manifest.json`, and for each step and terminal that showed
- * anything an asciicast, version 2. The page shows the output under each command and plays the casts; the linter tells when
- * they are not of this lesson any more.
+ * Recordings of the lesson test in the lesson's folder: `recordings/manifest.json`, and an asciicast, version 2, for each step
+ * and terminal with output. The page shows the output under each command and plays the casts. The linter warns when a
+ * recording no longer matches its lesson.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -10,27 +10,27 @@ import type { Lesson, Run } from './lesson';
 export const recordingsFolder = 'recordings';
 export const manifestName = 'manifest.json';
 /** Names of casts: `<step>.<terminal>.cast`. */
-export const castName = /^[a-z0-9-]+\.[a-z0-9-]+\.cast$/;
+const castName = /^[a-z0-9-]+\.[a-z0-9-]+\.cast$/;
 
 const recordedRunSchema = z.object({
   /** See {@link runHash}. */
   hash: z.string(),
-  /** Null of a command that was not waited for, or ended with Ctrl-C. */
+  /** Null for a command that kept running or that Ctrl-C ended. */
   exitCode: z.number().int().nullable(),
   ms: z.number().int().nonnegative(),
-  /** What it printed, without escape sequences, its middle cut out when it is long. */
+  /** Output without escape sequences. The middle of a long output is cut out. */
   output: z.string(),
 });
-export type RecordedRun = z.infer<typeof recordedRunSchema>;
+type RecordedRun = z.infer<typeof recordedRunSchema>;
 
 const recordedStepSchema = z.object({
-  /** Until the check passed. */
+  /** Time until the check passed. */
   ms: z.number().int().nonnegative(),
-  /** By the step's run blocks. */
+  /** One for each run block of the step, in the same order. */
   runs: z.array(recordedRunSchema),
-  /** What the check said at last. */
+  /** Last message of the check. */
   message: z.string(),
-  /** File names of the casts by terminal, the hosts' own terminals being called as the hosts are. */
+  /** File names of the casts by terminal id. The first terminal of a host has the host's name. */
   casts: z.record(z.string(), z.string().regex(castName)),
 });
 export type RecordedStep = z.infer<typeof recordedStepSchema>;
@@ -39,7 +39,7 @@ export const recordingSchema = z.object({
   version: z.literal(1),
   /** See {@link lessonHash}. */
   lesson: z.string(),
-  /** Key of the host image that it was run on. */
+  /** Key of the host image that the test ran on. */
   image: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),
   /** Day of the recording, such as `2026-11-24`. */
@@ -53,11 +53,11 @@ export type Recording = z.infer<typeof recordingSchema>;
 const hash = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
 
-/** Changes with what a command does, not with where it stands. */
+/** Changes when a command does something else, not when it moves. */
 export const runHash = ({ host, terminal, text, exit, background, interrupt }: Run): string =>
   hash([host, terminal, text, exit, background, interrupt ?? null]);
 
-/** Changes with all that is run in a lesson, and not with its prose. */
+/** Changes with everything that runs in a lesson, not with its prose. */
 export const lessonHash = ({ setups, files, values, steps, cpus }: Lesson): string =>
   hash([
     ...(Object.keys(cpus).length === 0 ? [] : [cpus]),
@@ -71,7 +71,7 @@ export const lessonHash = ({ setups, files, values, steps, cpus }: Lesson): stri
     ]),
   ]);
 
-/** What the recording has of a run block; nothing when the block has been changed since. */
+/** The recording of a run block; undefined when the block has changed since. */
 export function recordedRun(
   recording: Recording | undefined,
   stepId: string,

@@ -1,17 +1,17 @@
 import type { Root } from 'mdast';
 import { bundleMDX } from 'mdx-bundler';
 import { getMDXComponent } from 'mdx-bundler/client';
-import { createElement } from 'react';
+import { createElement, type ReactElement } from 'react';
 import { renderToStaticMarkup } from 'react-dom/server';
-import remarkFrontmatter from 'remark-frontmatter';
 import remarkMdx from 'remark-mdx';
 import remarkParse from 'remark-parse';
 import { unified } from 'unified';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
+import type { LessonDocument } from './lesson';
 import { parseLesson } from './parse';
 import { lessonPlugins } from './remark-lesson';
 
-const lines = [
+const frontMatter = [
   '---',
   'title: T',
   'summary: S',
@@ -21,6 +21,9 @@ const lines = [
   'outcomes: [Do it]',
   'sources: [{ name: A, file: f, what: all }]',
   '---',
+];
+const lines = [
+  ...frontMatter,
   'Before.',
   '```bash setup host=source',
   'zero',
@@ -45,63 +48,68 @@ const lines = [
   'four',
   '```',
 ];
-const source = lines.join('\n');
-const body = lines.slice(9).join('\n');
+const parse = (source: readonly string[]): LessonDocument => parseLesson(source.join('\n'), 'f', 'x');
 
-it('wraps the steps, and only them, in the order and with the ids of the parser', () => {
-  const processor = unified().use(remarkParse).use(remarkMdx).use(lessonPlugins);
-  const tree = processor.runSync(processor.parse(body)) as Root;
-  expect(tree.children.map((node) => node.type)).toEqual([
-    'paragraph',
-    'code',
-    'heading',
-    'mdxJsxFlowElement',
-  ]);
-  const step = tree.children[3];
-  const lesson = parseLesson(source, 'f', 'x');
-  expect(step).toMatchObject({
-    name: 'Step',
-    attributes: [
-      { name: 'id', value: lesson.steps[0]?.id },
-      { name: 'title', value: lesson.steps[0]?.title },
-    ],
-    children: [{ type: 'heading' }, ...Array.from({ length: 5 }, () => ({ type: 'code' }))],
-  });
-});
-
-it('tells the page what each fence is', async () => {
+async function htmlOf(document: LessonDocument): Promise<string> {
   const { code } = await bundleMDX({
-    source,
-    mdxOptions: () => ({ remarkPlugins: [remarkFrontmatter, ...lessonPlugins] }),
+    source: document.prose,
+    mdxOptions: () => ({ remarkPlugins: lessonPlugins(document) }),
   });
-  const html = renderToStaticMarkup(
-    createElement(getMDXComponent(code), { components: { Step: 'section' } }),
-  );
-  const opened = html.match(/<(section|h2|code)[^>]*>/g);
-  expect(opened).toEqual([
-    '<code class="language-bash" data-kind="setup" data-host="source">',
-    '<h2 id="only-prose">',
-    '<section id="run-it" title="Run it">',
-    '<h2 id="run-it">',
-    '<code>',
-    '<code class="language-bash" data-kind="run" data-host="source" data-step="run-it" data-block="0">',
-    '<code class="language-bash" data-kind="value" data-host="destination" data-step="run-it">',
-    '<code class="language-text">',
-    '<code class="language-bash" data-kind="run" data-host="destination" data-step="run-it" data-block="1">',
-    '<code class="language-bash" data-kind="check" data-host="source" data-step="run-it">',
-  ]);
-}, 30_000);
-
-async function htmlOf(markdown: readonly string[]): Promise<string> {
-  const { code } = await bundleMDX({
-    source: markdown.join('\n'),
-    mdxOptions: () => ({ remarkPlugins: [remarkFrontmatter, ...lessonPlugins] }),
-  });
-  const components = { Step: 'section', Quiz: 'form', QuizPart: 'i' };
+  const Block = ({ index }: { index: number }): ReactElement =>
+    createElement('hr', { title: document.blocks[index]?.kind });
+  const components = { Step: 'section', Block };
   return renderToStaticMarkup(createElement(getMDXComponent(code), { components }));
 }
 
-it('leaves out details of which nothing is shown', async () => {
+test('wraps the steps, and only them, in the order and with the ids of the parser', () => {
+  const document = parse(lines);
+  const processor = unified().use(remarkParse).use(remarkMdx).use(lessonPlugins(document));
+  const tree = processor.runSync(processor.parse(document.prose)) as Root;
+  expect(tree.children.map((node) => node.type)).toEqual([
+    'paragraph',
+    'mdxJsxFlowElement',
+    'heading',
+    'mdxJsxFlowElement',
+  ]);
+  expect(tree.children[3]).toMatchObject({
+    name: 'Step',
+    attributes: [{ name: 'id', value: document.lesson.steps[0]?.id }],
+    children: [
+      { type: 'heading' },
+      { name: 'Block' },
+      { name: 'Block' },
+      { type: 'code' },
+      { name: 'Block' },
+      { name: 'Block' },
+    ],
+  });
+});
+
+test('puts each block’s index in the place of its fence, and leaves illustrations', async () => {
+  const html = await htmlOf(parse(lines));
+  expect(html.match(/<(section|h2|code|hr)[^>]*>/g)).toEqual([
+    '<hr title="setup"/>',
+    '<h2 id="only-prose">',
+    '<section id="run-it">',
+    '<h2 id="run-it">',
+    '<code>',
+    '<hr title="run"/>',
+    '<hr title="value"/>',
+    '<code class="language-text">',
+    '<hr title="run"/>',
+    '<hr title="check"/>',
+  ]);
+}, 30_000);
+
+test('refuses the prose of another lesson', () => {
+  const document = parse(lines);
+  const processor = unified().use(remarkParse).use(remarkMdx).use(lessonPlugins(document));
+  expect(() => processor.runSync(processor.parse(document.prose.replace('one', 'one\n')))).toThrow(
+    'The prose has no block in line 21.',
+  );
+});
+
+test('leaves out details of which nothing is shown', async () => {
   const details = (summary: string, ...content: string[]): string[] => [
     '',
     '<details>',
@@ -112,47 +120,30 @@ it('leaves out details of which nothing is shown', async () => {
     '</details>',
     '',
   ];
-  const html = await htmlOf([
-    '## One',
-    ...details('Check', '```bash check host=source', 'true', '```'),
-    ...details('Solution', 'So.', '', '```bash solve host=source', 'true', '```'),
-    ...details('Hint', 'There.'),
-  ]);
-  expect(html.match(/<summary>\w+/g)).toEqual(['<summary>Solution', '<summary>Hint']);
-  expect(html).toContain('data-kind="solve"');
-  expect(html).not.toContain('data-kind="check"');
-}, 30_000);
-
-it('makes elements of questions, with their Markdown', async () => {
-  const html = await htmlOf([
-    '```quiz',
-    'question: What does `set_tid` set?',
-    'options:',
-    '  - { text: "The _process ID_", correct: true, explanation: It does. }',
-    '  - { text: A < B, explanation: "No. {really}" }',
-    '```',
-    '',
-    '```quiz',
-    'question: Why?',
-    'answer: |',
-    '  One.',
-    '',
-    '  Two.',
-    'accept: [So]',
-    'explanation: Because.',
-    '```',
-  ]);
-  expect(html.replaceAll('\n', '')).toBe(
-    '<form><i name="question">What does <code>set_tid</code> set?</i>' +
-      '<i name="option" correct="true">The <em>process ID</em></i><i name="explanation">It does.</i>' +
-      '<i name="option">A &lt; B</i><i name="explanation">No. {really}</i></form>' +
-      '<form accept="[&quot;So&quot;]"><i name="question">Why?</i><i name="answer"><p>One.</p><p>Two.</p></i>' +
-      '<i name="explanation">Because.</i></form>',
+  const html = await htmlOf(
+    parse([
+      ...frontMatter,
+      '## One',
+      ...details('Check', '```bash check host=source', 'true', '```'),
+      ...details('Solution', 'So.', '', '```bash solve host=source', 'true', '```'),
+      ...details('Hint', 'There.'),
+    ]),
   );
+  expect(html.match(/<summary>\w+/g)).toEqual(['<summary>Solution', '<summary>Hint']);
+  expect(html).toContain('title="solve"');
+  expect(html).not.toContain('title="check"');
 }, 30_000);
 
-it('knows tables and alerts', async () => {
-  const html = await htmlOf(['| A |', '| - |', '| 1 |', '', '> [!NOTE]', '> So.']);
+test('makes blocks of questions, wherever they stand', async () => {
+  const quiz = ['```quiz', 'question: What does `set_tid` set?', 'answer: So', 'explanation: x', '```'];
+  const html = await htmlOf(parse([...lines, '', ...quiz, '', ...quiz.map((line) => `> ${line}`)]));
+  expect(html.match(/<hr title="quiz"\/>/g)).toHaveLength(2);
+  expect(html).toMatch(/<blockquote>\s*<hr title="quiz"\/>\s*<\/blockquote>/);
+  expect(html).not.toContain('set_tid');
+}, 30_000);
+
+test('knows tables and alerts', async () => {
+  const html = await htmlOf(parse([...lines, '', '| A |', '| - |', '| 1 |', '', '> [!NOTE]', '> So.']));
   expect(html).toContain('<td>1</td>');
   expect(html).toContain('<div class="markdown-alert markdown-alert-note" dir="auto">');
 }, 30_000);

@@ -1,18 +1,16 @@
-/**
- * Where a lesson's sections and fences are: the one place that knows, used by the parser (runner, lesson test) and by
- * the page's remark plugin, so that both always mean the same step and the same block.
- */
+/** Finds a lesson's sections and fences, and reads the words after each fence's language. */
 import { slug } from 'github-slugger';
-import type { Code, Heading, Root } from 'mdast';
+import type { Code, Root } from 'mdast';
 import { toString } from 'mdast-util-to-string';
 import { visit } from 'unist-util-visit';
 import type { z } from 'zod';
 import { hostNames } from '../protocol/hosts';
 import { descriptionOf, fieldsOf } from './describe';
-import { blockKinds, blockSchemas, type BlockKind, type BlockMeta } from './lesson';
+import type { ReportDiagnostic } from './diagnostics';
+import { blockKinds, blockSchemas, type BlockKind, type BlockMeta, type LessonSection } from './lesson';
 import { suggest } from './suggest';
 
-/** Kinds that a fence names by one word; the others are named by a field that they cannot do without. */
+/** Kinds that a fence names with one word. A required field names the others. */
 const plainKinds = ['run', 'check', 'solve', 'setup', 'output'] as const;
 const fieldKinds = ['value', 'file'] as const;
 
@@ -26,28 +24,21 @@ const allWords = [...new Set([...kindWords, ...blockKinds.flatMap((kind) => fiel
 export interface Fence {
   node: Code;
   line: number;
-  /** Undefined for plain illustration and questions, and when there are problems. */
+  /** Undefined for plain illustrations and questions, and when the words are wrong. */
   meta: BlockMeta | undefined;
-  /** What is wrong with the fence's words: whole sentences. */
-  problems: string[];
+  /** Whether the fence's words are wrong. */
+  isBroken: boolean;
 }
 
-/** A heading of level 2 and all that follows it up to the next. */
-export interface Section {
-  heading: Heading;
-  /** Slug of the heading. */
-  id: string;
-  title: string;
-  line: number;
+/** A section with its place in the tree. */
+export interface Section extends LessonSection {
   /** The section's nodes are `tree.children.slice(from, to)`, the heading first. */
   from: number;
   to: number;
   fences: Fence[];
-  /** Whether the section holds blocks of a step, broken ones included; set-up makes no step. */
-  isStep: boolean;
 }
 
-/** `key=value` is a field, digits are a number; a word alone is a field that is true. */
+/** `key=value` is a field, and digits are a number. A word alone is a field that is true. */
 function readWord(word: string): [key: string, value: string | number | true] {
   const equals = word.indexOf('=');
   if (equals < 0) return [word, true];
@@ -60,13 +51,16 @@ function kindOf(key: string, value: string | number | true): BlockKind | undefin
   return plain ?? fieldKinds.find((kind) => kind === key);
 }
 
-/** The words of a fence whose language was left out stand where the language should. */
+/** In a fence without a language, the first word stands where the language should. */
 const looksLikeWord = (language: string): boolean => {
   const [key, value] = readWord(language);
   return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
 };
 
-function languageProblem(language: string, kind: BlockKind | undefined): string | undefined {
+/** A kind of block at the beginning of a sentence. */
+export const blockName = (kind: BlockKind): string => `${kind === 'output' ? 'An' : 'A'} ${kind} block`;
+
+function languageError(language: string, kind: BlockKind | undefined): string | undefined {
   if (kind === 'file') return undefined;
   if (kind === 'output') {
     return language === 'text'
@@ -74,10 +68,10 @@ function languageProblem(language: string, kind: BlockKind | undefined): string 
       : `The language of an output block is \`text\`, not \`${language}\`.`;
   }
   if (language === 'bash') return undefined;
-  return `A block's language is \`bash\`, not \`${language}\`. An illustration has no words after it.`;
+  return `A block's language is \`bash\`, not \`${language}\`. For an illustration, remove the words after the language.`;
 }
 
-function fieldProblems(kind: BlockKind, fields: Record<string, unknown>): string[] {
+function fieldErrors(kind: BlockKind, fields: Record<string, unknown>): string[] {
   const schema = blockSchemas[kind];
   const parsed = schema.safeParse(fields);
   if (parsed.success) return [];
@@ -89,39 +83,40 @@ function fieldProblems(kind: BlockKind, fields: Record<string, unknown>): string
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((unknown) => {
         const word = fields[unknown] === true ? unknown : spell(unknown);
-        // A word that other kinds know is no slip of the pen.
+        // A field of another kind is not a typo.
         const hint = allWords.includes(unknown)
-          ? `Known are: ${fieldsOf(schema).join(', ') || 'none'}.`
+          ? `Its fields are: ${fieldsOf(schema).join(', ') || 'none'}.`
           : suggest(unknown, [...kindWords, ...fieldsOf(schema)]);
-        return `\`${word}\` says nothing to ${article(kind)} block. ${hint}`;
+        return `${blockName(kind)} does not accept \`${word}\`. ${hint}`;
       });
     }
-    if (key === '') return [`The words of this ${kind} block do not go together: ${issue.message}.`];
+    if (key === '') return [`The fields of this ${kind} block contradict each other: ${issue.message}.`];
     if (key === 'host') {
       const known = kind === 'setup' || kind === 'file' ? [...hostNames, 'both'] : hostNames;
       if (typeof fields['host'] === 'string')
         return [`There is no host \`${fields['host']}\`. ${suggest(fields['host'], known)}`];
-      return [`${capital(article(kind))} block needs a host. Add host=${known.join(' or host=')}.`];
+      return [`${blockName(kind)} needs a host. Add host=${known.join(' or host=')}.`];
     }
     return [`\`${fields[key] === true ? key : spell(key)}\` (${meaning}) is wrong: ${issue.message}.`];
   });
 }
 
-const article = (kind: BlockKind): string => (kind === 'output' ? `an ${kind}` : `a ${kind}`);
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
-
-function readFence(node: Code): Fence {
+function readFence(node: Code, report: ReportDiagnostic): Fence {
   const line = node.position?.start.line ?? 1;
   const language = node.lang ?? '';
   const words = node.meta?.trim().split(/\s+/).filter(Boolean) ?? [];
-  const problems: string[] = [];
-  const failed = (): Fence => ({ node, line, meta: undefined, problems });
+  const errors: string[] = [];
+  /** Ends the reading of a fence that has no meaning, and reports why it has none. */
+  const withoutMeta = (): Fence => {
+    for (const error of errors) report(line, error);
+    return { node, line, meta: undefined, isBroken: errors.length > 0 };
+  };
 
   if (looksLikeWord(language)) {
     words.unshift(language);
-    problems.push(`A block's language is missing before \`${language}\`. Write \`\`\`bash ${language} …`);
+    errors.push(`The fence has no language before \`${language}\`. Write \`\`\`bash ${language} …`);
   }
-  if (words.length === 0) return failed();
+  if (words.length === 0) return withoutMeta();
   const fields: Record<string, unknown> = {};
   const kinds: BlockKind[] = [];
   const unknown: string[] = [];
@@ -131,10 +126,10 @@ function readFence(node: Code): Fence {
     if (kind !== undefined) kinds.push(kind);
     if (plainKinds.some((plain) => plain === kind)) continue;
     if (Object.hasOwn(fields, key)) {
-      problems.push(
+      errors.push(
         key === 'host'
           ? `A block runs on one host, not on ${String(fields[key])} and ${String(value)}. Split it.`
-          : `\`${key}\` is there twice. Leave one of them.`,
+          : `\`${key}\` appears twice. Remove one of them.`,
       );
       continue;
     }
@@ -142,52 +137,51 @@ function readFence(node: Code): Fence {
     if (!allWords.includes(key)) unknown.push(word);
   }
   const [kind, ...moreKinds] = kinds;
-  if (problems.length === 0) {
-    const problem = languageProblem(language, kind);
-    if (problem !== undefined) problems.push(problem);
+  if (errors.length === 0) {
+    const error = languageError(language, kind);
+    if (error !== undefined) errors.push(error);
   }
   if (moreKinds.length > 0) {
-    problems.push(`A block is of one kind, not of ${kinds.join(' and ')}. Split it.`);
-    return failed();
+    errors.push(`A block has one kind, not ${kinds.join(' and ')}. Split it.`);
+    return withoutMeta();
   }
   if (kind === undefined) {
     for (const word of unknown) {
-      problems.push(`\`${word}\` says nothing to a fence. ${suggest(readWord(word)[0], allWords)}`);
+      errors.push(`A fence does not accept \`${word}\`. ${suggest(readWord(word)[0], allWords)}`);
     }
     if (unknown.length < words.length)
-      problems.push(
-        `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` needs a kind as well. Add ${kindWords.join(' or ')}.`,
+      errors.push(
+        `A fence with \`${words.find((word) => !unknown.includes(word)) ?? ''}\` also needs a kind. Add ${kindWords.join(' or ')}.`,
       );
-    return failed();
+    return withoutMeta();
   }
-  problems.push(...fieldProblems(kind, fields));
-  if (problems.length > 0) return failed();
+  errors.push(...fieldErrors(kind, fields));
+  if (errors.length > 0) return withoutMeta();
   const meta = { kind, ...blockSchemas[kind].parse(fields) } as BlockMeta;
-  return { node, line, meta, problems };
+  return { node, line, meta, isBroken: false };
 }
 
-const belongsToStep = ({ meta, problems }: Fence): boolean =>
-  meta === undefined ? problems.length > 0 : !['setup', 'file', 'output'].includes(meta.kind);
+const belongsToStep = ({ meta, isBroken }: Fence): boolean =>
+  meta === undefined ? isBroken : !['setup', 'file', 'output'].includes(meta.kind);
 
-function fencesIn(nodes: Root['children']): Fence[] {
+function fencesIn(nodes: Root['children'], report: ReportDiagnostic): Fence[] {
   const fences: Fence[] = [];
   visit({ type: 'root', children: nodes } satisfies Root, 'code', (node) => {
-    fences.push(readFence(node));
+    fences.push(readFence(node, report));
   });
   return fences;
 }
 
-/** Finds a lesson's sections, and the fences that stand before the first of them. */
-export function findSections(tree: Root): { before: Fence[]; sections: Section[] } {
+/** Finds a lesson's sections, and the fences before the first one. */
+export function findSections(tree: Root, report: ReportDiagnostic): { before: Fence[]; sections: Section[] } {
   const starts = tree.children.flatMap((node, index) =>
     node.type === 'heading' && node.depth === 2 ? [{ heading: node, from: index }] : [],
   );
   const sections = starts.map(({ heading, from }, index): Section => {
     const to = starts[index + 1]?.from ?? tree.children.length;
     const title = toString(heading);
-    const fences = fencesIn(tree.children.slice(from, to));
+    const fences = fencesIn(tree.children.slice(from, to), report);
     return {
-      heading,
       id: slug(title),
       title,
       line: heading.position?.start.line ?? 1,
@@ -197,5 +191,6 @@ export function findSections(tree: Root): { before: Fence[]; sections: Section[]
       isStep: fences.some(belongsToStep),
     };
   });
-  return { before: fencesIn(tree.children.slice(0, starts[0]?.from ?? tree.children.length)), sections };
+  const before = fencesIn(tree.children.slice(0, starts[0]?.from ?? tree.children.length), report);
+  return { before, sections };
 }

@@ -1,4 +1,4 @@
-/** The Markdown that lessons are written in: the same for the parser, the linter and the page. */
+/** Parses the Markdown of lessons, for the parser and the linter. */
 import type { Root } from 'mdast';
 import remarkFrontmatter from 'remark-frontmatter';
 import remarkGfm from 'remark-gfm';
@@ -8,5 +8,5 @@ import { unified } from 'unified';
 
 const processor = unified().use(remarkParse).use(remarkFrontmatter).use(remarkGfm).use(remarkMdx);
 
-/** @throws VFileMessage with the line and column of MDX that is broken */
+/** @throws VFileMessage with line and column of a syntax error */
 export const parseMdx = (source: string): Root => processor.parse(source);

@@ -1,21 +1,12 @@
-/** YAML within a lesson or beside it: read by a schema, with defects that name their line. */
+/** Reads YAML, in a lesson or beside it, by a schema. Its diagnostics name the line. */
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
-import { complaintsOf } from './describe';
-
-/** Something wrong in a file. */
-export interface Defect {
-  /** 1-based. */
-  line: number;
-  /** What is wrong and what to do: whole sentences. */
-  text: string;
-}
-
-export type Report = (line: number, text: string) => void;
+import { describeIssues } from './describe';
+import type { ReportDiagnostic } from './diagnostics';
 
 type Path = readonly PropertyKey[];
 
-/** Where a path's key stands, or of a list its item. */
+/** Offset of a map's key or of a list's item. */
 function offsetOf(document: Document, path: Path): number | undefined {
   if (path.length === 0) return undefined;
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
@@ -32,15 +23,14 @@ function offsetOf(document: Document, path: Path): number | undefined {
 
 /**
  * @param text YAML
- * @param openingLine line of the file before the text's first; 0 when the text is the file
- * @param whole what it is, at the beginning of a sentence: "The front matter"
- * @param report told of each defect
- * @returns nothing when there are defects
+ * @param openingLine the file's line before the first line of the text; 0 when the text is the file
+ * @param whole what the text is, at the beginning of a sentence: "The front matter"
+ * @returns undefined when something was reported
  */
 export function readYaml<Schema extends z.ZodType>(
   text: string,
   schema: Schema,
-  { openingLine, whole, report }: { openingLine: number; whole: string; report: Report },
+  { openingLine, whole, report }: { openingLine: number; whole: string; report: ReportDiagnostic },
 ): { value: z.output<Schema>; lineOf: (path: Path) => number } | undefined {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter });
@@ -49,11 +39,11 @@ export function readYaml<Schema extends z.ZodType>(
     for (const error of document.errors) {
       const reason = (error.message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
       const line = openingLine + (error.linePos?.[0].line ?? 1);
-      report(line, `${whole} is no valid YAML: ${reason}.`);
+      report(line, `${whole} is not valid YAML: ${reason}.`);
     }
     return undefined;
   }
-  /** The line of a path, or of the nearest thing around it. */
+  /** The line of a path, or of the nearest parent that has one. */
   const lineOf = (path: Path): number => {
     for (let length = path.length; length > 0; length--) {
       const offset = offsetOf(document, path.slice(0, length));
@@ -64,8 +54,8 @@ export function readYaml<Schema extends z.ZodType>(
   const parsed = schema.safeParse(document.toJS() ?? {});
   if (parsed.success) return { value: parsed.data, lineOf };
   const isThere = (path: Path): boolean => offsetOf(document, path) !== undefined;
-  for (const complaint of complaintsOf(parsed.error, schema, whole, isThere)) {
-    report(lineOf(complaint.path), complaint.text);
+  for (const { path, message } of describeIssues(parsed.error, schema, whole, isThere)) {
+    report(lineOf(path), message);
   }
   return undefined;
 }

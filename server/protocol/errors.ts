@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 
-const errorCodes = [
+export const errorCodes = [
   'bad-config',
   'bad-message',
   'bad-lesson',
@@ -46,15 +46,18 @@ const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** An error as it crosses a process: no stack, no cause, nothing a learner must not see. */
+/** An error as it crosses a process: no stack, no cause, nothing that a learner must not see. */
 export const wireErrorSchema = z.object({
   code: z.enum(errorCodes),
-  /** What failed and why, one sentence. */
+  /** What failed and why, one or two sentences. */
   message: z.string(),
   /** The next thing to try. */
   hint: z.string().optional(),
 });
 export type WireError = z.infer<typeof wireErrorSchema>;
+
+/** What a learner can do about an error that nobody foresaw. */
+const unexpectedHint = 'Try again. If it fails again, the server’s log says more.';
 
 export class LabError extends Error {
   readonly code: ErrorCode;
@@ -67,16 +70,47 @@ export class LabError extends Error {
     this.hint = options.hint;
   }
 
+  /** The error as browsers and other processes may see it. */
   toWire(): WireError {
     return this.hint === undefined
       ? { code: this.code, message: this.message }
       : { code: this.code, message: this.message, hint: this.hint };
   }
 
-  /** Wraps anything thrown; a LabError passes through, an unknown throw keeps itself as the cause. */
+  /** Rebuilds an error that crossed a process. */
+  static fromWire({ code, message, hint }: WireError): LabError {
+    return new LabError(code, message, hint === undefined ? {} : { hint });
+  }
+
+  /**
+   * Wraps anything thrown. A LabError passes through. A foreign throw becomes the cause of an `internal` error, whose text says
+   * nothing of it: that text reaches browsers. Logs print the cause; command lines print {@link describe}.
+   * @param doing what failed, as the beginning of a sentence: “Reading the recording”
+   */
   static from(thrown: unknown, doing: string): LabError {
     if (thrown instanceof LabError) return thrown;
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return new LabError('internal', `${doing}: ${reason}`, { cause: thrown });
+    return new LabError('internal', `${doing}: an unexpected error.`, {
+      hint: unexpectedHint,
+      cause: thrown,
+    });
+  }
+
+  /**
+   * What failed, with the causes that {@link from} has kept out of the message. For command lines and reports on this machine,
+   * never for a browser.
+   */
+  describe(): string {
+    const causes: string[] = [];
+    let next: unknown = this.code === 'internal' ? this.cause : undefined;
+    // An error can be its own cause, by way of others.
+    const seen = new Set<unknown>();
+    while (next !== undefined && next !== null && !seen.has(next)) {
+      seen.add(next);
+      causes.push(
+        next instanceof Error ? next.message : typeof next === 'string' ? next : JSON.stringify(next),
+      );
+      next = next instanceof Error ? next.cause : undefined;
+    }
+    return causes.length === 0 ? this.message : `${this.message} Cause: ${causes.join(': ')}`;
   }
 }

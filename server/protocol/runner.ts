@@ -1,4 +1,4 @@
-/** What the gateway says to a runner over its socket, in HTTP. Learners speak to it as messages.ts says. */
+/** What the gateway says to a runner over its socket, in HTTP. Pages speak to a runner as messages.ts says. */
 import { z } from 'zod';
 import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './session';
 
@@ -9,17 +9,19 @@ import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './session';
 export const roleHeader = 'x-lab-role';
 
 /**
- * `PUT /session`: whose the pair is from now on. The first one assigns it; later ones for the same lesson change its deadline.
- * A runner refuses one for another lesson.
+ * `PUT /session`: which session the sandbox belongs to from now on. The first request assigns it; later ones change the session's
+ * deadline. A runner refuses a request for another session or lesson.
  */
 export const assignmentSchema = sessionInfoSchema;
 export type Assignment = z.infer<typeof assignmentSchema>;
 
-/** `GET /status`, and the answer to `POST /lease`, which lets the runner go on for another while. */
+/** `GET /status`, and the answer to `POST /lease`, which lets the runner go on for another `leaseMs`. */
 export const runnerStatusSchema = z.object({
   phase: pairPhaseSchema,
   /** The lesson that it was assigned to; null in the pool. */
   lessonId: z.string().nullable(),
+  /** The session that it was assigned to; null in the pool, and from runners of earlier versions. */
+  sessionId: z.string().nullable().default(null),
   /** Pages that are connected. */
   connections: z.number().int().nonnegative(),
   /** Private memory of both machines, in bytes; what one more pair costs. */
@@ -31,7 +33,7 @@ export const runnerStatusSchema = z.object({
 });
 export type RunnerStatus = z.infer<typeof runnerStatusSchema>;
 
-/** `GET /cast?terminal=…`, with the query of messages.ts: what is kept of a terminal's output, as an asciicast. */
+/** `GET /cast?terminal=…`, with the query of http.ts: the output that is kept of a terminal, as an asciicast. */
 export const castPath = (terminal: string): string => `/cast?terminal=${encodeURIComponent(terminal)}`;
 
 /** `POST /stop`: ends the sandbox; answers when nothing runs any more. */

@@ -1,4 +1,4 @@
-/** A session as messages and requests carry it: its pair, its place in the lesson, its end. */
+/** A session as messages and requests carry it: its pair, its steps, its end. */
 import { z } from 'zod';
 import { wireErrorSchema } from './errors';
 

@@ -1,7 +1,7 @@
 /**
- * What an attacker tries. First as root of a guest, through the front door; then one wall further in, as the user of a
- * sandbox, which is where a hole in QEMU leads: a probe stands in for the runner in a sandbox that is made as all are.
- * Beside it another learner works, and must not notice.
+ * Attacks. First the attacker is root in a guest and comes through the front door. Then the attacker is the user of a sandbox, where a
+ * hole in QEMU would lead: a probe takes the runner's place in a regular sandbox. Another learner works at the same time and must not
+ * notice.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig, type Config } from '../config';
 import { Learner } from '../client/learner';
-import { processesOf, processIdsOf } from '../testing/remains';
+import { processesOf, processIdsOf } from '../testing/leftovers';
 import { busyMs, labSetUpTimeoutMs, startTestLab, type TestLab } from '../testing/lab';
 import { hostFiles } from '../host/qemu';
 import { hostNames, type HostName } from '../protocol/hosts';
@@ -30,13 +30,13 @@ import { diskUsage } from './untrusted';
 
 const lessonId = 'live-migration';
 const mebibyte = 1024 * 1024;
-/** Under TCG on a busy machine. */
+/** For TCG on a busy machine. */
 const pairTimeoutMs = 180_000;
 const commandTimeoutMs = 90_000;
-/** To fill a host's memory or disk, which takes 15 to 60 s under TCG. */
+/** For filling a host's memory or disk, which takes 15 to 60 s under TCG. */
 const fillTimeoutMs = 240_000;
 
-/** A learner at both prompts, who can run commands one after the other. */
+/** A learner with both prompts who runs one command at a time. */
 class Shell {
   readonly learner: Learner;
   private commands = 0;
@@ -46,25 +46,25 @@ class Shell {
   }
 
   async start(): Promise<string> {
-    const { id } = await this.learner.startSession(lessonId);
-    await this.learner.connect();
+    await this.learner.startSession(lessonId);
+    const { sandboxId } = await this.learner.connect();
     for (const host of hostNames) this.learner.attach(host);
     for (const host of hostNames) await this.learner.untilPrompt(host, true, pairTimeoutMs);
-    return id;
+    return sandboxId;
   }
 
-  /** Types a command and returns what it printed, when it has ended. */
+  /** Types a command, waits until it ends, and returns its output. */
   async run(host: HostName, command: string, timeoutMs = commandTimeoutMs): Promise<string> {
     const mark = `done-${++this.commands}`;
     const before = this.learner.screen(host).length;
-    // The mark as typed is not the mark as printed.
+    // The typed mark must differ from the printed one.
     this.learner.type(host, `${command}\recho "<"${mark}">"\r`);
     const printed = () => this.learner.screen(host).slice(before);
     await this.learner.until(() => printed().includes(`<${mark}>`), timeoutMs, `end of ${command}`);
     return stripVTControlCharacters(printed());
   }
 
-  /** How long a line at the prompt takes, there and back. */
+  /** Measures the round trip of a line at the prompt. */
   async echoMs(host: HostName): Promise<number> {
     const startedAt = performance.now();
     await this.run(host, ':');
@@ -79,7 +79,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
   let artifacts: Lab;
   let victim: Shell;
   let victimId: string;
-  /** Something of the machine's that listens on every address it has. */
+  /** A server of the machine that listens on every address. */
   let machine: Server;
   let callers = 0;
   const figures: Record<string, string> = {};
@@ -98,7 +98,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     artifacts = await prepareLab(readConfig(), root, new AbortController().signal);
     victim = new Shell(lab);
     victimId = await victim.start();
-    figures['prompt, nothing else going on'] = `${Math.round(await victim.echoMs('source'))} ms`;
+    figures['prompt, without an attack'] = `${Math.round(await victim.echoMs('source'))} ms`;
   }, labSetUpTimeoutMs);
   afterAll(async () => {
     await lab.stop();
@@ -106,7 +106,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     console.table(figures);
   });
 
-  /** The other learner's prompt and the front door while something goes on. */
+  /** Checks and times the other learner's prompt and the front door during an attack. */
   async function othersNoticeNothing(what: string): Promise<void> {
     const promptMs = await victim.echoMs('source');
     const askedAt = performance.now();
@@ -119,7 +119,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     expect(victim.learner.latest('error')).toBeUndefined();
   }
 
-  /** The most memory that a sandbox ever had, as its control group counts it. */
+  /** The peak memory of a sandbox, as its control group counts it. */
   async function peakMemory(sandboxId: string): Promise<number> {
     for (const group of (await Cgroups.find()).paths(cgroupName(sandboxId))) {
       for (const file of ['memory.max_usage_in_bytes', 'memory.peak']) {
@@ -127,7 +127,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
         if (text !== undefined) return Number(text);
       }
     }
-    throw new Error('There is no control group for memory.');
+    throw new Error('The sandbox has no control group for memory.');
   }
 
   const machineAddresses = () => [
@@ -137,7 +137,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     ),
   ];
 
-  /** A shell line that prints `open` for each target that can be connected to. */
+  /** A shell line that prints `open` for each target that accepts a connection. */
   const knock = (targets: readonly string[]): string =>
     `(${targets
       .map((target) => `(timeout 4 bash -c 'echo >/dev/tcp/${target}' 2>/dev/null && echo op""en ${target})`)
@@ -152,7 +152,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     ];
   };
 
-  describe('who is root in a guest', () => {
+  describe('that is root in a guest', () => {
     let attacker: Shell;
     let attackerId: string;
     const run = () => sandboxFiles(sandboxDir(lab.stateDir, attackerId)).run;
@@ -162,7 +162,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       attackerId = await attacker.start();
     }, pairTimeoutMs);
 
-    test('is in a QEMU that may do nothing', async () => {
+    test('is in a QEMU without privileges', async () => {
       const pids = processIdsOf(run(), 'qemu-system-x86_64');
       expect(pids).toHaveLength(2);
       for (const pid of pids) {
@@ -176,7 +176,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       expect((await stat(victimRun())).uid).not.toBe(own.uid);
     });
 
-    test('reaches no address of the machine and none beyond it', async () => {
+    test('reaches no address of the machine or beyond', async () => {
       await attacker.run('source', 'ip route add default via 10.77.0.2 dev eth0');
       await attacker.run('destination', 'sysctl -q net.ipv4.ip_forward=1');
       const output = await attacker.run('source', knock(everywhere()));
@@ -184,7 +184,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       expect(callers).toBe(0);
     });
 
-    test('reaches no other pair, by none of its addresses', async () => {
+    test('reaches no other pair, at any address', async () => {
       const received = 'cat /sys/class/net/eth0/statistics/rx_packets';
       const count = async () => Number(/^(\d+)\r?$/m.exec(await victim.run('destination', received))?.[1]);
       await victim.run('destination', 'echo of-the-victim >/root/secret');
@@ -194,7 +194,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       expect(await attacker.run('source', 'ssh -n rhel08 cat /root/secret')).not.toContain('of-the-victim');
     });
 
-    test('spins on all its processors: others have theirs', { timeout: 120_000 }, async () => {
+    test('spins on all its processors: other pairs keep theirs', { timeout: 120_000 }, async () => {
       const spin = 'for i in 1 2 3 4; do (while :; do :; done) & done';
       for (const host of hostNames) await attacker.run(host, spin);
       await othersNoticeNothing('both hosts of another pair spin');
@@ -211,7 +211,7 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
         await attacker.learner.untilPrompt('source', false, commandTimeoutMs);
         await othersNoticeNothing('another pair floods console and terminal');
         const residentKiB = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-        figures['runner of the pair that floods'] = `${Math.round(residentKiB / 1024)} MiB`;
+        figures['runner of the flooding pair'] = `${Math.round(residentKiB / 1024)} MiB`;
         expect(residentKiB).toBeLessThan(400 * 1024);
         expect((await diskUsage(run())) - before).toBeLessThan(64 * mebibyte);
         attacker.learner.type('source', '\x03');
@@ -219,8 +219,8 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       },
     );
 
-    test('takes all its memory: the machine gives no more than that', { timeout: 300_000 }, async () => {
-      // The kernel fills it, and the process keeps it: in a file of /dev/shm it takes three times as long under TCG.
+    test('takes all its memory: the machine gives no more', { timeout: 300_000 }, async () => {
+      // MAP_POPULATE lets the kernel fill the memory. A file in /dev/shm would take three times as long under TCG.
       const flags = 'mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE';
       const take = `import mmap, os, time; taken = mmap.mmap(-1, 850 << 20, ${flags}); os.fork() or time.sleep(9999)`;
       expect(await attacker.run('destination', `python3 -c '${take}'; echo $?`, fillTimeoutMs)).toContain(
@@ -228,13 +228,13 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       );
       await othersNoticeNothing('a host of another pair runs out of memory');
       const peak = await peakMemory(attackerId);
-      figures['most memory of that pair'] = `${Math.round(peak / mebibyte)} MiB`;
+      figures['peak memory of that pair'] = `${Math.round(peak / mebibyte)} MiB`;
       expect(peak).toBeGreaterThan(850 * mebibyte);
       await attacker.run('destination', 'pkill python3');
       expect(processIdsOf(run(), 'qemu-system-x86_64')).toHaveLength(2);
     });
 
-    test('writes its disk full: it sees I/O errors, and goes on', { timeout: 300_000 }, async () => {
+    test('fills its disk: it gets I/O errors and keeps running', { timeout: 300_000 }, async () => {
       const fill = 'dd if=/dev/zero of=/var/fill bs=4M oflag=direct; rm -f /var/fill';
       const startedAt = Date.now();
       const filling = attacker.run('destination', fill, fillTimeoutMs);
@@ -245,13 +245,13 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
       const size = Math.max(...sizes);
       expect(size).toBeGreaterThan(512 * mebibyte);
       figures['disk of that host'] = `${Math.round(size / mebibyte)} MiB in ${Date.now() - startedAt} ms`;
-      // A file may be as large as a host's memory, since saved states are files too.
+      // A file may be as large as a host's memory, because saved states are files too.
       expect(size).toBeLessThanOrEqual(Math.max(256, readConfig().hostMemoryMiB + 64) * mebibyte);
       expect(await attacker.run('destination', 'echo still-"here"')).toContain('still-here');
     });
 
     test(
-      'forks without end: its own host stands still, and its session can be ended',
+      'forks without end: only its own host stands still, and its session can be ended',
       { timeout: 120_000 },
       async () => {
         attacker.learner.type('source', 'bomb() { bomb | bomb & }; bomb\r');
@@ -263,14 +263,14 @@ describe.skipIf(isolation.report.level !== 'full')('an attacker', () => {
     );
   });
 
-  describe('who has broken out of QEMU', () => {
+  describe('that has escaped from QEMU', () => {
     let directory: string;
     let config: Config;
     let provider: LocalProvider;
     let spec: SandboxSpec;
     let made = 0;
 
-    /** Runs a shell line in the sandbox, as everything in it runs. */
+    /** Runs a shell line in the sandbox, with the rights of every process in it. */
     async function inside(script: string): Promise<{ code: number; output: string }> {
       const stream = await provider.connect(spec.id);
       const sent = request({ createConnection: () => stream, method: 'POST', path: '/' });
@@ -303,7 +303,7 @@ createServer(async (request, response) => {
 }).listen(process.argv[2] + '/run/runner.sock');
 `,
       );
-      // Small limits, so that reaching them is quick.
+      // Small limits, so the tests reach them quickly.
       config = {
         ...readConfig(),
         stateDir: join(directory, 'state'),
@@ -327,7 +327,7 @@ createServer(async (request, response) => {
       expect((await inside('cat /proc/net/dev')).output.match(/^ *\w+:/gm)).toEqual(['    lo:']);
     });
 
-    test('has no socket of the machine’s, abstract ones included', async () => {
+    test('reaches no socket of the machine, not even an abstract one', async () => {
       const name = `lab-attack-${process.pid}`;
       let connections = 0;
       const abstract = createServer(() => (connections += 1)).listen(`\0${name}`);
@@ -337,7 +337,7 @@ createServer(async (request, response) => {
       expect(connections).toBe(0);
     });
 
-    test('finds no file of others', async () => {
+    test('finds no files of others', async () => {
       const paths = [
         victimRun(),
         hostFiles(victimRun(), 'source').qmp,
@@ -356,7 +356,7 @@ createServer(async (request, response) => {
       expect(output).not.toContain('QMP');
     });
 
-    test('cannot change what all pairs are made of, nor what it is itself', async () => {
+    test('cannot change the artifacts that all pairs share, nor its own program and spec', async () => {
       const files = [
         ...(await readdir(spec.templateDir)).map((name) => join(spec.templateDir, name)),
         ...(await readdir(artifacts.imageDir)).map((name) => join(artifacts.imageDir, name)),
@@ -371,18 +371,18 @@ createServer(async (request, response) => {
       expect(await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs))).toEqual(before);
     });
 
-    test('reads no key but its own copy', async () => {
+    test('sees no key except its own copy', async () => {
       expect((await inside(`stat -c %u:%a ${artifacts.imageDir}/id_ed25519`)).output.trim()).toBe(
         `${(await stat(run())).uid}:600`,
       );
     });
 
-    test('sees no process of others and can do nothing to one', async () => {
+    test('sees and affects no process of others', async () => {
       const machines = processIdsOf(victimRun(), 'qemu-system-x86_64');
       const [pid = 0] = machines;
       expect((await inside(`kill -9 ${pid}`)).output).toMatch(/No such process|not permitted/);
       expect((await inside('echo /proc/[0-9]*')).output.split(' ').length).toBeLessThan(8);
-      // Its namespace's first process is root's, without which nothing of it lives.
+      // The namespace's first process belongs to root; if it died, the whole sandbox would die.
       expect((await inside('kill -9 1; cat /proc/1/mem; ls /proc/1/fd')).code).not.toBe(0);
       expect(processIdsOf(victimRun(), 'qemu-system-x86_64')).toEqual(machines);
     });
@@ -396,13 +396,13 @@ createServer(async (request, response) => {
       ]) {
         expect((await inside(command)).code).not.toBe(0);
       }
-      // A user namespace of its own may be had, but only what it owns already is in it.
+      // It may make a user namespace, but gains no rights over anything that it does not own.
       expect((await inside('unshare -Ur umount /usr')).code).not.toBe(0);
       expect((await inside('unshare -Urm mount -o remount,rw,bind /usr')).code).not.toBe(0);
       expect((await inside('setpriv --reuid 0 id; su -c id; echo $?')).output).not.toContain('uid=0');
     });
 
-    test('is refused by the files’ own modes too, were the other walls not there', async () => {
+    test('would be stopped by file modes alone, even without the other barriers', async () => {
       const { uid } = await stat(run());
       const paths = [
         hostFiles(victimRun(), 'source').qmp,
@@ -417,13 +417,13 @@ createServer(async (request, response) => {
       }
     });
 
-    test('puts a link in its socket’s place: the gateway does not follow it', async () => {
+    test('replaces its socket with a link: the gateway does not follow it', async () => {
       const socket = sandboxFiles(sandboxDir(lab.stateDir, victimId)).socket;
       const own = sandboxFiles(sandboxDir(config.stateDir, spec.id)).socket;
       const moved = `${own}.kept`;
       await inside(`mv ${own} ${moved} && ln -s ${socket} ${own}`);
       await expect(provider.connect(spec.id)).rejects.toMatchObject({ code: 'lost' });
-      // And pipes, which would never end, in the place of what is read of a dead sandbox.
+      // Pipes, which would never end, replace the files that the provider reads of a dead sandbox.
       await provider.stop(spec.id, 'by-learner');
       await launch();
       await inside(`cd ${run()} && rm -f runner.log && mkfifo runner.log ended && rm runner.sock`);
@@ -432,7 +432,7 @@ createServer(async (request, response) => {
       await launch();
     });
 
-    test('fills no disk: neither with one file nor with many', async () => {
+    test('cannot fill the disk, neither with one file nor with many', async () => {
       expect((await inside(`fallocate -l 600M ${run()}/one`)).code).not.toBe(0);
       expect((await inside('head -c 100M /dev/zero >/tmp/fill')).code).not.toBe(0);
       expect((await inside('rm /tmp/fill')).code).toBe(0);
@@ -444,20 +444,20 @@ createServer(async (request, response) => {
       await launch();
     });
 
-    test('takes memory: its own is all it gets', { timeout: 120_000 }, async () => {
+    test('takes memory: it gets only its own', { timeout: 120_000 }, async () => {
       const taking = inside('tail /dev/zero').catch(() => undefined);
       await othersNoticeNothing('a sandbox takes memory without end');
       await taking;
       const limit = (2 * config.hostMemoryMiB + config.sessionOverheadMiB) * mebibyte;
       const peak = await peakMemory(spec.id);
-      // Reached, and not passed.
+      // It reached the limit and did not exceed it.
       expect(peak).toBeGreaterThan(0.95 * limit);
       expect(peak).toBeLessThanOrEqual(limit);
       await provider.stop(spec.id, 'by-learner');
       await launch();
     });
 
-    test('takes processors: others have theirs', { timeout: 120_000 }, async () => {
+    test('takes processors: others keep theirs', { timeout: 120_000 }, async () => {
       const spinning = inside(
         'for i in $(seq 50); do (while :; do :; done) & done; sleep 8; kill $(jobs -p)',
       );
@@ -466,7 +466,7 @@ createServer(async (request, response) => {
     });
 
     test(
-      'forks without end: it stops at its limit, and is gone when it is stopped',
+      'forks without end: it stops at its limit, and nothing is left after stopping it',
       { timeout: 120_000 },
       async () => {
         const bomb = 'bomb() { bomb | bomb & }; bomb; while :; do sleep 100 & done';

@@ -15,7 +15,7 @@ const limits = {
   ioDirectory: tmpdir(),
 };
 
-describe('on a machine of files alone', () => {
+describe('on a simulated machine of plain files', () => {
   let root: string;
   const put = async (path: string, text: string) => {
     await mkdir(join(root, path, '..'), { recursive: true });
@@ -52,12 +52,12 @@ describe('on a machine of files alone', () => {
     expect(await get(`sys/fs/cgroup/cpu/${name}/cpu.cfs_quota_us`)).toBe('150000');
   });
 
-  test('version 2: one group in a service’s own, and the server moves out of the way', async () => {
+  test('version 2: one group in the service’s group, and the server moves into a leaf', async () => {
     const unit = 'sys/fs/cgroup/system.slice/lab.service';
     await put('proc/self/mountinfo', '30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n');
     await put('proc/self/cgroup', '0::/system.slice/lab.service\n');
     await put(`${unit}/cgroup.controllers`, 'cpuset cpu io memory pids\n');
-    // A directory in its place: writing fails, as it does while the group has processes.
+    // A directory in place of the file: writing fails, as it does while the group has processes.
     await mkdir(join(root, unit, 'cgroup.subtree_control'));
     await put(`${unit}/cgroup.procs`, '4242\n');
     expect([...(await Cgroups.find(root)).available]).toEqual([]);
@@ -74,7 +74,7 @@ describe('on a machine of files alone', () => {
     expect(await get(`${unit}/${name}/pids.max`)).toBe('100');
   });
 
-  test('version 2 without delegation: root uses the top, not the login session', async () => {
+  test('version 2 without delegation: root uses the top group, not the login session’s', async () => {
     await put('proc/self/mountinfo', '30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n');
     await put('proc/self/cgroup', '0::/user.slice/user-0.slice/session-1.scope\n');
     await put('sys/fs/cgroup/cgroup.controllers', 'pids\n');
@@ -92,7 +92,7 @@ describe('on a machine of files alone', () => {
 
 const here = await Cgroups.find();
 describe.skipIf(!here.available.has('pids') || !here.available.has('memory'))('on this machine', () => {
-  test('a group holds its limits, is killed whole and can be removed', async () => {
+  test('a group keeps its limits, can be killed as a whole, and can be removed', async () => {
     const directories = await here.create(cgroupName(`test-${process.pid}`), limits);
     try {
       const script = `for group; do echo 0 >$group/cgroup.procs; done; while :; do sleep 100 & done`;

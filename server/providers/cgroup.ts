@@ -1,41 +1,42 @@
 /**
- * Hard limits for one sandbox by the kernel's control groups, version 1 or 2, whichever the machine has. They are plain
- * files; see the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
+ * Hard limits for one sandbox by the kernel's control groups, version 1 or 2, depending on the machine. The interface consists of
+ * plain files; see the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
  */
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, readFile, realpath, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hasErrno } from '../posix';
 
 export const controllers = ['memory', 'cpu', 'pids', 'io'] as const;
 export type Controller = (typeof controllers)[number];
 
 export interface CgroupLimits {
   memoryBytes: number;
-  /** Processors' worth of time. */
+  /** Processor time, as a number of processors. */
   cpus: number;
   /** Processes and threads. */
   processes: number;
-  /** Reads and writes each. Version 1 limits only those that pass by the page cache. */
+  /** For reads and for writes each. Version 1 limits only I/O that bypasses the page cache. */
   ioBytesPerSecond: number;
-  /** A directory on the disk that `ioBytesPerSecond` is for. */
+  /** A directory on the disk whose throughput is limited. */
   ioDirectory: string;
 }
 
-/** Where a controller's groups are made. */
+/** The directory in which a controller's groups are made. */
 interface Parent {
   version: 1 | 2;
   directory: string;
 }
 
-/** Directory under `/` of everything read here; another one in tests. */
+/** The root directory for every path read here: `/`, or a directory of a test. */
 type Root = string;
 
-/** A period that is short enough for a terminal not to stutter; the kernel's own default. */
+/** Short enough that a terminal does not stutter; also the kernel's default. */
 const cpuPeriodUs = 100_000;
-/** Killed processes leave their group within milliseconds; a machine that writes out their memory takes longer. */
+/** Killed processes leave their group within milliseconds; a machine that swaps their memory out takes longer. */
 const emptyTimeoutMs = 10_000;
-/** The group that the server itself moves to where version 2 forbids processes beside groups ("no internal processes"). */
+/** The group to which the server moves itself, because version 2 forbids processes beside groups ("no internal processes"). */
 const ownLeaf = 'lab-server';
 
 export class Cgroups {
@@ -44,7 +45,7 @@ export class Cgroups {
     private readonly root: Root,
   ) {}
 
-  /** Looks which controllers this process may make groups for; never throws. */
+  /** Finds the controllers for which this process may make groups; never throws. */
   static async find(root: Root = '/'): Promise<Cgroups> {
     const parents = new Map<Controller, Parent>();
     const mounts = await readMounts(root);
@@ -54,7 +55,7 @@ export class Cgroups {
       const mount = mounts.find((candidate) => candidate.options.includes(name) && candidate.version === 1);
       if (!mount) continue;
       const group = join(mount.path, relative(mount.root, own.get(name) ?? '/'));
-      // A path from outside of this process's cgroup namespace is not there.
+      // A path outside this process's cgroup namespace does not exist here.
       const directory = (await isWritable(group)) ? group : mount.path;
       if (await isWritable(directory)) parents.set(controller, { version: 1, directory });
     }
@@ -68,19 +69,19 @@ export class Cgroups {
     return new Cgroups(parents, root);
   }
 
-  /** Controllers that can be limited here. */
+  /** Controllers whose limits can be set here. */
   get available(): ReadonlySet<Controller> {
     return new Set(this.parents.keys());
   }
 
-  /** Where the groups of a sandbox are, whether they exist or not. */
+  /** Directories of a sandbox's groups, whether they exist or not. */
   paths(name: string): string[] {
     return [...new Set([...this.parents.values()].map(({ directory }) => join(directory, name)))];
   }
 
   /**
-   * Makes the groups of a sandbox with their limits, without a process in them.
-   * @returns their directories; a process enters by writing `0` to `cgroup.procs` of each
+   * Makes the empty groups of a sandbox, with their limits.
+   * @returns their directories; a process enters a group by writing `0` to its `cgroup.procs`
    */
   async create(name: string, limits: CgroupLimits): Promise<string[]> {
     const directories = new Set<string>();
@@ -91,7 +92,7 @@ export class Cgroups {
         await mkdir(directory, { recursive: true });
         for (const [file, value] of await this.settings(controller, parent.version, limits)) {
           await writeFile(join(directory, file), value).catch((error: unknown) => {
-            // Kernels without swap accounting have no file for it.
+            // Kernels without swap accounting lack the swap files.
             if (!optionalFiles.has(file)) throw error;
           });
         }
@@ -113,7 +114,7 @@ export class Cgroups {
         return version === 1
           ? [
               ['memory.limit_in_bytes', String(limits.memoryBytes)],
-              // Memory and swap together: nothing of it may go to swap.
+              // Memory and swap together: with the same limit, nothing may go to swap.
               ['memory.memsw.limit_in_bytes', String(limits.memoryBytes)],
             ]
           : [
@@ -148,16 +149,16 @@ export class Cgroups {
 
 const optionalFiles = new Set(['memory.memsw.limit_in_bytes', 'memory.swap.max']);
 
-/** Whether no process is in the groups, or the groups are gone. */
+/** Whether the groups hold no process, or no longer exist. */
 export async function isCgroupEmpty(directories: readonly string[]): Promise<boolean> {
   const processes = await Promise.all(directories.map(processesIn));
   return processes.every((pids) => pids.length === 0);
 }
 
-/** Kills every process in the groups, also while these fork. */
+/** Kills every process in the groups, even if the processes keep forking. */
 export async function killCgroups(directories: readonly string[]): Promise<void> {
   const deadline = Date.now() + emptyTimeoutMs;
-  // Version 1 has no way to kill a whole group at once, so new processes are forbidden first.
+  // Version 1 cannot kill a whole group at once, so the limit first forbids new processes.
   for (const directory of directories) await writeFile(join(directory, 'pids.max'), '0').catch(ignore);
   for (;;) {
     const pids = new Set<number>();
@@ -169,14 +170,14 @@ export async function killCgroups(directories: readonly string[]): Promise<void>
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
-        // It has ended meanwhile.
+        // The process has ended meanwhile.
       }
     }
     await sleep(10);
   }
 }
 
-/** Removes groups that have no process any more; those that are gone already are none. */
+/** Removes empty groups; groups that no longer exist are skipped. */
 export async function removeCgroups(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
     const deadline = Date.now() + emptyTimeoutMs;
@@ -185,8 +186,7 @@ export async function removeCgroups(directories: readonly string[]): Promise<voi
         await rmdir(directory);
         break;
       } catch (error) {
-        const busy = error instanceof Error && 'code' in error && error.code === 'EBUSY';
-        if (!busy || Date.now() > deadline) break;
+        if (!hasErrno(error, 'EBUSY') || Date.now() > deadline) break;
         await sleep(10);
       }
     }
@@ -206,7 +206,7 @@ const isWritable = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Mounts of control groups, of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+/** Reads the mounts of control groups from /proc/self/mountinfo (proc_pid_mountinfo(5)). */
 async function readMounts(
   root: Root,
 ): Promise<{ version: 1 | 2; root: string; path: string; options: string[] }[]> {
@@ -226,7 +226,7 @@ async function readMounts(
   });
 }
 
-/** The groups of this process by controller; that of version 2 has the name ''. */
+/** The groups of this process by controller; the name of version 2's group is ''. */
 async function readOwnGroups(root: Root): Promise<Map<string, string>> {
   const text = await readFile(join(root, 'proc/self/cgroup'), 'utf8').catch(() => '');
   return new Map(
@@ -238,9 +238,9 @@ async function readOwnGroups(root: Root): Promise<Map<string, string>> {
 }
 
 /**
- * The group of version 2 that sandboxes' groups are made in. A service's own (systemd wants `Delegate=yes` for that, and
- * `DelegateSubgroup=` puts the server one level below it); from a login session root uses the top, since that session's scope
- * is not its to divide.
+ * The version 2 group in which sandboxes' groups are made. In a service, it is the service's own group: systemd requires
+ * `Delegate=yes`, and `DelegateSubgroup=` puts the server one level below. From a login session, root uses the top group, because
+ * the session's scope does not belong to it.
  */
 function delegatedGroup(own: string): string {
   const unit = /^.*\.(?:service|scope)(?=\/|$)/.exec(own)?.[0];
@@ -248,7 +248,7 @@ function delegatedGroup(own: string): string {
   return process.getuid?.() === 0 ? '/' : own;
 }
 
-/** Lets groups below `directory` have controllers. @returns those that they have then */
+/** Enables controllers for groups below `directory`. @returns the enabled controllers */
 async function enableControllers(directory: string): Promise<Controller[]> {
   if (!(await isWritable(directory))) return [];
   const words = async (file: string) =>
@@ -276,15 +276,15 @@ async function enableControllers(directory: string): Promise<Controller[]> {
   return enabled();
 }
 
-/** `major:minor` of the disk that a directory is on; undefined when it is on none, as with overlay file systems. */
+/** `major:minor` of a directory's disk; undefined when it has no disk, for example on an overlay file system. */
 async function diskOf(directory: string, root: Root = '/'): Promise<string | undefined> {
   const { dev } = await stat(directory);
-  // The encoding of makedev(3).
+  // glibc's encoding of device numbers (makedev(3)).
   const major = ((dev >> 8) & 0xfff) | (Math.floor(dev / 2 ** 32) & 0xfffff000);
   const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
   try {
     const device = await realpath(join(root, 'sys/dev/block', `${major}:${minor}`));
-    // Limits are for whole disks.
+    // Limits apply to whole disks.
     const disk = (await readdir(device)).includes('partition') ? dirname(device) : device;
     return (await readFile(join(disk, 'dev'), 'utf8')).trim();
   } catch {
@@ -292,5 +292,5 @@ async function diskOf(directory: string, root: Root = '/'): Promise<string | und
   }
 }
 
-/** Sandboxes' groups by the names that they were created with. */
+/** The name of a sandbox's groups. */
 export const cgroupName = (sandboxId: string): string => `lab-${basename(sandboxId)}`;

@@ -10,7 +10,7 @@ const config = readConfig(undefined, {});
 const none = await Isolation.probe({ ...config, isolation: 'none' });
 const isolation = await Isolation.probe(config);
 
-test('isolation that is switched off confines nothing, and says so', () => {
+test('isolation that is switched off confines nothing, and reports it', () => {
   expect(none.report).toMatchObject({ level: 'none', namespaces: false, ownUser: false, limits: [] });
   expect(none.report.missing).toHaveLength(1);
   const files = { readOnly: [], run: '/tmp', overlaid: [] };
@@ -19,7 +19,7 @@ test('isolation that is switched off confines nothing, and says so', () => {
   expect(command).not.toContain('bwrap');
 });
 
-test('what is asked for and not there is an error that names all of it', () => {
+test('required isolation that is missing is an error that names every missing part', () => {
   expect(() => {
     Isolation.prototype.requireConfigured.call({
       config: { ...config, isolation: 'full' },
@@ -59,7 +59,7 @@ describe.skipIf(!isolation.report.namespaces)('a program in a sandbox', () => {
     rmSync(directory, { recursive: true });
   });
 
-  test('has its own user, no capability, and no way to one', () => {
+  test('has its own user, no capability, and no way to gain one', () => {
     if (uid !== undefined) expect(run('id', '-u').trim()).toBe(String(uid));
     const status = run('cat', '/proc/self/status');
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
@@ -67,25 +67,25 @@ describe.skipIf(!isolation.report.namespaces)('a program in a sandbox', () => {
     expect(status).toMatch('NoNewPrivs:\t1');
   });
 
-  test('sees its own processes and its own loopback alone', () => {
+  test('sees only its own processes and its own loopback', () => {
     expect(run('sh', '-c', 'echo /proc/[0-9]*').split(' ').length).toBeLessThan(5);
     expect(run('cat', '/proc/net/dev').match(/^ *\w+:/gm)).toEqual(['    lo:']);
     expect(run('cat', '/proc/net/route').trim().split('\n')).toHaveLength(1);
   });
 
-  test('writes to its own directory and to no other', () => {
+  test('can write only to its own directory', () => {
     run('sh', '-c', `echo mine >${files.run}/file && echo mine >/tmp/file`);
     for (const path of ['/', '/etc', '/usr', '/dev', directory]) {
       expect(run('sh', '-c', `touch ${path}/file 2>/dev/null || echo refused`).trim()).toBe('refused');
     }
   });
 
-  test('writes no file over its limit, and no core', () => {
+  test('cannot write a file over its limit, and no core', () => {
     expect(run('sh', '-c', 'ulimit -c').trim()).toBe('0');
     expect(Number(run('sh', '-c', 'ulimit -f'))).toBe(config.hostDiskMiB * 2048);
   });
 
-  test('sees the files that it was given', () => {
+  test('sees only the files that it was given', () => {
     expect(run('ls', directory).trim()).toBe('run');
     expect(run('sh', '-c', 'ls -d /home /root /var /boot /sys /etc 2>/dev/null || :').trim()).toBe('/etc');
   });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { readConfig } from '../config';
-import { processesOf, processIdsOf } from '../testing/remains';
+import { processesOf, processIdsOf } from '../testing/leftovers';
 import { labSetUpTimeoutMs } from '../testing/lab';
 import { root } from '../root';
 import { prepareLab } from '../setup/stages';
@@ -40,11 +40,11 @@ async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnde
       const directory = sandboxDir(stateDir, id);
       const pids = processIdsOf(directory, process.execPath);
       for (const pid of pids) process.kill(pid, 'SIGKILL');
-      // While the last of its threads ends it has no command line any more, and its socket still answers.
+      // While its last thread ends, the process has no command line, but its socket still answers.
       const left = () => [...pids.filter((pid) => existsSync(`/proc/${pid}`)), ...processesOf(directory)];
       await expect.poll(left, { timeout: 10_000 }).toEqual([]);
     },
-    async remains(id) {
+    async leftovers(id) {
       const directory = sandboxDir(stateDir, id);
       const groups = cgroups.paths(cgroupName(id)).filter((path) => existsSync(path));
       const files = await readdir(directory).catch(() => []);
@@ -56,5 +56,5 @@ async function makeLocal(isolationWanted: 'auto' | 'none'): Promise<ProviderUnde
   };
 }
 
-testProvider('local provider, confined', () => makeLocal('auto'), labSetUpTimeoutMs);
-testProvider('local provider, not confined', () => makeLocal('none'), labSetUpTimeoutMs);
+testProvider('local provider, isolated', () => makeLocal('auto'), labSetUpTimeoutMs);
+testProvider('local provider, not isolated', () => makeLocal('none'), labSetUpTimeoutMs);

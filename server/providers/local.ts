@@ -1,4 +1,4 @@
-/** Runners as processes on this machine, each confined as far as the machine allows (see isolation.ts). */
+/** Runs runners as processes on this machine, each isolated as far as the machine allows (see isolation.ts). */
 import { spawn } from 'node:child_process';
 import { request, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
@@ -28,19 +28,19 @@ import type { Isolation } from './isolation';
 import type { EndedSandbox, SandboxList, SandboxProvider } from './provider';
 import { connectUntrusted, diskUsage, readTailUntrusted } from './untrusted';
 
-/** Node starts in 0.1 to 0.5 s; on a machine full of guests under TCG it took 4 s. */
+/** Node starts in 0.1 to 0.5 s; it took 4 s on a machine full of guests under TCG. */
 const launchTimeoutMs = 30_000;
-/** Room for what two hosts write first, and for the states of a lesson's steps, measured as 3 to 31 MB each. */
+/** Space for what two hosts write first, and for the saved states of a lesson's steps, measured at 3 to 31 MB each. */
 const leastFreeBytes = 256 * 1024 * 1024;
-/** A runner ends its two machines in well under a second; after this it is killed, and they die with it. */
+/** A runner ends its two machines in well under a second. After this time it is killed, and the machines die with it. */
 const stopTimeoutMs = 10_000;
 const pollMs = 25;
 /** Enough for a stack trace or a few lines of JSON. */
 const lastWordsBytes = 2000;
-/** The key of the hosts' root; ssh refuses it unless it is the user's own and nobody else's. */
+/** The key for root on the hosts. ssh refuses it unless it belongs to the user and nobody else can read it. */
 const keyName = 'id_ed25519';
 
-/** Directories that a sandbox reads its pair from. */
+/** Directories from which a sandbox reads its pair's files. */
 interface PairFiles {
   imageDir: string;
   directories: readonly string[];
@@ -52,9 +52,9 @@ interface Launch {
 }
 
 export class LocalProvider implements SandboxProvider {
-  /** Sandboxes whose runner is being started: not there yet, and not left over either. */
+  /** Sandboxes whose runner is starting: {@link list} must not take them for dead. */
   private readonly launching = new Map<string, Launch>();
-  /** User ids given to those, which no process or file shows yet. */
+  /** User ids of those sandboxes; no process or file shows them yet. */
   private readonly reservedUsers = new Set<number>();
   /** By template directory; templates never change. */
   private readonly pairFiles = new Map<string, Promise<PairFiles>>();
@@ -82,7 +82,7 @@ export class LocalProvider implements SandboxProvider {
     try {
       return await connectUntrusted(sandboxFiles(this.directory(sandboxId)).socket);
     } catch (cause) {
-      throw new LabError('lost', 'The pair is gone: its runner has ended.', {
+      throw new LabError('lost', 'The pair is lost: its runner has ended.', {
         hint: 'Start a new pair.',
         cause,
       });
@@ -109,11 +109,11 @@ export class LocalProvider implements SandboxProvider {
         running.push(spec);
         continue;
       }
-      const said = await readTailUntrusted(files.ended, lastWordsBytes);
+      const endText = await readTailUntrusted(files.ended, lastWordsBytes);
       const lastWords = isOverDisk
-        ? 'It wrote more to the disk than a pair can, and was killed.'
+        ? 'The server killed it, because it wrote more to the disk than a pair can.'
         : (await readTailUntrusted(files.log, lastWordsBytes)).trim();
-      ended.push({ id, reason: endReasonSchema.safeParse(said).data, lastWords });
+      ended.push({ id, reason: endReasonSchema.safeParse(endText).data, lastWords });
       await this.destroy(id);
     }
     return { running, ended };
@@ -124,24 +124,20 @@ export class LocalProvider implements SandboxProvider {
   }
 
   /**
-   * What two hosts and their saved states may come to, with a copy of their RAM. One that writes more is not a guest, which
-   * RLIMIT_FSIZE stops, but somebody who has broken out of one.
+   * The most disk that two hosts and their saved states need, including a copy of their RAM. RLIMIT_FSIZE stops a guest that writes
+   * more. A sandbox over this size therefore belongs to somebody who has escaped from a guest.
    */
   private get mostDiskBytes(): number {
     const { hostDiskMiB, hostMemoryMiB, savedStatesMiB } = this.config;
     return (2 * (hostDiskMiB + hostMemoryMiB) + savedStatesMiB) * 1024 * 1024;
   }
 
-  /** A pair that starts on a full disk fails later, in ways that tell its learner less. @throws LabError `disk-full` */
+  /** A pair that starts on a full disk would fail later, with errors that explain less. @throws LabError `disk-full` */
   private async requireDisk(): Promise<void> {
     if ((await availableBytes(this.config.stateDir)) >= leastFreeBytes) return;
-    throw new LabError(
-      'disk-full',
-      'The disk of this server is full, so there is no room for another pair.',
-      {
-        hint: 'Tell whoever runs this server; pairs that run already go on.',
-      },
-    );
+    throw new LabError('disk-full', 'The server cannot start another pair, because its disk is full.', {
+      hint: 'Tell the operator of this server. Running pairs are not affected.',
+    });
   }
 
   private async start(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
@@ -150,7 +146,7 @@ export class LocalProvider implements SandboxProvider {
     await this.requireDisk();
     let uid: number | undefined;
     try {
-      // What an earlier one with this id may have left.
+      // Removes what an earlier sandbox with this id may have left.
       await this.destroy(spec.id);
       uid = await this.reserveUser();
       const command = await this.prepare(spec, pair, uid);
@@ -159,18 +155,18 @@ export class LocalProvider implements SandboxProvider {
       await this.destroy(spec.id);
       throw error;
     } finally {
-      // From now on the owner of its directory says whose the id is.
+      // From now on the owner of the sandbox's directory shows that the id is taken.
       if (uid !== undefined) this.reservedUsers.delete(uid);
     }
   }
 
-  /** Writes all that the sandbox is made of. @returns the command line that starts its runner */
+  /** Writes the files of the sandbox. @returns the command line that starts its runner */
   private async prepare(spec: SandboxSpec, pair: PairFiles, uid: number | undefined): Promise<string[]> {
     const directory = await writeSandbox(this.config.stateDir, spec);
     const files = sandboxFiles(directory);
     const key = join(directory, keyName);
     const user = uid ?? process.getuid?.() ?? 0;
-    // ssh does nothing for a user whom the system does not know.
+    // ssh refuses to run for a user id without a passwd entry.
     await writeFile(files.passwd, `lab:x:${user}:${uid ?? process.getgid?.() ?? 0}::/tmp:/bin/sh\n`);
     const overlaid: [string, string][] = [[files.passwd, '/etc/passwd']];
     if (uid !== undefined) {
@@ -179,7 +175,7 @@ export class LocalProvider implements SandboxProvider {
       await chown(key, uid, uid);
       await chmod(key, 0o600);
       overlaid.push([key, join(pair.imageDir, keyName)]);
-      // Whoever else is on this machine is kept out by the directory's own mode.
+      // The directory's mode keeps other users of this machine out.
       for (const path of [files.spec, files.passwd]) await chmod(path, 0o644);
       await Promise.all(pair.directories.map(makeReadable));
     }
@@ -206,11 +202,12 @@ export class LocalProvider implements SandboxProvider {
     );
   }
 
-  /** Starts the runner and waits until it can be connected to. */
+  /** Starts the runner and waits until it accepts connections. */
   private async run(sandboxId: string, command: readonly string[], signal: AbortSignal): Promise<void> {
     const files = sandboxFiles(this.directory(sandboxId));
     const log = await open(files.log, 'ax', 0o600);
     let failure: string | undefined;
+    let cause: unknown;
     try {
       const owner = await stat(files.run);
       await log.chown(owner.uid, owner.gid);
@@ -223,8 +220,15 @@ export class LocalProvider implements SandboxProvider {
         stdio: ['ignore', log.fd, log.fd],
       });
       child.unref();
-      child.once('error', (error) => (failure = error.message));
-      child.once('exit', (code) => (failure = `it ended with code ${code ?? 'none'}`));
+      child.once('error', (error) => {
+        // The system's message names paths of this machine: only the log may have it.
+        failure = 'its program could not be run';
+        cause = error;
+      });
+      child.once(
+        'exit',
+        (code) => (failure = code === null ? 'it was killed' : `it ended with exit code ${code}`),
+      );
     } finally {
       await log.close();
     }
@@ -232,17 +236,21 @@ export class LocalProvider implements SandboxProvider {
     while (!(await this.answers(sandboxId))) {
       requireWanted(signal);
       if (failure !== undefined || Date.now() > deadline) {
-        throw new LabError('lost', `The pair’s runner did not start: ${failure ?? 'no answer'}.`, {
-          hint: 'Try again; if it stays so, look at the server’s log.',
-          cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim()),
-        });
+        throw new LabError(
+          'lost',
+          `The pair’s runner did not start: ${failure ?? `it did not answer within ${launchTimeoutMs / 1000} s`}.`,
+          {
+            hint: 'Try again. If it fails again, look at the server’s log.',
+            cause: new Error((await readTailUntrusted(files.log, lastWordsBytes)).trim(), { cause }),
+          },
+        );
       }
       await sleep(pollMs);
     }
     requireWanted(signal);
   }
 
-  /** Lets the runner tell its pages, and waits until it is gone, or for as long as it may take. */
+  /** Asks the runner to notify its pages and end, and waits for that up to {@link stopTimeoutMs}. */
   private async askToStop(sandboxId: string, reason: EndReason): Promise<void> {
     const deadline = Date.now() + stopTimeoutMs;
     try {
@@ -257,13 +265,13 @@ export class LocalProvider implements SandboxProvider {
       const [response] = (await once(sent, 'response')) as [IncomingMessage];
       response.resume();
     } catch {
-      // It is gone, or does not answer; what is left of it is killed.
+      // The runner is gone or does not answer; the caller kills what is left.
       return;
     }
     while ((await this.isAlive(sandboxId)) && Date.now() < deadline) await sleep(pollMs);
   }
 
-  /** Kills whatever runs in the sandbox, and removes it. */
+  /** Kills every process in the sandbox and removes it. */
   private async destroy(sandboxId: string): Promise<void> {
     const directory = this.directory(sandboxId);
     const cgroups = await readCgroups(directory);
@@ -276,7 +284,7 @@ export class LocalProvider implements SandboxProvider {
         try {
           process.kill(pid, 'SIGKILL');
         } catch {
-          // It has ended meanwhile.
+          // The process has ended meanwhile.
         }
       }
       await sleep(pollMs);
@@ -301,7 +309,7 @@ export class LocalProvider implements SandboxProvider {
     }
   }
 
-  /** A user id that nobody on this machine has, another lab's sandboxes included; undefined where each cannot have its own. */
+  /** A user id that nobody on this machine has, including another lab's sandboxes; undefined if sandboxes cannot have their own. */
   private async reserveUser(): Promise<number | undefined> {
     if (!this.isolation.report.ownUser) return undefined;
     const owners = async (paths: string[]) =>
@@ -335,7 +343,7 @@ function requireWanted(signal: AbortSignal): void {
 
 const backingChainSchema = z.array(z.object({ filename: z.string() }));
 
-/** A template's own directory and those of the disks that its disks are over. @throws LabError `template-missing` */
+/** Finds a template's directory and the directories of its disks' backing files. @throws LabError `template-missing` */
 async function findPairFiles(templateDir: string): Promise<PairFiles> {
   try {
     const { imageDir } = await readTemplate(templateDir);
@@ -344,14 +352,14 @@ async function findPairFiles(templateDir: string): Promise<PairFiles> {
     const disks = backingChainSchema.parse(JSON.parse(stdout)).map(({ filename }) => dirname(filename));
     return { imageDir, directories: [...new Set([templateDir, imageDir, ...disks])] };
   } catch (cause) {
-    throw new LabError('template-missing', `The pair template ${templateDir} is not there or not whole.`, {
-      hint: 'npm run lab -- setup makes it anew.',
+    throw new LabError('template-missing', `The pair template ${templateDir} is missing or incomplete.`, {
+      hint: 'Make it again: npm run lab -- setup',
       cause,
     });
   }
 }
 
-/** QEMU and mmdebstrap make some files for their user alone. Of an artifact only the key is a secret. */
+/** QEMU and mmdebstrap make some files readable only for their user. The only secret in an artifact is the key. */
 async function makeReadable(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
@@ -373,8 +381,8 @@ const processIds = async (): Promise<number[]> =>
   (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
 
 /**
- * Processes that have the sandbox's directory as a word of their command line: the runner and bubblewrap's two. All
- * others in the sandbox die with one of these.
+ * Finds processes whose command line has the sandbox's directory as a word: the runner and bubblewrap's two. All other processes in
+ * the sandbox die with one of these.
  */
 async function processesNaming(directory: string): Promise<number[]> {
   const { run } = sandboxFiles(directory);

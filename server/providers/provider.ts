@@ -5,31 +5,31 @@ import type { SandboxSpec } from '../store/sandboxes';
 /** A sandbox whose runner is gone. */
 export interface EndedSandbox {
   id: string;
-  /** What the runner said when it ended by itself; undefined when it was killed. */
+  /** The reason that the runner gave when it ended by itself; undefined when it was killed. */
   reason: EndReason | undefined;
-  /** The end of its log. */
+  /** The end of its log, or why the provider killed it. */
   lastWords: string;
 }
 
 export interface SandboxList {
   running: SandboxSpec[];
-  /** Found dead by this call, and removed by it: each is told once. */
+  /** Sandboxes that this call found dead and removed: each is reported once. */
   ended: EndedSandbox[];
 }
 
 /**
- * Where runners are placed. All four are safe to repeat: launching a sandbox that runs, or stopping one that is gone, does nothing.
+ * Runs runners somewhere. All four methods are safe to repeat: launching a running sandbox or stopping one that is gone does nothing.
  */
 export interface SandboxProvider {
   /**
-   * Starts a runner; resolves once it can be connected to.
-   * @throws LabError `lost` when it did not start, `template-missing`, `cancelled` when the signal fired; nothing is left then
+   * Starts a runner and resolves once it accepts connections.
+   * @throws LabError `lost` when it does not start, `template-missing`, `cancelled` when the signal fires; then nothing is left
    */
   launch(spec: SandboxSpec, signal?: AbortSignal): Promise<void>;
   /** Opens a byte stream to the runner's socket. @throws LabError `lost` when there is no runner */
   connect(sandboxId: string): Promise<Duplex>;
   /** Ends the sandbox and resolves when nothing of it is left. */
   stop(sandboxId: string, reason: EndReason): Promise<void>;
-  /** Sandboxes whose runner lives; what is left of others is removed. */
+  /** Lists sandboxes whose runner lives, and removes what is left of others. */
   list(): Promise<SandboxList>;
 }

@@ -20,27 +20,27 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-test('a socket is connected to, a link to one is not', async () => {
+test('connects to a socket, but not through a link', async () => {
   await symlink(join(directory, 'real.sock'), join(directory, 'link.sock'));
   (await connectUntrusted(join(directory, 'real.sock'))).destroy();
   await expect(connectUntrusted(join(directory, 'link.sock'))).rejects.toThrow();
 });
 
-test('what is no socket is not connected to', async () => {
+test('does not connect to something that is no socket', async () => {
   await writeFile(join(directory, 'file'), '');
   await expect(connectUntrusted(join(directory, 'file'))).rejects.toThrow('not a socket');
   await expect(connectUntrusted(join(directory, 'absent'))).rejects.toThrow('ENOENT');
 });
 
-test('a socket that nobody listens on any more is an error, not a wait', async () => {
-  // Killed, so that it does not remove its socket.
+test('a socket without a listener is an error, not a wait', async () => {
+  // SIGKILL, so that it does not remove its socket.
   const listenAndDie =
     'net.createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
   spawnSync(process.execPath, ['-e', listenAndDie, join(directory, 'dead.sock')]);
   await expect(connectUntrusted(join(directory, 'dead.sock'))).rejects.toThrow('ECONNREFUSED');
 });
 
-test('the end of a file is read, links and pipes are not', async () => {
+test('reads the end of a file, but no links and no pipes', async () => {
   await writeFile(join(directory, 'log'), 'first\nlast');
   await symlink('log', join(directory, 'link'));
   execFileSync('mkfifo', [join(directory, 'pipe')]);
@@ -52,7 +52,7 @@ test('the end of a file is read, links and pipes are not', async () => {
   expect(await readTailUntrusted(join(directory, 'absent'), 4)).toBe('');
 });
 
-test('disk is counted as allocated, and links are not followed', async () => {
+test('counts allocated bytes, and does not follow links', async () => {
   await writeFile(join(directory, 'data'), Buffer.alloc(100_000, 1));
   await writeFile(join(directory, 'sparse'), '');
   await truncate(join(directory, 'sparse'), 1e12);

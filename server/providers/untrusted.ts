@@ -1,25 +1,26 @@
 /**
- * Files that a sandbox made. Whoever has broken into it can put anything in their place: a link to a socket or file that only
- * the server may open, a pipe that never ends, a file without end.
+ * Reads files that a sandbox made. An attacker inside can replace them with anything: a link to a socket or file that only the server
+ * may open, a pipe that never ends, a file of unlimited size.
  */
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { allocatedBytes } from '../posix';
 
-/** O_PATH of open(2) on Linux, which Node does not name: a handle on the file itself, without opening it. */
+/** O_PATH of open(2) on Linux, which Node does not define: a handle to the file itself, without opening it. */
 const pathOnly = 0o10000000;
 
 /**
- * Connects to a Unix socket, and to nothing that a link at its place points to.
+ * Connects to a Unix socket, and never follows a link in its place.
  * @throws when there is no socket or nobody listens on it
  */
 export async function connectUntrusted(path: string): Promise<Socket> {
   const handle = await open(path, pathOnly | constants.O_NOFOLLOW);
   try {
     if (!(await handle.stat()).isSocket()) throw new Error(`${path} is not a socket.`);
-    // By the handle and not by the path, which may be another file by now.
+    // Through the handle, because the path may name another file by now.
     const socket = connect(`/proc/self/fd/${handle.fd}`);
     try {
       await once(socket, 'connect');
@@ -33,7 +34,7 @@ export async function connectUntrusted(path: string): Promise<Socket> {
   }
 }
 
-/** The last bytes of a regular file as text; '' when it is none. */
+/** Reads the last bytes of a regular file as text; returns '' when the path is no regular file. */
 export async function readTailUntrusted(path: string, maxBytes: number): Promise<string> {
   try {
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -51,10 +52,10 @@ export async function readTailUntrusted(path: string, maxBytes: number): Promise
   }
 }
 
-/** Entries that are looked at when a directory is measured; a sandbox makes about 30. */
+/** Most entries that are counted in a directory; a sandbox makes about 30. */
 const maxEntries = 10_000;
 
-/** Bytes of disk that a directory holds, links not followed; Infinity when it has more entries than any sandbox makes. */
+/** Bytes that a directory occupies on disk, without following links; Infinity when it has more entries than any sandbox makes. */
 export async function diskUsage(directory: string): Promise<number> {
   let bytes = 0;
   let entries = 0;
@@ -64,8 +65,7 @@ export async function diskUsage(directory: string): Promise<number> {
       if (++entries > maxEntries) return Infinity;
       const path = join(next, name);
       const stats = await lstat(path).catch(() => undefined);
-      // Blocks are of 512 bytes, whatever the file system's own are (stat(2)).
-      bytes += (stats?.blocks ?? 0) * 512;
+      if (stats) bytes += allocatedBytes(stats);
       if (stats?.isDirectory()) waiting.push(path);
     }
   }

@@ -1,11 +1,11 @@
 /**
  * The runner: one process for one pair. Usage: runner.js SANDBOX_DIRECTORY
  *
- * It serves HTTP and WebSocket on the Unix socket in that directory, to whoever may open it (the directory is 0700).
- * Bodies are those of protocol/runner.ts:
+ * It serves HTTP and WebSocket on the Unix socket in that directory. The directory's mode (0700) decides who may open it.
+ * protocol/runner.ts has the bodies:
  *
- *     GET  /status    how the pair is
- *     PUT  /session   gives the pair to a session, or changes that session's deadline
+ *     GET  /status    the state of the pair
+ *     PUT  /session   assigns the sandbox to a session, or changes that session's deadline
  *     POST /lease     the gateway wants this sandbox to go on; answers as /status
  *     POST /stop      ends the sandbox; answers when nothing of it runs
  *     GET  /cast      a terminal's recording
@@ -36,7 +36,7 @@ const directory = process.argv[2];
 if (!directory) throw new Error('usage: runner.js SANDBOX_DIRECTORY');
 const files = sandboxFiles(directory);
 const spec = await readSandbox(directory);
-// Standard output is the sandbox's log file. Synchronous: a process that ends must not have lines left to write.
+// Standard output is the sandbox's log file. Writes are synchronous, so a process that ends leaves no lines unwritten.
 const log = pino({ base: { sandbox: spec.id } }, pino.destination({ dest: 1, sync: true }));
 
 process.on('uncaughtException', (error) => {
@@ -51,7 +51,7 @@ const sandbox = new Sandbox(spec, files.run, log, (reason) => {
   void leave(reason);
 });
 
-const gate = new Gate((client) => sandbox.connect(client), log);
+const gate = new Gate((page) => sandbox.connect(page), log);
 
 const server = createServer((request, response) => {
   void answer(request, response);
@@ -94,17 +94,17 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
         reply(404, { error: new LabError('bad-message', 'No such request.').toWire() });
     }
   } catch (error) {
-    const failure = LabError.from(error, 'The runner could not do that');
+    const failure = LabError.from(error, 'The runner could not handle the request');
     log.warn({ err: failure, url: request.url }, 'request failed');
     reply(400, { error: failure.toWire() });
   }
 }
 
-/** Sends it as fast as it is read. @throws LabError `overloaded` when as many are being sent as may be */
+/** Sends a recording as fast as it is read. @throws LabError `overloaded` while {@link maxCasts} are being sent */
 async function sendCast(lines: Iterable<string>, response: ServerResponse): Promise<void> {
   if (castsUnderWay >= maxCasts) {
-    throw new LabError('overloaded', `${maxCasts} recordings are being downloaded, and no more can be now.`, {
-      hint: 'Try again when one has arrived.',
+    throw new LabError('overloaded', `${maxCasts} recordings are being downloaded, which is the limit.`, {
+      hint: 'Try again when one of them is done.',
     });
   }
   castsUnderWay += 1;
@@ -112,16 +112,16 @@ async function sendCast(lines: Iterable<string>, response: ServerResponse): Prom
     response.writeHead(200, { 'content-type': castType });
     await pipeline(Readable.from(lines), response);
   } catch (error) {
-    // Its head was sent: all that can be said is that it was cut.
+    // The response's head was sent, so the reader sees only that the rest was cut.
     log.warn({ err: error }, 'recording not sent');
   } finally {
     castsUnderWay -= 1;
   }
 }
 
-/** What the pair wrote is gone with it; the log and the reason stay for the gateway, which removes the directory. */
+/** Removes what the pair wrote. The log and the reason stay for the gateway, which removes the directory. */
 async function leave(reason: EndReason): Promise<void> {
-  // Before the socket is gone: who finds no socket reads this.
+  // Before the socket is gone: the gateway reads this when it finds no socket.
   await writeFile(files.ended, reason);
   gate.close(closeCodes.sessionEnded, reason);
   server.close();
@@ -131,6 +131,6 @@ async function leave(reason: EndReason): Promise<void> {
     const path = join(files.run, name);
     if (!kept.has(path)) await rm(path, { recursive: true, force: true });
   }
-  // Pages that do not answer the close, and requests under way, get this long.
+  // Pages that do not answer the close, and pending requests, have this long.
   setTimeout(() => process.exit(0), 1000);
 }

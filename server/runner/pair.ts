@@ -1,6 +1,6 @@
 /**
- * The pair of one session: two clones of the template and the channels into them. It can be saved while it runs, and go back
- * to what was saved, or to the template, with other QEMU processes.
+ * The pair of one sandbox: two clones of the template, and the channels into them. It can be saved while it runs, and rewound to a
+ * saved state or to the template with new QEMU processes.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,21 +12,21 @@ import { Machine } from '../host/machine';
 import { hostFiles } from '../host/qemu';
 import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
-import type { PairPhase } from '../protocol/session';
 import { readTemplate, templateShape, type Template } from '../template/template';
-import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-state';
+import { Overlays, SavedFiles, type SavedPair } from './rewind/saved-pair';
+import type { StartingPhase } from './sandbox-state';
 
 /** A clone's first login takes 2 to 4 s under TCG; three pairs at once on two cores took 12 s. */
 const loginTimeoutMs = 120_000;
 
-/** What became of a pair that cannot go on. */
+/** Why a pair cannot go on. */
 export interface Loss {
   host: HostName;
-  /** What the kernel said when it panicked; absent when the machine has ended. */
+  /** The kernel's message when it panicked. Absent when the machine has ended. */
   panic?: string;
 }
 
-type OnPhase = (phase: PairPhase) => void;
+type OnPhase = (phase: StartingPhase) => void;
 
 export class Pair {
   private readonly channels: Record<HostName, ControlChannel>;
@@ -52,8 +52,8 @@ export class Pair {
   }
 
   /**
-   * Clones the template and waits until both hosts take commands, with the right clock and an identity of their own.
-   * @param directory of the session: overlays, sockets and logs go there
+   * Clones the template and waits until both hosts take commands and have the right time and their own identity.
+   * @param directory of the sandbox: overlays, sockets and logs go there
    * @param onPhase told as each phase begins
    * @throws LabError `qemu-failed`, `host-unreachable`, `artifact-damaged`, `cancelled`; nothing is left running then
    */
@@ -71,7 +71,7 @@ export class Pair {
     const onAbort = () => void pair.destroy();
     signal?.addEventListener('abort', onAbort);
     try {
-      if (signal?.aborted) throw new LabError('cancelled', 'The pair is not wanted any more.');
+      if (signal?.aborted) throw new LabError('cancelled', 'The pair is no longer needed.');
       await pair.bringUp(undefined, onPhase);
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -94,8 +94,8 @@ export class Pair {
   }
 
   /**
-   * Saves both hosts as they are at one instant: RAM, devices and disks. They stand still for some tenths of a second, then they
-   * go on while what was saved is compressed. Whatever fails, the pair goes on.
+   * Saves both hosts as of one instant: RAM, devices and disks. They pause for some tenths of a second, and go on while the saved
+   * pages are compressed. Whatever fails, the pair goes on.
    * @param into directory for the saved state, which must not exist yet
    * @throws LabError `qemu-failed`, `disk-full`, `missing-tool`; nothing is left in `into` then
    */
@@ -121,7 +121,7 @@ export class Pair {
         await rm(into, { recursive: true, force: true }).catch(() => undefined);
         const full = cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC';
         throw full
-          ? new LabError('disk-full', 'The disk has no room for this state of the pair.', { cause })
+          ? new LabError('disk-full', 'The disk is too full to save the pair.', { cause })
           : LabError.from(cause, 'The pair could not be saved');
       }
       this.saves.add(saved);
@@ -130,14 +130,14 @@ export class Pair {
   }
 
   /**
-   * Takes both hosts back to a saved state, or to the template's. The learner's shells are there again, but not the SSH
-   * connections into them: attach terminals anew.
+   * Takes both hosts back to a saved state, or to the template's. The learner's shells are there again, but the SSH connections into
+   * them are not: attach the terminals again.
    * @throws LabError as {@link clone} does; the pair is destroyed then
    */
   rewind(saved: SavedPair | undefined, onPhase: OnPhase = () => undefined): Promise<void> {
     return this.alone(async () => {
       if (saved !== undefined && !(saved instanceof SavedFiles && this.saves.has(saved))) {
-        throw new LabError('no-saved-state', 'This state was removed, or is another pair’s.');
+        throw new LabError('no-saved-state', 'This saved state was removed, or belongs to another pair.');
       }
       for (const host of hostNames) this.channels[host].disconnect();
       await this.stopMachines();
@@ -164,11 +164,11 @@ export class Pair {
   private async bringUp(saved: SavedFiles | undefined, onPhase: OnPhase): Promise<void> {
     try {
       onPhase('cloning');
-      // All have ended, well or not, before anything is cleaned up.
+      // Both starts have settled before anything is cleaned up.
       const started = await Promise.allSettled(hostNames.map((host) => this.startMachine(host, saved)));
       for (const result of started) if (result.status === 'rejected') throw result.reason;
       onPhase('resuming');
-      // In a saved state the guest's sshd still serves a client that is no more; who comes before it has noticed is lost.
+      // In a saved state the guest's sshd still serves a client that is gone. A connection before sshd notices would be lost.
       const fresh = saved ? this.onMachines((machine) => machine.freshSshd(loginTimeoutMs)) : undefined;
       await this.onMachines((machine) => machine.resume());
       onPhase('logging-in');
@@ -207,12 +207,12 @@ export class Pair {
     void machine.panicked().then((panic) => {
       if (this.machines.get(host) === machine) this.lost({ host, panic });
     });
-    // RAM first: devices look into it when their state is loaded.
+    // RAM first: devices read it when their state is loaded.
     if (saved) await loadPages(machine.pid, ram.file, hostFiles(saved.directory, host).pages);
     await machine.loadState(hostFiles(saved?.directory ?? template.dir, host).state);
   }
 
-  /** Copies both hosts' state into a directory while they stand still, and gives them new disks over the ones so far. @returns for how many ms */
+  /** Copies both hosts' state into a directory while they are paused, and puts new overlays over their disks. @returns the pause, in ms */
   private async freeze(into: string): Promise<number> {
     const startedAt = performance.now();
     try {
@@ -233,7 +233,7 @@ export class Pair {
     return performance.now() - startedAt;
   }
 
-  /** Does it on both, and waits for both also when one fails. */
+  /** Does the action on both machines, and waits for both even when one fails. */
   private async onMachines(action: (machine: Machine) => Promise<void>): Promise<void> {
     const results = await Promise.allSettled([...this.machines.values()].map(action));
     for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -1,4 +1,4 @@
-/** What running processes cost the machine, from /proc (proc(5)). */
+/** Memory and processor time of running processes, from /proc (proc(5)). */
 import { readFile } from 'node:fs/promises';
 
 /** The kernel counts processor time of processes in ticks of this length for all user programs (USER_HZ). */

@@ -1,10 +1,11 @@
 /**
- * Bundles the server's programs into dist/, each skipped when every file that its last bundle was made of is unchanged; each file
+ * Bundles the server's programs into dist/. A set is skipped when all files from which its last bundle was made are unchanged. Each file
  * lands in dist/ complete or not at all.
  *
  *     node server/setup/build-server.mjs [--tools] [--force]
  *
- *     --tools   also what a running lab does not need: the authors' command line, the tests, the benchmarks
+ *     --tools   also bundles what a running lab does not need: the authors' command line, the tests, the benchmarks
+ *     --force   bundles even if nothing has changed
  */
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,18 +13,18 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
-/** Programs that find their packages in node_modules, by the name of their bundle. */
+/** Programs that load their packages from node_modules, by the name of their bundle. */
 const programs = {
   server: { lab: 'server/cli/lab.ts' },
   tools: { lessons: 'server/cli/lessons.ts', bench: 'server/cli/bench.ts', test: 'server/cli/test.ts' },
 };
-/** Programs with their packages inside: a runner starts for each pair, and finding and reading them took most of its start. */
+/** Programs bundled with their packages: a runner starts for each pair, and finding and reading packages took most of its start. */
 const runners = {
   server: { runner: 'server/runner/main.ts' },
   tools: { 'bench-runner': 'server/bench/runner.ts' },
 };
 
-/** Files besides the sources that change what the bundle is. */
+/** Files besides the sources that affect the bundle. */
 const settings = [
   'package-lock.json',
   'tsconfig.json',
@@ -31,7 +32,7 @@ const settings = [
   'server/setup/build-server.mjs',
 ];
 
-/** Size and modification time: what changes with each save and checkout, and costs no reading. */
+/** Size and modification time: they change with each save and checkout, and cost no reading. */
 const fingerprint = (path) => {
   const { size, mtimeMs } = statSync(join(root, path));
   return `${size} ${mtimeMs}`;
@@ -76,7 +77,7 @@ async function buildSet(set) {
       ...options,
       entryPoints: runners[set],
       external: ['node-pty'],
-      // Packages in CommonJS ask for Node's own modules by require, which a module does not have.
+      // CommonJS packages load Node's modules with require, which an ES module lacks.
       banner: {
         js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
       },
@@ -88,7 +89,7 @@ async function buildSet(set) {
   }
   const stamp = (paths) => Object.fromEntries(paths.map((path) => [path, fingerprint(path)]));
   const metafiles = results.map(({ metafile }) => metafile);
-  // The lock file stands for all packages.
+  // The lock file represents all packages.
   const sources = metafiles
     .flatMap((made) => Object.keys(made.inputs))
     .filter((path) => !path.startsWith('node_modules/'));

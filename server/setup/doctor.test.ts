@@ -25,25 +25,25 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-const finding = (diagnosis: Diagnosis, id: string) =>
+const check = (diagnosis: Diagnosis, id: string) =>
   diagnosis.findings.find((candidate) => candidate.id === id);
 
 test('needs neither image nor template, and makes nothing', async () => {
   const diagnosis = await diagnose(config, root);
-  expect(finding(diagnosis, 'template')?.status).toBe('warning');
-  expect(finding(diagnosis, 'image')?.fix).toContain('setup');
+  expect(check(diagnosis, 'template')?.status).toBe('warning');
+  expect(check(diagnosis, 'image')?.fix).toContain('setup');
   expect(diagnosisSchema.parse(JSON.parse(JSON.stringify(diagnosis)))).toEqual(diagnosis);
   await expect(rm(config.cacheDir)).rejects.toThrow('ENOENT');
 });
 
-test('a port that is taken is a problem with a way out', async () => {
+test('a port in use is a problem with a fix', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const diagnosis = await diagnose({ ...config, port }, root);
   server.close();
   expect(diagnosis.canRun).toBe(false);
-  expect(finding(diagnosis, 'port')).toMatchObject({
+  expect(check(diagnosis, 'port')).toMatchObject({
     status: 'problem',
     fix: expect.stringContaining('LAB_PORT=') as string,
   });
@@ -52,21 +52,21 @@ test('a port that is taken is a problem with a way out', async () => {
 test('a machine without room for one pair is a problem', async () => {
   const diagnosis = await diagnose({ ...config, hostMemoryMiB: 1e9 }, root);
   expect(diagnosis.machine.pairs).toBe(0);
-  expect(finding(diagnosis, 'capacity')).toMatchObject({ status: 'problem' });
+  expect(check(diagnosis, 'capacity')).toMatchObject({ status: 'problem' });
 });
 
 test('a state directory whose sockets would not fit is a problem', async () => {
   const diagnosis = await diagnose({ ...config, stateDir: `/tmp/${'x'.repeat(100)}` }, root);
-  expect(finding(diagnosis, 'state')?.detail).toContain('too long');
+  expect(check(diagnosis, 'state')?.detail).toContain('too long');
 });
 
-test('public mode is a finding of its own', async () => {
-  expect(finding(await diagnose(config, root), 'public')).toBeUndefined();
+test('public mode has a check of its own', async () => {
+  expect(check(await diagnose(config, root), 'public')).toBeUndefined();
   const diagnosis = await diagnose({ ...config, publicMode: true, accelerator: 'tcg' }, root);
-  expect(finding(diagnosis, 'public')).toMatchObject({ status: 'problem' });
+  expect(check(diagnosis, 'public')).toMatchObject({ status: 'problem' });
 });
 
-test('for people: one line each, and what mends it below', () => {
+test('for people: one line per check, with the fix below', () => {
   const text = formatDiagnosis({
     version: 1,
     canRun: false,
@@ -96,6 +96,6 @@ test('for people: one line each, and what mends it below', () => {
     '  PROBLEM Tools  missing: socat',
     '                 -> apt-get install socat',
     '',
-    'The lab cannot run here before the problems are mended.',
+    'The lab cannot run here until the problems are fixed.',
   ]);
 });

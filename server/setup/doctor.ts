@@ -1,10 +1,10 @@
-/** `npm run doctor`: whether the lab can run here, how well, and the command that mends what is wrong. It changes nothing. */
+/** `npm run doctor` checks whether and how well the lab can run here, and prints how to fix each problem. It changes nothing. */
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../config';
 import { availableMemoryBytes, CapacityMeter } from '../gateway/capacity';
+import { hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { acceleratorSchema } from '../protocol/session';
 import { controllers } from '../providers/cgroup';
@@ -14,37 +14,38 @@ import { lockHolder } from '../store/lock';
 import { readPairPeaks } from '../store/pair-cost';
 import { checkStateDir, listSandboxIds } from '../store/sandboxes';
 import { expectAccelerator } from '../template/accelerator';
+import { tryToListen } from './listen';
 import { publicModeProblems } from './public-mode';
 import { findLab } from './stages';
 import { imagePackages, installedQemu, isAtLeast, minimumQemu, runtimePackages } from './system-packages.mjs';
 
-const findingSchema = z.object({
-  /** Stable: scripts may look for it. */
+const checkSchema = z.object({
+  /** Stable: scripts may search for it. */
   id: z.string(),
   title: z.string(),
-  /** `problem`: the lab cannot run until it is mended. `warning`: it runs, with less. */
+  /** `problem`: the lab cannot run until it is fixed. `warning`: the lab runs, but not as well as it could. */
   status: z.enum(['ok', 'warning', 'problem']),
-  /** What was found, one sentence or less. */
+  /** The result, one sentence or less. */
   detail: z.string(),
-  /** What mends it, a command where there is one. */
+  /** How to fix it, a command where there is one. */
   fix: z.string().optional(),
 });
-type Finding = z.infer<typeof findingSchema>;
+type Check = z.infer<typeof checkSchema>;
 
-/** The output of `doctor --json`. Fields are added, never changed; `version` would count up otherwise. */
+/** The output of `doctor --json`. New fields may be added; any other change increments `version`. */
 export const diagnosisSchema = z.object({
   version: z.literal(1),
-  /** Whether `npm start` leads to a running lab, making what is missing first. */
+  /** Whether `npm start` would make what is missing and then run the lab. */
   canRun: z.boolean(),
-  findings: z.array(findingSchema),
+  findings: z.array(checkSchema),
   machine: z.object({
     node: z.string(),
     qemu: z.string().nullable(),
     accelerator: acceleratorSchema,
     isolation: z.enum(['full', 'partial', 'none']),
-    /** Totals of a session that are limited. */
+    /** Resources whose total is limited for each sandbox. */
     limits: z.array(z.enum(controllers)),
-    /** Pairs that fit at the same time. */
+    /** Pairs that fit on this machine at once. */
     pairs: z.number().int().nonnegative(),
     availableMemoryMiB: z.number().nonnegative(),
     freeDiskMiB: z.number().nonnegative(),
@@ -53,14 +54,14 @@ export const diagnosisSchema = z.object({
 export type Diagnosis = z.infer<typeof diagnosisSchema>;
 
 const mebibyte = 1024 * 1024;
-/** Host image, template and site, and what making them takes: measured 4 GB. */
+/** Space for host image, template and site, and for making them: 4 GB measured. */
 const setUpDiskMiB = 4096;
 
 /** @param root the checkout */
 export async function diagnose(config: Config, root: string): Promise<Diagnosis> {
-  const findings: Finding[] = [];
-  const add = (id: string, title: string, status: Finding['status'], detail: string, fix?: string) => {
-    findings.push({ id, title, status, detail, ...(fix === undefined ? {} : { fix }) });
+  const checks: Check[] = [];
+  const add = (id: string, title: string, status: Check['status'], detail: string, fix?: string) => {
+    checks.push({ id, title, status, detail, ...(fix === undefined ? {} : { fix }) });
   };
 
   const { engines } = z
@@ -74,12 +75,12 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       'node',
       'Node',
       'problem',
-      `${node}; needed is ${engines.node}`,
+      `${node} is too old; the lab needs ${engines.node}`,
       'Install a current Node: https://nodejs.org',
     );
 
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    const detail = `${process.platform} on ${process.arch}; sandbox hosts are Linux on x86-64`;
+    const detail = `${process.platform} on ${process.arch}; sandbox hosts need Linux on x86-64`;
     add('platform', 'System', 'problem', detail, 'Run the lab in a Linux virtual machine.');
   }
 
@@ -87,12 +88,12 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
   const qemuFix = 'sudo apt-get install --no-install-recommends qemu-system-x86 qemu-utils';
   if (qemu === undefined) add('qemu', 'QEMU', 'problem', 'not installed', qemuFix);
   else if (isAtLeast(qemu, minimumQemu)) add('qemu', 'QEMU', 'ok', qemu);
-  else add('qemu', 'QEMU', 'problem', `${qemu}; needed is ${minimumQemu.join('.')}`, qemuFix);
+  else add('qemu', 'QEMU', 'problem', `${qemu} is too old; the lab needs ${minimumQemu.join('.')}`, qemuFix);
 
   const lab =
     qemu === undefined
       ? { imageDir: undefined, templateDir: undefined, isSiteCurrent: false }
-      : // Whether KVM works has a line of its own.
+      : // KVM has a check of its own.
         await findLab(
           { ...config, accelerator: config.accelerator === 'kvm' ? 'auto' : config.accelerator },
           root,
@@ -101,7 +102,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
   const needed = [...runtimePackages, ...(lab.imageDir === undefined ? imagePackages : [])];
   const absent = needed.filter(({ isThere }) => !isThere()).map(({ name }) => name);
   const others = absent.filter((name) => name !== 'qemu-system-x86');
-  if (others.length === 0) add('tools', 'Tools', 'ok', 'all there');
+  if (others.length === 0) add('tools', 'Tools', 'ok', 'all installed');
   else {
     const fix = `sudo apt-get install --no-install-recommends ${others.join(' ')}`;
     add('tools', 'Tools', 'problem', `missing: ${others.join(', ')}`, fix);
@@ -111,10 +112,15 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
   if (kvm.accelerator === 'kvm') {
     if (kvm.isProven) add('kvm', 'KVM', 'ok', 'boots the hosts’ kernel');
     else
-      add('kvm', 'KVM', 'warning', '/dev/kvm opens; whether it boots is known when the host image is made');
+      add(
+        'kvm',
+        'KVM',
+        'warning',
+        '/dev/kvm opens; whether a host boots with it is known once the host image exists',
+      );
   } else {
     const status = config.accelerator === 'kvm' ? 'problem' : config.accelerator === 'tcg' ? 'ok' : 'warning';
-    const detail = `not used, hosts are 10 to 20 times slower: ${kvm.reason}`;
+    const detail = `not used, so hosts are 10 to 20 times slower: ${kvm.reason}`;
     if (config.accelerator === 'tcg') add('kvm', 'KVM', status, detail);
     else add('kvm', 'KVM', status, detail, kvmFix(kvm.reason));
   }
@@ -126,12 +132,12 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       'image',
       'Host image',
       'warning',
-      'not there for this checkout; the next start makes it',
+      'missing for this checkout; the next start makes it',
       'npm run lab -- setup --image-only',
     );
   else {
     const fix = `sudo env LAB_CACHE_DIR=${config.cacheDir} npm run lab -- setup --image-only`;
-    add('image', 'Host image', 'problem', 'not there for this checkout, and making it needs root', fix);
+    add('image', 'Host image', 'problem', 'missing for this checkout, and making it needs root', fix);
   }
   if (lab.templateDir !== undefined) add('template', 'Pair template', 'ok', lab.templateDir);
   else
@@ -139,7 +145,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       'template',
       'Pair template',
       'warning',
-      'not there for this image and QEMU; the next start makes it',
+      'missing for this image and QEMU; the next start makes it',
       'npm run lab -- setup',
     );
   if (lab.isSiteCurrent) add('site', 'Site', 'ok', 'built');
@@ -148,7 +154,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       'site',
       'Site',
       'warning',
-      'not built from these sources; the next start does it',
+      'not built from these sources; the next start builds it',
       'npm run lab -- setup',
     );
 
@@ -172,11 +178,11 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
     running,
   );
   const pairMiB = Math.round(pairBytes / mebibyte);
-  const each = `${pairMiB} MiB each, ${isMeasured ? 'as measured here' : 'the most that one can take'}`;
+  const each = `${pairMiB} MiB each, ${isMeasured ? 'as measured here' : 'the most that a pair may use'}`;
   const capacity = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'} at once (${each}; limited by ${limitedBy})`;
   if (pairs > 0) add('capacity', 'Capacity', 'ok', capacity);
   else {
-    const fix = 'Stop other programs, or set LAB_HOST_MEMORY_MIB or LAB_MEMORY_RESERVE_MIB lower.';
+    const fix = 'Stop other programs, or lower LAB_HOST_MEMORY_MIB or LAB_MEMORY_RESERVE_MIB.';
     add('capacity', 'Capacity', 'problem', capacity, fix);
   }
 
@@ -196,7 +202,7 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       'disk',
       'Disk',
       'warning',
-      `${diskDetail}, less than one session may write`,
+      `${diskDetail}, less than one pair may write`,
       'npm run lab -- cache prune',
     );
   } else add('disk', 'Disk', 'ok', diskDetail);
@@ -211,12 +217,12 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
 
   const server = lockHolder(join(config.stateDir, 'server'));
   for (const [id, title, host, port, variable] of [
-    ['port', 'Port of the site', config.host, config.port, 'LAB_PORT'],
-    ['metrics-port', 'Port of metrics', '127.0.0.1', config.metricsPort, 'LAB_METRICS_PORT'],
+    ['port', 'Site port', config.host, config.port, 'LAB_PORT'],
+    ['metrics-port', 'Metrics port', '127.0.0.1', config.metricsPort, 'LAB_METRICS_PORT'],
   ] as const) {
     const reason = await whyPortIsNotFree(host, port);
     const holder = await server;
-    if (holder) add(id, title, 'ok', `not asked: the lab runs now, process ${holder.pid}`);
+    if (holder) add(id, title, 'ok', `not checked, because the lab is running as process ${holder.pid}`);
     else if (reason === undefined) add(id, title, 'ok', `${host}:${port} is free`);
     else
       add(
@@ -235,14 +241,15 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
       acceleratorReason: kvm.reason,
       isolation: report,
     });
-    if (problems.length === 0) add('public', 'Public mode', 'ok', 'safe');
-    else add('public', 'Public mode', 'problem', problems.join(' '), 'Mend these, or LAB_PUBLIC_MODE=false');
+    if (problems.length === 0) add('public', 'Public mode', 'ok', 'safe for strangers');
+    else
+      add('public', 'Public mode', 'problem', problems.join(' '), 'Fix these, or set LAB_PUBLIC_MODE=false');
   }
 
   return {
     version: 1,
-    canRun: findings.every(({ status }) => status !== 'problem'),
-    findings,
+    canRun: checks.every(({ status }) => status !== 'problem'),
+    findings: checks,
     machine: {
       node,
       qemu: qemu ?? null,
@@ -256,38 +263,30 @@ export async function diagnose(config: Config, root: string): Promise<Diagnosis>
   };
 }
 
-/** Each finding on a line, and below it what mends it. */
-export function formatDiagnosis({ findings, canRun }: Diagnosis): string {
-  const marks = { ok: 'ok', warning: 'less', problem: 'PROBLEM' };
-  const width = Math.max(...findings.map(({ title }) => title.length));
+/** Formats each check on a line, with the fix below it. */
+export function formatDiagnosis({ findings: checks, canRun }: Diagnosis): string {
+  const marks = { ok: 'ok', warning: 'warning', problem: 'PROBLEM' };
+  const width = Math.max(...checks.map(({ title }) => title.length));
   const indent = ' '.repeat(width + 12);
-  const lines = findings.map(({ title, status, detail, fix }) => {
+  const lines = checks.map(({ title, status, detail, fix }) => {
     const first = `  ${marks[status].padEnd(8)}${title.padEnd(width + 2)}${detail}`;
     return status === 'ok' || fix === undefined ? first : `${first}\n${indent}-> ${fix}`;
   });
-  return `${lines.join('\n')}\n\n${canRun ? 'The lab can run here.' : 'The lab cannot run here before the problems are mended.'}`;
+  return `${lines.join('\n')}\n\n${canRun ? 'The lab can run here.' : 'The lab cannot run here until the problems are fixed.'}`;
 }
 
 function kvmFix(reason: string): string {
   if (reason.includes('may not open')) return 'sudo usermod -aG kvm "$USER", then log in again';
   if (reason.includes('no /dev/kvm')) {
-    return 'sudo modprobe kvm_intel || sudo modprobe kvm_amd; in a virtual machine, switch on nested virtualization outside of it; in a container, --device /dev/kvm';
+    return 'sudo modprobe kvm_intel || sudo modprobe kvm_amd; in a virtual machine, enable nested virtualization on its host; in a container, add --device /dev/kvm';
   }
-  return 'Nothing in this machine: the one that it runs on gives it a KVM that does not work.';
+  return 'Nothing on this machine can fix it: its hypervisor provides a KVM that does not work.';
 }
 
 async function whyPortIsNotFree(host: string, port: number): Promise<string | undefined> {
-  const server = createServer();
-  try {
-    await new Promise<void>((done, fail) => {
-      server.once('error', fail).listen(port, host, done);
-    });
-    await new Promise((done) => server.close(done));
-    return undefined;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    return code === 'EADDRINUSE'
-      ? `${host}:${port} is in use by another program`
-      : `${host}:${port}: ${String(error)}`;
-  }
+  const error = await tryToListen(host, port);
+  if (error === undefined) return undefined;
+  return hasErrno(error, 'EADDRINUSE')
+    ? `${host}:${port} is in use by another program`
+    : `${host}:${port}: ${String(error)}`;
 }

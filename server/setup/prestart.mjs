@@ -1,15 +1,15 @@
 /**
- * What must be there before the server can even be loaded: Node, system packages, Node packages, the server's bundle.
- * Plain Node without dependencies, since it runs before there are any.
+ * Prepares what the server needs before it can be loaded: Node, system packages, Node packages, the server's bundle.
+ * Plain Node without dependencies, because it runs before any are installed.
  *
  *     node server/setup/prestart.mjs [--test] [--tools] [--system] [--no-system]
  *
- *     --test        also what `npm test` needs, `--tools` included
- *     --tools       also the bundles of the lessons' command line, the tests and the benchmarks
- *     --system      system packages only, to be run as root for someone who is not
- *     --no-system   all but system packages: the doctor tells of those and installs nothing
+ *     --test        also prepares what `npm test` needs, including --tools
+ *     --tools       also bundles the authors' command line, the tests and the benchmarks
+ *     --system      installs only system packages; run it as root for a user who is not root
+ *     --no-system   skips system packages: the doctor reports them and installs nothing
  *
- * Exit codes are those of server/cli/exit-codes.ts.
+ * Exit codes are those of exit-codes.mjs.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -27,6 +27,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildServer } from './build-server.mjs';
+import { exitCodeFor } from './exit-codes.mjs';
 import {
   compilerPackages,
   findProgram,
@@ -38,8 +39,6 @@ import {
   testPackages,
 } from './system-packages.mjs';
 
-const exit = { badConfig: 2, missingTool: 3, diskFull: 4, buildFailed: 6, cancelled: 130 };
-
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const withTests = process.argv.includes('--test');
 const withTools = withTests || process.argv.includes('--tools');
@@ -47,19 +46,23 @@ const systemOnly = process.argv.includes('--system');
 const withoutSystem = process.argv.includes('--no-system');
 const startedAt = Date.now();
 
-/** What `npm ci` writes, measured (600 MB) with room for npm's own cache of it. */
+/** Disk space for `npm ci`: 600 MB measured, plus room for npm's cache. */
 const nodePackagesBytes = 1.2e9;
 const backportsFile = '/etc/apt/sources.list.d/live-migration-lab-backports.sources';
 
 const seconds = (since) => `${Math.round((Date.now() - since) / 1000)} s`;
 
+/**
+ * @param {import('../protocol/errors').ErrorCode} code
+ * @param {string} message
+ */
 function stop(code, message) {
   progress.end();
   console.error(message);
-  process.exit(code);
+  process.exit(exitCodeFor(code));
 }
 
-/** One line that tells how far the work is: redrawn on a terminal, elsewhere repeated at most every 10 s. */
+/** One line of progress: redrawn on a terminal, otherwise printed at most every 10 s. */
 const progress = {
   shown: false,
   lastAt: 0,
@@ -86,8 +89,8 @@ function checkNode() {
   const wanted = /(\d+)\.(\d+)/.exec(engines.node).slice(1).map(Number);
   if (isAtLeast(process.versions.node, wanted)) return;
   stop(
-    exit.missingTool,
-    `Node ${process.versions.node} is too old: this needs ${engines.node}.\nInstall a current Node (https://nodejs.org) and try again.`,
+    'missing-tool',
+    `Node ${process.versions.node} is too old: the lab needs ${engines.node}.\nInstall a current Node (https://nodejs.org) and try again.`,
   );
 }
 
@@ -106,21 +109,21 @@ async function ensureSystemPackages(needsCompiler) {
   const old = installedQemu();
   const names = missing.map((name) =>
     name === 'qemu-system-x86'
-      ? `${name} (${old ? `found ${old}, ` : ''}needed ${minimumQemu.join('.')} or later)`
+      ? `${name} (${old ? `found ${old}, ` : ''}needs ${minimumQemu.join('.')} or later)`
       : name,
   );
-  console.log(`System packages missing: ${names.join(', ')}.`);
+  console.log(`Missing system packages: ${names.join(', ')}.`);
   if (!findProgram('apt-get') || !existsSync('/etc/debian_version')) {
     stop(
-      exit.missingTool,
-      'They can be installed by this program on Debian and Ubuntu only. Install them as your system does it, then try again.',
+      'missing-tool',
+      'This program can install them only on Debian and Ubuntu. Install them with your system’s package manager and try again.',
     );
   }
   if (process.getuid() !== 0) {
     const flags = withTests ? ' --system --test' : ' --system';
     stop(
-      exit.missingTool,
-      `Installing them needs root. Run this once, then try again:\n\n    sudo ${process.execPath} ${fileURLToPath(import.meta.url)}${flags}\n`,
+      'missing-tool',
+      `Installing them needs root. Run this command once and try again:\n\n    sudo ${process.execPath} ${fileURLToPath(import.meta.url)}${flags}\n`,
     );
   }
   console.log('Installing them with apt-get, as root.');
@@ -129,14 +132,14 @@ async function ensureSystemPackages(needsCompiler) {
   const stillMissing = wanted.filter(({ isThere }) => !isThere()).map(({ name }) => name);
   if (stillMissing.length > 0) {
     stop(
-      exit.missingTool,
-      `apt-get installed its packages, but what they are needed for is still not there: ${stillMissing.join(', ')}.`,
+      'missing-tool',
+      `apt-get reported success, but the programs of these packages are still missing: ${stillMissing.join(', ')}.`,
     );
   }
   return true;
 }
 
-/** Set when Ctrl-C came at a moment at which it had to wait. */
+/** Set when Ctrl-C arrives while it must wait. */
 let interrupted = false;
 
 /**
@@ -145,7 +148,7 @@ let interrupted = false;
  */
 async function aptGet(title, args) {
   const since = Date.now();
-  // In a process group of its own: Ctrl-C between two packages would leave the system's package database half-configured.
+  // A separate process group, because Ctrl-C between two packages would leave the system's package database half-configured.
   const child = spawn(
     'apt-get',
     ['-y', '-o', 'APT::Status-Fd=3', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args],
@@ -161,7 +164,7 @@ async function aptGet(title, args) {
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {
       output += text;
-      if (/waiting for cache lock/i.test(text)) now = 'waiting for another package manager to end';
+      if (/waiting for cache lock/i.test(text)) now = 'waiting for another package manager to finish';
     });
   }
   createInterface({ input: child.stdio[3] }).on('line', (line) => {
@@ -173,7 +176,7 @@ async function aptGet(title, args) {
   });
   const onSignal = () => {
     interrupted = true;
-    if (unpacking) now = 'stopping as soon as apt-get has put the packages in order';
+    if (unpacking) now = 'stopping once apt-get has configured the unpacked packages';
     else child.kill('SIGINT');
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
@@ -184,12 +187,12 @@ async function aptGet(title, args) {
   clearInterval(timer);
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   progress.end();
-  if (interrupted) stop(exit.cancelled, `${title}: stopped.`);
+  if (interrupted) stop('cancelled', `${title}: stopped.`);
   if (code === 0) console.log(`  ${title}: done, ${seconds(since)}`);
   return { ok: code === 0, output };
 }
 
-/** The lock of the package lists has no timeout of its own, and a machine that has just booted often holds it. */
+/** Retries while the package lists are locked: apt-get has no timeout for that lock, and a freshly booted machine often holds it. */
 async function aptUpdate() {
   for (let attempt = 0; ; attempt += 1) {
     const { ok, output } = await aptGet('Package lists', ['update']);
@@ -203,11 +206,11 @@ const ask = (command, args) =>
 
 function candidateQemu(release) {
   const policy = ask('apt-cache', ['policy', ...(release ? ['-t', release] : []), 'qemu-system-x86']);
-  // An epoch ("1:") is not part of QEMU's own version.
+  // An epoch ("1:") is not part of QEMU's version.
   return /Candidate: (?:\d+:)?(\d+\.\d+)/.exec(policy)?.[1] ?? '0.0';
 }
 
-/** The release to take QEMU from: undefined when the default has a QEMU that will do, else this Debian's backports. */
+/** The release that provides QEMU: undefined when the default release has a new enough QEMU, otherwise this Debian's backports. */
 async function releaseForQemu() {
   if (isAtLeast(candidateQemu(), minimumQemu)) return undefined;
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? '';
@@ -222,7 +225,7 @@ async function releaseForQemu() {
   if (uri) {
     const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
     const signedBy = existsSync(keyring) ? `Signed-By: ${keyring}\n` : '';
-    console.log(`  ${codename} has QEMU ${candidateQemu()}: adding ${backports} in ${backportsFile}`);
+    console.log(`  ${codename} has only QEMU ${candidateQemu()}: adding ${backports} in ${backportsFile}`);
     writeFileSync(
       backportsFile,
       `# QEMU ${minimumQemu.join('.')} or later, for Live Migration Lab.\nTypes: deb\nURIs: ${uri}\nSuites: ${backports}\nComponents: main\n${signedBy}`,
@@ -232,9 +235,9 @@ async function releaseForQemu() {
     rmSync(backportsFile);
   }
   return stop(
-    exit.missingTool,
-    `The newest QEMU that this system's package sources have is ${candidateQemu()}; ${minimumQemu.join('.')} or later is needed.\n` +
-      'Debian 12 (with backports), Debian 13 and Ubuntu 24.04 have one; or install one as qemu-system-x86_64 on the PATH.',
+    'missing-tool',
+    `The newest QEMU in this system's package sources is ${candidateQemu()}, but the lab needs ${minimumQemu.join('.')} or later.\n` +
+      'Debian 12 (with backports), Debian 13 and Ubuntu 24.04 provide one. On another system, install one as qemu-system-x86_64 on the PATH.',
   );
 }
 
@@ -250,16 +253,16 @@ async function installPackages(names) {
     if (ok) return;
     const tail = (updated.ok ? output : updated.output + output).trim().split('\n').slice(-20).join('\n');
     stop(
-      exit.buildFailed,
-      `apt-get could not install ${packages.join(', ')}. The end of what it said:\n\n${tail}`,
+      'build-failed',
+      `apt-get could not install ${packages.join(', ')}. Its output ended with:\n\n${tail}`,
     );
   };
-  // A run that was killed leaves packages unpacked but not configured, and apt-get then refuses to do anything.
+  // A killed run leaves packages unpacked but not configured, and then apt-get refuses to do anything.
   spawnSync('dpkg', ['--configure', '-a'], { stdio: 'ignore' });
   const fromBackports = names.filter((name) => name.startsWith('qemu-'));
   const release = fromBackports.length > 0 ? await releaseForQemu() : undefined;
   if (release) {
-    // Both from one release: the tools of another version could not read what this QEMU writes.
+    // Both must come from one release: tools of another version could not read what this QEMU writes.
     await install(`QEMU from ${release}`, ['qemu-system-x86', 'qemu-utils'], ['-t', release]);
   }
   const rest = release ? names.filter((name) => !fromBackports.includes(name)) : names;
@@ -268,7 +271,7 @@ async function installPackages(names) {
 
 // Node packages
 
-/** Whether node_modules is what package-lock.json says. npm writes its own copy of the lock last, after all install scripts. */
+/** Whether node_modules matches package-lock.json. npm writes its copy of the lock file last, after all install scripts. */
 function areNodePackagesCurrent() {
   const read = (path) => JSON.parse(readFileSync(join(root, path), 'utf8')).packages;
   const wanted = read('package-lock.json');
@@ -280,7 +283,7 @@ function areNodePackagesCurrent() {
   }
   const isSame = (a, b) => a.version === b.version && a.integrity === b.integrity;
   const isWanted = Object.entries(wanted).every(
-    // Optional packages are those of other platforms.
+    // Optional packages may be missing: they are for other platforms.
     ([path, entry]) => path === '' || (installed[path] ? isSame(entry, installed[path]) : entry.optional),
   );
   return (
@@ -290,7 +293,7 @@ function areNodePackagesCurrent() {
   );
 }
 
-/** How many packages lie in node_modules, counted as far as two levels show. */
+/** Counts the packages in node_modules, as far as two levels show them. */
 function countPackages() {
   const modules = join(root, 'node_modules');
   try {
@@ -307,7 +310,7 @@ async function installNodePackages() {
   if (bavail * bsize < nodePackagesBytes) {
     const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
     stop(
-      exit.diskFull,
+      'disk-full',
       `Node packages need ${gigabytes(nodePackagesBytes)} free in ${root}, which has ${gigabytes(bavail * bsize)}. Free some space and try again.`,
     );
   }
@@ -317,7 +320,7 @@ async function installNodePackages() {
     ([path, { optional }]) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) && !optional,
   ).length;
   console.log('Node packages: npm ci');
-  // Node's own headers, where they were installed beside it, save node-gyp a download.
+  // Headers that are installed beside Node save node-gyp a download.
   const prefix = dirname(dirname(process.execPath));
   const nodedir = existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
   const logDir = mkdtempSync(join(tmpdir(), 'live-migration-lab-npm-'));
@@ -325,7 +328,7 @@ async function installNodePackages() {
   const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', `--logs-dir=${logDir}`], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A production environment would leave out what builds and tests need.
+    // In a production environment npm would leave out packages that builds and tests need.
     env: { ...process.env, ...nodedir, NODE_ENV: 'development' },
   });
   let output = '';
@@ -349,12 +352,12 @@ async function installNodePackages() {
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   progress.end();
   if (interrupted)
-    stop(exit.cancelled, 'Node packages: stopped; the next start installs them from the beginning.');
+    stop('cancelled', 'Node packages: stopped. The next start installs them from the beginning.');
   if (code !== 0 || !areNodePackagesCurrent()) {
-    // npm puts the cause first and a page of usage after it, a compiler puts it last.
+    // npm prints the cause first, followed by a page of usage; a compiler prints it last.
     const lines = output.trim().split('\n');
     const shown = lines.length <= 40 ? lines : [...lines.slice(0, 20), '[...]', ...lines.slice(-20)];
-    stop(exit.buildFailed, `npm ci failed. What it said:\n\n${shown.join('\n')}`);
+    stop('build-failed', `npm ci failed. Its output:\n\n${shown.join('\n')}`);
   }
   console.log(`  Node packages: done, ${seconds(since)}`);
 }
@@ -364,21 +367,21 @@ async function installNodePackages() {
 checkNode();
 if (process.platform !== 'linux' || process.arch !== 'x64') {
   stop(
-    exit.missingTool,
-    `Sandbox hosts are built on Linux on x86-64; this is ${process.platform} on ${process.arch}. Run it in a virtual machine of that kind.`,
+    'missing-tool',
+    `Sandbox hosts need Linux on x86-64, but this machine is ${process.platform} on ${process.arch}. Run the lab in a Linux virtual machine on x86-64.`,
   );
 }
 const needsNodePackages = !systemOnly && !areNodePackagesCurrent();
 const installedPackages = !withoutSystem && (await ensureSystemPackages(needsNodePackages || systemOnly));
 if (systemOnly) {
-  if (!installedPackages) console.log('System packages: all there.');
+  if (!installedPackages) console.log('System packages: all installed.');
   process.exit();
 }
 if (needsNodePackages) await installNodePackages();
 try {
   await buildServer({ tools: withTools });
 } catch (error) {
-  stop(exit.buildFailed, `The server could not be bundled: ${error.message}`);
+  stop('build-failed', `Cannot bundle the server: ${error.message}`);
 }
 if (withoutSystem) process.exit();
 console.log(

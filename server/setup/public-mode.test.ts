@@ -15,7 +15,7 @@ const safe: PublicModeFacts = {
   },
 };
 
-test('a machine that has all of it may be public', () => {
+test('a machine that meets every condition may be public', () => {
   expect(publicModeProblems(safe)).toEqual([]);
   requireSafeForPublic(safe);
 });
@@ -36,7 +36,7 @@ describe('plain HTTP', () => {
   });
 });
 
-test('all that is unsafe is told at once', () => {
+test('one error lists everything that is unsafe', () => {
   const unsafe: PublicModeFacts = {
     config: { publicMode: true, publicOrigin: undefined, host: '0.0.0.0' },
     accelerator: 'tcg',

@@ -1,4 +1,4 @@
-/** What must hold before strangers may be let in. */
+/** Conditions for a server that is open to strangers. */
 import { isLoopback, type Config } from '../config';
 import { LabError } from '../protocol/errors';
 import type { Accelerator } from '../protocol/session';
@@ -12,27 +12,27 @@ export interface PublicModeFacts {
   isolation: IsolationReport;
 }
 
-/** Everything that makes this server unsafe for strangers, one sentence each; empty when nothing does. */
+/** Lists everything that makes this server unsafe for strangers, one sentence each; empty when it is safe. */
 export function publicModeProblems(facts: PublicModeFacts): string[] {
   const { config, isolation } = facts;
   const problems: string[] = [];
   if (facts.accelerator !== 'kvm') {
-    // QEMU's own documentation (system/security) says so: only virtualization, not emulation, is held to be a boundary.
-    problems.push(`Hosts run under TCG, which is no security boundary. ${facts.acceleratorReason}`.trim());
+    // According to QEMU's documentation (system/security), only virtualization is a security boundary, emulation is not.
+    problems.push(`Hosts run under TCG, which is not a security boundary. ${facts.acceleratorReason}`.trim());
   }
   problems.push(...isolation.missing.map(({ what }) => what));
   const isHttps = config.publicOrigin?.startsWith('https:') ?? false;
   if (!isHttps && !isLoopback(config.host)) {
     problems.push(
-      `The site listens on ${config.host} without HTTPS: set publicOrigin to its https: address and let a proxy before it speak TLS, or listen on loopback.`,
+      `The site listens on ${config.host} without HTTPS: set publicOrigin to its https: address and put a TLS proxy in front of it, or listen on loopback.`,
     );
   }
   return problems;
 }
 
 /**
- * Called by `start` when all facts are known.
- * @throws LabError `unsafe` naming everything at once, when the configuration asks for public mode
+ * Refuses public mode where it is not safe.
+ * @throws LabError `unsafe` listing every problem, when the configuration sets publicMode
  */
 export function requireSafeForPublic(facts: PublicModeFacts): void {
   if (!facts.config.publicMode) return;
@@ -41,6 +41,8 @@ export function requireSafeForPublic(facts: PublicModeFacts): void {
   throw new LabError(
     'unsafe',
     `Public mode is not safe here:\n${problems.map((problem) => `- ${problem}`).join('\n')}`,
-    { hint: 'npm run doctor tells more. Without strangers, set publicMode to false.' },
+    {
+      hint: 'Run npm run doctor for details, or set publicMode to false if only people you trust use the lab.',
+    },
   );
 }

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { root } from '../root';
 import { formatDuration, parseRecipeStep, siteInputs } from './stages';
 
-test('the site is built anew when a room of the server changes that a page imports', () => {
+test('a change in any room of the server that a page imports rebuilds the site', () => {
   const pages = readdirSync(join(root, 'app'), { recursive: true, encoding: 'utf8' }).filter(
     (path) => /\.tsx?$/.test(path) && !path.includes('.test.'),
   );
@@ -19,7 +19,7 @@ test('the site is built anew when a room of the server changes that a page impor
 });
 
 describe('parseRecipeStep', () => {
-  it('reads steps with and without a percentage, and nothing else', () => {
+  test('parses steps with and without a percentage, and ignores other lines', () => {
     expect(parseRecipeStep('==> 3/9 Building CRIU')).toEqual({ step: '3/9 Building CRIU' });
     expect(parseRecipeStep('==> 1/9 37% Installing Debian 13')).toEqual({
       step: '1/9 Installing Debian 13',
@@ -30,7 +30,7 @@ describe('parseRecipeStep', () => {
 });
 
 describe('formatDuration', () => {
-  it('counts seconds up to a minute, then minutes', () => {
+  test('shows seconds up to a minute, then minutes and seconds', () => {
     expect([0, 1499, 59_400, 59_600, 125_000].map(formatDuration)).toEqual([
       '0 s',
       '1 s',

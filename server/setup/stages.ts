@@ -1,10 +1,10 @@
 /**
- * The slow part of set-up, after prestart.mjs: sandbox host image, pair template, site. Each stage is skipped when its inputs
- * are those of its last result.
+ * The slow part of set-up, after prestart.mjs: sandbox host image, templates, site. A stage is skipped when its inputs have not
+ * changed since its last result.
  */
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, constants } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
@@ -14,6 +14,7 @@ import { z } from 'zod';
 import type { Config } from '../config';
 import type { Lesson } from '../lessons/lesson';
 import { listLessons } from '../lessons/load';
+import { hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import type { Accelerator } from '../protocol/session';
 import {
@@ -28,20 +29,20 @@ import {
 import { tryLock } from '../store/lock';
 import { ensureLessonTemplate, ensureTemplate, readTemplate } from '../template/template';
 
-/** What set-up leads to: everything that a session is cloned from. */
+/** The result of set-up: everything that a pair is cloned from. */
 export interface Lab {
   imageDir: string;
   templateDir: string;
-  /** Templates of lessons that begin with a set-up or with CPUs of their own, by lesson. */
+  /** Template directories of lessons with a set-up or with CPUs of their own, by lesson. */
   lessonTemplateDirs: ReadonlyMap<string, string>;
   accelerator: Accelerator;
   /** Why KVM is not used; empty with KVM. */
   acceleratorReason: string;
-  /** Versions of what is inside the hosts, such as `criu: 4.1.1`. */
+  /** Versions of the software on the hosts, such as `criu: 4.1.1`. */
   versions: Record<string, string>;
 }
 
-/** What of a lab is made; all of it unless something is left out. */
+/** The parts of a lab to make; by default all of them. */
 export interface LabParts {
   /** Only these lessons' templates. */
   lessonIds?: readonly string[];
@@ -60,7 +61,7 @@ export function formatDuration(ms: number): string {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** `==> 3/9 37% Installing packages`: how a recipe says where it is; the percentage, if known, is of that step. */
+/** Parses a recipe's progress line, such as `==> 3/9 37% Installing packages`. The percentage, if present, is that of the step. */
 export function parseRecipeStep(line: string): Progress | undefined {
   const match = /^==> (\d+)\/(\d+) (?:(\d+)% )?(.+)$/.exec(line);
   if (!match) return undefined;
@@ -71,11 +72,11 @@ export function parseRecipeStep(line: string): Progress | undefined {
   };
 }
 
-/** Lines of a failed build's log that are shown at once; the rest is in the file. */
+/** Lines of a failed build's log that the error shows; the rest is in the file. */
 const shownLogLines = 20;
 
 /**
- * Runs a build whose whole output goes to a log file.
+ * Runs a build and writes its whole output to a log file.
  * @throws LabError `build-failed` with the log's last lines, `cancelled`
  */
 async function runLogged(
@@ -91,7 +92,7 @@ async function runLogged(
 ): Promise<void> {
   const log = createWriteStream(options.logFile);
   const tail: string[] = [];
-  // A process group of its own, so that a cancelled build ends with all that it started; setpriv ends it with this process.
+  // A separate process group, so cancelling a build ends everything that it started. setpriv ends the build with this process.
   const child = execa('setpriv', ['--pdeathsig', 'TERM', command, ...args], {
     cwd: options.cwd,
     env: options.env ?? {},
@@ -107,8 +108,7 @@ async function runLogged(
     try {
       process.kill(-child.pid, signal);
     } catch (error) {
-      if (!(error instanceof Error && 'errno' in error && error.errno === -constants.errno.ESRCH))
-        throw error;
+      if (!hasErrno(error, 'ESRCH')) throw error;
     }
   };
   const onAbort = () => {
@@ -133,8 +133,8 @@ async function runLogged(
       exitCode === undefined ? (signal ? `ended by ${signal}` : shortMessage) : `exit code ${exitCode}`;
     throw new LabError(
       'build-failed',
-      `${command} failed (${why}). The end of its output:\n\n${tail.map((line) => `    ${line}`).join('\n')}\n`,
-      { hint: `All of it: ${options.logFile}` },
+      `${command} failed (${why}). Its output ended with:\n\n${tail.map((line) => `    ${line}`).join('\n')}\n`,
+      { hint: `Whole output: ${options.logFile}` },
     );
   } finally {
     clearTimeout(killTimer);
@@ -152,7 +152,7 @@ async function logFile(config: Config, name: string): Promise<string> {
       'bad-config',
       `Cannot write to the cache directory ${config.cacheDir}: ${String(cause)}`,
       {
-        hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+        hint: 'Set LAB_CACHE_DIR to a writable directory.',
         cause,
       },
     );
@@ -179,9 +179,9 @@ async function makeImage(
   if (process.getuid?.() !== 0) {
     throw new LabError(
       'missing-tool',
-      'Building the sandbox host image needs root (it makes file systems).',
+      'Building the sandbox host image needs root, because it makes file systems.',
       {
-        hint: `Run this once, then try again:\n\n    sudo env LAB_CACHE_DIR=${config.cacheDir} ${process.execPath} ${join(root, 'dist', 'lab.js')} setup --image-only\n`,
+        hint: `Run this command once and try again:\n\n    sudo env LAB_CACHE_DIR=${config.cacheDir} ${process.execPath} ${join(root, 'dist', 'lab.js')} setup --image-only\n`,
       },
     );
   }
@@ -219,14 +219,14 @@ const imageStage = async (
 ): Promise<Stage> => ({
   title: imageTitle,
   isNeeded,
-  // 4 min: measured on 2 cores with a fast line to a Debian mirror.
+  // 4 min measured on 2 cores with a fast connection to a Debian mirror.
   expectedMs: (await lastBuildMs(config.cacheDir, 'host-image')) ?? 4 * minuteMs,
   make: async (options) => {
     onMade(await makeImage(config, root, options));
   },
 });
 
-/** What the recipe says of the image in its manifest. */
+/** The manifest that the recipe writes into the image. */
 const manifestSchema = z.object({ versions: z.record(z.string(), z.string()) });
 
 async function readVersions(imageDir: string): Promise<Record<string, string>> {
@@ -234,8 +234,8 @@ async function readVersions(imageDir: string): Promise<Record<string, string>> {
   try {
     return manifestSchema.parse(JSON.parse(await readFile(file, 'utf8'))).versions;
   } catch (cause) {
-    throw new LabError('artifact-damaged', `The host image's manifest ${file} cannot be read.`, {
-      hint: `Remove ${imageDir} and start again: it is made anew.`,
+    throw new LabError('artifact-damaged', `Cannot read the host image's manifest ${file}.`, {
+      hint: `Remove ${imageDir} and start again: set-up makes a new image.`,
       cause,
     });
   }
@@ -244,7 +244,7 @@ async function readVersions(imageDir: string): Promise<Record<string, string>> {
 // Site
 
 const siteTitle = 'Site';
-/** What `next build` writes, with its cache: measured 0.2 GB. */
+/** Disk space for `next build` and its cache: 0.2 GB measured. */
 const siteNeededBytes = 0.5e9;
 
 const siteStampSchema = z.object({ key: z.string(), buildMs: z.number() });
@@ -283,14 +283,14 @@ async function makeSite(config: Config, root: string, { signal, onProgress }: St
   const lock = await tryLock(join(root, '.next'), () => siteTitle);
   if (!lock.isHeld) {
     throw new LabError('already-running', `Process ${lock.holder.pid} is building the site in ${root}.`, {
-      hint: 'Try again when it is done.',
+      hint: 'Wait until it is done and try again.',
     });
   }
   try {
     await requireSpace(root, siteNeededBytes, siteTitle);
     const key = await siteKey(root);
     const startedAt = Date.now();
-    // From here on .next is half-made until the new stamp says otherwise.
+    // Until the new stamp is written, .next is incomplete.
     await rm(siteStampFile(root), { force: true });
     await runLogged(process.execPath, [join(root, 'node_modules', 'next', 'dist', 'bin', 'next'), 'build'], {
       cwd: root,
@@ -308,11 +308,11 @@ async function makeSite(config: Config, root: string, { signal, onProgress }: St
   }
 }
 
-// All of them
+// All stages
 
 type Template = Awaited<ReturnType<typeof ensureTemplate>>;
 
-/** The template if it is in the cache: with a signal that is aborted already, ensureTemplate looks and makes nothing. */
+/** Returns the template if it is in the cache: with an aborted signal, ensureTemplate only looks and makes nothing. */
 async function findTemplate(config: Config, imageDir: string): Promise<Template | undefined> {
   try {
     return await ensureTemplate(config, imageDir, {
@@ -325,7 +325,7 @@ async function findTemplate(config: Config, imageDir: string): Promise<Template 
   }
 }
 
-/** Lessons that begin with a set-up or with CPUs of their own, together with those that begin alike: these share a template. */
+/** Groups lessons that have a set-up or CPUs of their own. Lessons with equal beginnings form a group, because they share a template. */
 async function lessonsByBeginning(root: string, { lessonIds }: LabParts): Promise<Lesson[][]> {
   const alike = new Map<string, Lesson[]>();
   for (const lesson of await listLessons(join(root, 'lessons'))) {
@@ -339,8 +339,8 @@ async function lessonsByBeginning(root: string, { lessonIds }: LabParts): Promis
 }
 
 /**
- * Templates of the lessons that begin with a set-up or with CPUs of their own, by lesson.
- * @throws LabError as {@link ensureLessonTemplate} does, naming the lesson; `bad-lesson`
+ * Makes the templates of lessons with a set-up or with CPUs of their own. @returns their directories, by lesson
+ * @throws LabError as {@link ensureLessonTemplate} does; `bad-lesson`
  */
 async function ensureLessonTemplates(
   config: Config,
@@ -370,14 +370,14 @@ async function ensureLessonTemplates(
       for (const { id } of lessons) dirs.set(id, dir);
     }
   };
-  // A pair keeps one processor busy for most of the time: its hosts are set up one after the other.
+  // A pair keeps one processor busy most of the time, because its hosts are set up one after the other.
   const made = await Promise.allSettled(Array.from({ length: availableParallelism() }, makeNext));
   const failure = made.find((one) => one.status === 'rejected');
   if (failure) throw failure.reason;
   return dirs;
 }
 
-/** Those that are in the cache, if all are. */
+/** Returns the lesson templates if all of them are in the cache. */
 async function findLessonTemplates(
   config: Config,
   root: string,
@@ -396,7 +396,7 @@ async function findLessonTemplates(
   }
 }
 
-/** What of the lab is made already; nothing is made by asking. */
+/** Finds the parts of the lab that exist; makes nothing. */
 export async function findLab(
   config: Config,
   root: string,
@@ -406,7 +406,7 @@ export async function findLab(
   return { imageDir, templateDir: template?.dir, isSiteCurrent: await isSiteCurrent(root) };
 }
 
-/** Directories of the artifacts that this checkout and configuration use now. */
+/** Directories of the artifacts that this checkout and configuration use. */
 export async function currentArtifacts(config: Config, root: string): Promise<Set<string>> {
   const { imageDir, templateDir } = await findLab(config, root);
   const lessonTemplates =
@@ -416,7 +416,7 @@ export async function currentArtifacts(config: Config, root: string): Promise<Se
   return new Set(dirs.filter((dir) => dir !== undefined));
 }
 
-/** Shows how far one stage is, with the time it has taken and the time it takes. */
+/** Shows the progress of one stage, with the elapsed and the expected time. */
 class StageDisplay {
   private readonly startedAt = Date.now();
   private readonly timer: NodeJS.Timeout;
@@ -427,7 +427,7 @@ class StageDisplay {
     private readonly title: string,
     private readonly expectedMs: number,
   ) {
-    // A log gets each step and a sign of life now and then, a terminal a line that moves.
+    // A terminal gets a line that is redrawn every second. A log gets each step, and a line a minute as a sign of life.
     this.timer = setInterval(
       () => {
         this.show();
@@ -452,8 +452,8 @@ class StageDisplay {
 
   private show(): void {
     const { step, percent } = this.progress;
-    const far = percent === undefined ? '' : `, ${Math.round(percent)} %`;
-    const text = `${step}${far} (${this.elapsed} of about ${formatDuration(this.expectedMs)})`;
+    const progress = percent === undefined ? '' : `, ${Math.round(percent)} %`;
+    const text = `${step}${progress} (${this.elapsed} of about ${formatDuration(this.expectedMs)})`;
     if (process.stdout.isTTY) this.task.title = `${this.title}: ${text}`;
     else this.task.output = text;
   }
@@ -467,7 +467,7 @@ class StageDisplay {
 interface Stage {
   title: string;
   isNeeded: boolean;
-  /** How long it is going to take: as long as here the last time, else as on the machine of the measurement. */
+  /** Expected duration: the last one on this machine, or the one measured elsewhere. */
   expectedMs: number;
   make: (options: StageOptions) => Promise<void>;
 }
@@ -489,7 +489,7 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
       } catch (error) {
         display.end('failed');
         failure = error;
-        // The caller tells it whole; Listr would tell it a first time.
+        // The caller reports the whole error. Listr would report it as well, so it only gets a short message.
         throw new Error(process.stdout.isTTY ? task.title : 'see below');
       }
     },
@@ -499,7 +499,7 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
     await new Listr(tasks, {
       renderer: process.stdout.isTTY ? 'default' : 'simple',
       rendererOptions: { timestamp: PRESET_TIMESTAMP },
-      // Ctrl-C is ours: a stage cleans up before the process ends.
+      // Listr must not handle Ctrl-C: a stage cleans up before the process ends.
       registerSignalListeners: false,
     }).run();
   } catch (error) {
@@ -508,7 +508,7 @@ async function runStages(stages: Stage[], signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Makes the host image if it is not there, showing its progress on stdout.
+ * Makes the host image if it is missing, and shows progress on stdout.
  * @param root the checkout
  * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
  */
@@ -516,12 +516,12 @@ export async function prepareImage(config: Config, root: string, signal: AbortSi
   let imageDir = await findImage(config, root);
   const stage = await imageStage(config, root, imageDir === undefined, (dir) => (imageDir = dir));
   await runStages([stage], signal);
-  if (imageDir === undefined) throw new LabError('internal', 'The host image was not made.');
+  if (imageDir === undefined) throw new LabError('internal', 'Set-up ended without a host image.');
   return imageDir;
 }
 
 /**
- * Makes all that is not there yet, showing its progress on stdout; one line when all is there.
+ * Makes everything that is missing and shows progress on stdout; prints one line if nothing is missing.
  * @param root the checkout
  * @throws LabError `disk-full`, `build-failed`, `missing-tool` (root is needed), `cancelled`
  */
@@ -540,7 +540,7 @@ export async function prepareLab(
     {
       title: 'Pair template',
       isNeeded: template === undefined,
-      // 1 min: measured on 2 cores under TCG.
+      // 1 min measured on 2 cores under TCG.
       expectedMs: (await lastBuildMs(config.cacheDir, 'template')) ?? minuteMs,
       make: async (options) => {
         if (imageDir !== undefined) template = await ensureTemplate(config, imageDir, options);
@@ -549,7 +549,7 @@ export async function prepareLab(
     {
       title: 'Lesson templates',
       isNeeded: lessonTemplates === undefined,
-      // 20 s: measured for one on 2 cores under TCG, with another one beside it.
+      // 20 s measured for one on 2 cores under TCG, while another one was being made.
       expectedMs: lessonTemplates
         ? 0
         : ((await lessonsByBeginning(root, parts)).length * (minuteMs / 3)) / availableParallelism(),
@@ -562,7 +562,7 @@ export async function prepareLab(
     {
       title: siteTitle,
       isNeeded: !(await isSiteCurrent(root)),
-      // 1 min: measured on 2 cores.
+      // 1 min measured on 2 cores.
       expectedMs: (await readSiteStamp(root))?.buildMs ?? minuteMs,
       make: (options) => makeSite(config, root, options),
     },

@@ -1,9 +1,9 @@
-/** System packages and programs that the lab needs: for prestart.mjs, which installs them, and for the doctor. Plain Node without dependencies. */
+/** System packages and programs that the lab needs. prestart.mjs installs them, and the doctor checks them. Plain Node without dependencies. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Oldest QEMU that can run clones from a template: it maps a RAM file with readonly=on,rom=off since 8.2. */
+/** The oldest QEMU that can run clones of a template: since 8.2 it can map a RAM file with readonly=on,rom=off. */
 export const minimumQemu = /** @type {const} */ ([8, 2]);
 
 /**
@@ -16,7 +16,7 @@ export function isAtLeast(version, [major, minor]) {
 }
 
 /**
- * Where a program is; the directories of root's tools too, which are not on everybody's PATH.
+ * Finds a program on the PATH or in the directories of root's tools, which are not on every user's PATH.
  * @param {string} name
  */
 export function findProgram(name) {
@@ -33,7 +33,7 @@ export function findProgram(name) {
     });
 }
 
-/** QEMU's version, or undefined without QEMU. */
+/** Returns QEMU's version, or undefined if QEMU is not installed. */
 export function installedQemu() {
   const program = findProgram('qemu-system-x86_64');
   if (!program) return undefined;
@@ -49,9 +49,9 @@ const hasPrograms =
 /** @param {string} path */
 const hasFile = (path) => () => existsSync(path);
 
-/** @typedef {{ name: string, isThere: () => boolean }} SystemPackage Debian's name of a package, and how to tell that what it is for is there, wherever it came from. */
+/** @typedef {{ name: string, isThere: () => boolean }} SystemPackage Debian's name of a package, and a test whether its programs or files exist, wherever they came from. */
 
-/** What sandbox hosts run with. @type {SystemPackage[]} */
+/** Needed to run sandbox hosts. @type {SystemPackage[]} */
 export const runtimePackages = [
   { name: 'qemu-system-x86', isThere: () => isAtLeast(installedQemu() ?? '0.0', minimumQemu) },
   { name: 'qemu-utils', isThere: hasPrograms('qemu-img') },
@@ -61,14 +61,14 @@ export const runtimePackages = [
   { name: 'util-linux', isThere: hasPrograms('setpriv', 'unshare', 'prlimit') },
   { name: 'bubblewrap', isThere: hasPrograms('bwrap') },
 ];
-/** What the host image is made with. @type {SystemPackage[]} */
+/** Needed to build the host image. @type {SystemPackage[]} */
 export const imagePackages = [
   { name: 'mmdebstrap', isThere: hasPrograms('mmdebstrap') },
   { name: 'debian-archive-keyring', isThere: hasFile('/usr/share/keyrings/debian-archive-keyring.gpg') },
   { name: 'e2fsprogs', isThere: hasPrograms('mke2fs') },
   { name: 'iproute2', isThere: hasPrograms('ip') },
 ];
-/** node-pty has no binary for Linux and is compiled by `npm ci`. @type {SystemPackage[]} */
+/** `npm ci` compiles node-pty, which has no binary for Linux. @type {SystemPackage[]} */
 export const compilerPackages = [
   { name: 'python3', isThere: hasPrograms('python3') },
   { name: 'make', isThere: hasPrograms('make') },

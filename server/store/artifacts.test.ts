@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { build as bundle } from 'esbuild';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { LabError } from '../protocol/errors';
 import {
   availableBytes,
@@ -51,7 +51,7 @@ const ensure = (changes: Partial<ArtifactRequest> = {}) =>
   });
 
 describe('ensureArtifact', () => {
-  it('makes an artifact once', async () => {
+  test('makes an artifact once', async () => {
     const dir = await ensure({ inputs: { recipe: 'docker/' } });
     expect(dir).toBe(join(cacheDir, 'host-image', 'abc'));
     expect(await ensure()).toBe(dir);
@@ -66,7 +66,7 @@ describe('ensureArtifact', () => {
     expect(await lastBuildMs(cacheDir, 'template')).toBeUndefined();
   });
 
-  it.each([
+  test.each([
     [
       'truncated',
       (dir: string) => truncate(join(dir, 'disk.raw'), 10),
@@ -79,7 +79,7 @@ describe('ensureArtifact', () => {
       (dir: string) => writeFile(join(dir, 'artifact.json'), '{"kind":'),
       /artifact\.json is missing or not valid/,
     ],
-  ])('says that an artifact is damaged when it is %s, and makes it anew', async (_, damage, message) => {
+  ])('reports that an artifact is damaged when it is %s, and makes it again', async (_, damage, message) => {
     await damage(await ensure());
     expect(await findArtifact(cacheDir, 'host-image', 'abc')).toBeUndefined();
     const dir = await ensure();
@@ -88,7 +88,7 @@ describe('ensureArtifact', () => {
     expect(await findArtifact(cacheDir, 'host-image', 'abc')).toBe(dir);
   });
 
-  it('keeps nothing of a build that fails, and the next one works', async () => {
+  test('keeps nothing of a build that fails, and the next one works', async () => {
     const failing = ensure({
       build: async (dir) => {
         await writeFile(join(dir, 'disk.raw'), 'half');
@@ -101,7 +101,7 @@ describe('ensureArtifact', () => {
     expect(builds).toBe(1);
   });
 
-  it('keeps nothing of a build that is cancelled', async () => {
+  test('keeps nothing of a build that is cancelled', async () => {
     const controller = new AbortController();
     const cancelled = ensure({
       signal: controller.signal,
@@ -114,14 +114,14 @@ describe('ensureArtifact', () => {
     expect(await readdir(join(cacheDir, 'host-image'))).toEqual([]);
   });
 
-  it('only looks when its signal is aborted already', async () => {
+  test('makes nothing when its signal is already aborted', async () => {
     await expect(ensure({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
     expect(builds).toBe(0);
     const dir = await ensure();
     expect(await ensure({ signal: AbortSignal.abort() })).toBe(dir);
   });
 
-  it('asks for disk space before it builds', async () => {
+  test('checks the disk space before it builds', async () => {
     const neededBytes = (await availableBytes(cacheDir)) * 2;
     const error = await ensure({ neededBytes }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'disk-full' });
@@ -129,22 +129,22 @@ describe('ensureArtifact', () => {
     expect(builds).toBe(0);
   });
 
-  it.each([
-    ['in a write of ours', Object.assign(new Error('write'), { code: 'ENOSPC' })],
+  test.each([
+    ['in the server’s own write', Object.assign(new Error('write'), { code: 'ENOSPC' })],
     ['in the output of a recipe', new LabError('build-failed', 'cp: error: No space left on device')],
-  ])('calls a disk that runs full by its name, seen %s', async (_, failure) => {
+  ])('reports a full disk as disk-full, seen %s', async (_, failure) => {
     const full = ensure({ build: () => Promise.reject(failure) });
     await expect(full).rejects.toMatchObject({ code: 'disk-full' });
   });
 
-  it('says when the cache directory cannot be made', async () => {
+  test('reports a cache directory that it cannot make', async () => {
     await writeFile(join(cacheDir, 'file'), '');
     await expect(ensure({ cacheDir: join(cacheDir, 'file') })).rejects.toMatchObject({ code: 'bad-config' });
   });
 });
 
 describe('pruneArtifacts', () => {
-  it('removes all but what it is told to keep', async () => {
+  test('removes everything that it is not asked to keep', async () => {
     const kept = await ensure({ key: 'current' });
     await ensure({ key: 'old' });
     await mkdir(join(cacheDir, 'template', 'gone.partial-1'), { recursive: true });
@@ -153,7 +153,7 @@ describe('pruneArtifacts', () => {
     expect((await listArtifacts(cacheDir)).map((entry) => entry.key)).toEqual(['current']);
   });
 
-  it('leaves alone what is being made', async () => {
+  test('does not touch an artifact that is being made', async () => {
     await ensure({
       build: async (dir) => {
         expect(await pruneArtifacts(cacheDir, new Set())).toEqual([]);
@@ -216,14 +216,14 @@ describe('two processes', () => {
     throw new Error('The other process ended without building.');
   }
 
-  it('waits for the one that is building, and builds nothing itself', async () => {
+  test('waits for the process that is building, and builds nothing itself', async () => {
     const other = await startOther(1500);
     await ensure();
     expect(builds).toBe(0);
     expect(progress[0]?.step).toBe(`waiting for process ${other.pid ?? 0}, which is building it`);
   });
 
-  it('takes over at once from one that was killed, and removes what it left', async () => {
+  test('takes over at once from a killed process, and removes what it left', async () => {
     const other = await startOther(60_000);
     const partial = `abc.partial-${other.pid ?? 0}`;
     expect(existsSync(join(cacheDir, 'host-image', partial))).toBe(true);
@@ -245,7 +245,7 @@ describe('hashInputs', () => {
   };
   const recipe = () => hashInputs([join(cacheDir, 'one', 'recipe')]);
 
-  it('changes with names, contents, the executable bit and extras, and with nothing else', async () => {
+  test('depends only on names, contents, the executable bit and extras', async () => {
     await write('build', 'make');
     const seen = [await recipe()];
     expect(seen[0]).toMatch(/^[0-9a-f]{16}$/);

@@ -1,11 +1,11 @@
 /**
- * The artifact cache: directories that are slow to make (host image, template), each under a key that its inputs decide.
+ * The artifact cache: directories that take long to make (host image, template). The key of each is a hash of its inputs.
  *
- *     <cacheDir>/<kind>/<key>/                an artifact, complete, with its artifact.json
- *     <cacheDir>/<kind>/<key>.partial-<pid>/  one that process <pid> is making
+ *     <cacheDir>/<kind>/<key>/                a complete artifact with its artifact.json
+ *     <cacheDir>/<kind>/<key>.partial-<pid>/  an artifact that process <pid> is making
  *
- * A directory has its final name only once it is complete and on disk. Whoever holds the lock of its path owns it and every
- * partial of its key.
+ * A directory gets its final name only when it is complete and on disk. The holder of the lock of that path owns the directory and
+ * every partial of its key.
  */
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
@@ -26,19 +26,20 @@ import { basename, dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { z } from 'zod';
+import { allocatedBytes, hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { lockHolder, tryLock, type LockResult } from './lock';
 
 const artifactKinds = ['host-image', 'template'] as const;
 export type ArtifactKind = (typeof artifactKinds)[number];
 
-/** How far a slow piece of work is. */
+/** Progress of slow work. */
 export interface Progress {
-  /** What is being done now. */
+  /** The current step. */
   step: string;
-  /** Of the whole work, 0 to 100, where it is known. */
+  /** Percentage of the whole work, 0 to 100, if known. */
   percent?: number;
-  /** Must stay readable after the work is over, such as that a damaged artifact was found. */
+  /** The step stays on screen after the work is over, for example that an artifact was damaged. */
   notice?: boolean;
 }
 export type OnProgress = (progress: Progress) => void;
@@ -46,9 +47,9 @@ export type OnProgress = (progress: Progress) => void;
 const artifactSchema = z.object({
   kind: z.enum(artifactKinds),
   key: z.string(),
-  /** What it is, in words. */
+  /** Name for people. */
   label: z.string(),
-  /** What the key was made of, in words. */
+  /** The inputs of the key, for people. */
   inputs: z.record(z.string(), z.string()),
   /** Unix milliseconds. */
   createdAtMs: z.number(),
@@ -61,16 +62,16 @@ type ArtifactInfo = z.infer<typeof artifactSchema>;
 export interface ArtifactRequest {
   cacheDir: string;
   kind: ArtifactKind;
-  /** Hash of all that decides the content, see {@link hashInputs}. */
+  /** Hash of all inputs that determine the content, see {@link hashInputs}. */
   key: string;
-  /** What it is, in words: "Sandbox host image". */
+  /** Name for people, such as "Sandbox host image". */
   label: string;
-  /** What the key was made of, for whoever reads artifact.json. */
+  /** The inputs of the key, for people who read artifact.json. */
   inputs?: Record<string, string>;
-  /** Free space that the build takes at its worst moment. */
+  /** Most disk space that the build needs at any moment. */
   neededBytes: number;
   signal: AbortSignal;
-  /** Fills `dir`, which exists and is empty. Must stop soon after `signal` is aborted. */
+  /** Fills `dir`, which exists and is empty. It must stop soon after `signal` is aborted. */
   build: (dir: string, report: OnProgress) => Promise<void>;
   onProgress: OnProgress;
 }
@@ -78,10 +79,7 @@ export interface ArtifactRequest {
 const infoName = 'artifact.json';
 const lockPollMs = 500;
 
-const isErrno = (thrown: unknown, code: string): boolean =>
-  thrown instanceof Error && 'code' in thrown && thrown.code === code;
-
-/** Sizes of all files below `dir` but artifact.json, by relative path. */
+/** Sizes of all files below `dir`, except artifact.json, by relative path. */
 async function fileSizes(dir: string): Promise<Record<string, number>> {
   const sizes: [string, number][] = [];
   for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
@@ -94,18 +92,18 @@ async function fileSizes(dir: string): Promise<Record<string, number>> {
 
 const unusable = (dir: string, cause: unknown): LabError =>
   new LabError('bad-config', `Cannot use the cache directory ${dir}: ${String(cause)}`, {
-    hint: 'Set LAB_CACHE_DIR to a directory that you may write to.',
+    hint: 'Set LAB_CACHE_DIR to a writable directory.',
     cause,
   });
 
-/** What is wrong with the artifact in `dir`, or its description. */
+/** Reads the artifact in `dir`, or tells why it cannot be used. */
 async function inspect(
   dir: string,
 ): Promise<{ state: 'whole'; info: ArtifactInfo } | { state: 'absent' } | { state: 'damaged'; why: string }> {
   try {
     await lstat(dir);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return { state: 'absent' };
+    if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) return { state: 'absent' };
     throw unusable(dir, error);
   }
   let info: ArtifactInfo;
@@ -124,13 +122,13 @@ async function inspect(
   return { state: 'whole', info };
 }
 
-/** Removes a tree and never follows a mount that a killed build left in it, as fs.rm would. */
+/** Removes a tree. Unlike fs.rm it never enters a mount that a killed build left in it. */
 async function removeTree(dir: string): Promise<void> {
   try {
     await execa('rm', ['-rf', '--one-file-system', '--', dir]);
   } catch (cause) {
     throw new LabError('internal', `Cannot remove ${dir}.`, {
-      hint: 'Something may still be mounted in it: look for it with findmnt, unmount it and try again.',
+      hint: 'A file system may still be mounted in it: find it with findmnt, unmount it and try again.',
       cause,
     });
   }
@@ -146,20 +144,20 @@ async function syncPath(path: string): Promise<void> {
 }
 
 const spaceHint =
-  'Free some space (`npm run lab -- cache prune` removes old artifacts), or set LAB_CACHE_DIR to a directory with more.';
+  'Free some space (`npm run lab -- cache prune` removes old artifacts), or set LAB_CACHE_DIR to a directory with more space.';
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /**
- * Free space for this user in the file system of `dir`.
- * @param dir need not exist yet
+ * Returns the bytes that this user can still write to the file system of `dir`.
+ * @param dir may not exist yet
  */
 export async function availableBytes(dir: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(dir);
     return bavail * bsize;
   } catch (error) {
-    if (isErrno(error, 'ENOENT') && dirname(dir) !== dir) return availableBytes(dirname(dir));
+    if (hasErrno(error, 'ENOENT') && dirname(dir) !== dir) return availableBytes(dirname(dir));
     throw error;
   }
 }
@@ -181,17 +179,17 @@ async function requireWritable(dir: string): Promise<void> {
     await mkdir(dir, { recursive: true });
     await access(dir, constants.W_OK);
   } catch (cause) {
-    if (isErrno(cause, 'ENOSPC')) {
+    if (hasErrno(cause, 'ENOSPC')) {
       throw new LabError('disk-full', `The disk that would hold ${dir} is full.`, { hint: spaceHint, cause });
     }
     throw unusable(dir, cause);
   }
 }
 
-/** The key whose making left this entry, or undefined when it is no partial. A build may keep its own beside the partial. */
+/** The key of a partial, or undefined for other entries. A build may keep working directories beside its partial: they count as partials. */
 const partialKey = (name: string): string | undefined => /^(.+?)\.partial-\d+/.exec(name)?.[1];
 
-/** Removes what builds that were killed left behind in this kind's directory. */
+/** Removes what killed builds left in this kind's directory. */
 async function removeStalePartials(kindDir: string, ownKey: string): Promise<void> {
   for (const name of await readdir(kindDir)) {
     const key = partialKey(name);
@@ -203,11 +201,11 @@ async function removeStalePartials(kindDir: string, ownKey: string): Promise<voi
 }
 
 const cancelled = (label: string): LabError =>
-  new LabError('cancelled', `${label}: cancelled, nothing was kept.`);
+  new LabError('cancelled', `${label}: cancelled; nothing was kept.`);
 
 /**
- * Returns the directory of an artifact, and makes the artifact first if it is absent or damaged.
- * When another process is making the same one, waits for it.
+ * Returns the directory of an artifact. Makes the artifact first if it is absent or damaged; waits if another process is making
+ * it.
  * @throws LabError `disk-full`, `cancelled`, or what `build` throws (wrapped as `build-failed`)
  */
 export async function ensureArtifact(request: ArtifactRequest): Promise<string> {
@@ -230,7 +228,7 @@ export async function ensureArtifact(request: ArtifactRequest): Promise<string> 
     const found = await inspect(dir);
     if (found.state === 'whole') return dir;
     if (found.state === 'damaged') {
-      onProgress({ step: `${label}: ${dir} is damaged: ${found.why}. Making it anew.`, notice: true });
+      onProgress({ step: `${label}: ${dir} is damaged: ${found.why}. Making it again.`, notice: true });
       await removeTree(dir);
     }
     await requireWritable(kindDir);
@@ -274,7 +272,7 @@ async function make(request: ArtifactRequest, dir: string): Promise<void> {
     }
     await syncPath(partial);
     const { uid, gid } = await stat(request.cacheDir);
-    // Made with sudo for a user's own cache: it must be the user's, private key of the hosts included.
+    // Root makes artifacts in a user's cache with sudo. They must belong to the user, including the hosts' private key.
     if (process.getuid?.() === 0 && uid !== 0) {
       await chown(dirname(dir), uid, gid);
       await execa('chown', ['-R', `${uid}:${gid}`, partial]);
@@ -282,15 +280,15 @@ async function make(request: ArtifactRequest, dir: string): Promise<void> {
     await rename(partial, dir);
     await syncPath(dirname(dir));
   } catch (cause) {
-    // Asked before the partial is gone, and with it the fullness.
+    // Measured before removeTree frees the space again.
     const available = await availableBytes(dirname(dir));
     await removeTree(partial);
     if (signal.aborted) throw cancelled(label);
-    // A recipe may have freed what it filled before it is asked here; then the end of its output tells (strerror(3)).
-    const toldFull = isErrno(cause, 'ENOSPC') || /No space left on device/.test(String(cause));
-    // 16 MiB: less than any build step writes at once, so whatever failed here failed for want of space.
-    if (toldFull || available < 16 * 1024 * 1024) {
-      throw new LabError('disk-full', `${label}: the disk that holds ${dirname(dir)} ran full.`, {
+    // A recipe may have freed the space that it filled. Then the end of its output shows the cause (strerror(3)).
+    const reportedFull = hasErrno(cause, 'ENOSPC') || /No space left on device/.test(String(cause));
+    // Every build step writes more than 16 MiB at once, so with less free space any failure is a lack of space.
+    if (reportedFull || available < 16 * 1024 * 1024) {
+      throw new LabError('disk-full', `${label}: the disk of ${dirname(dir)} became full.`, {
         hint: spaceHint,
         cause,
       });
@@ -301,12 +299,12 @@ async function make(request: ArtifactRequest, dir: string): Promise<void> {
   }
 }
 
-/** An entry of the cache, whole or not. */
+/** An entry of the cache, complete or not. */
 export interface CacheEntry {
   kind: ArtifactKind;
   key: string;
   dir: string;
-  /** What it occupies on disk; less than its files' sizes when they have holes. */
+  /** Bytes that it occupies on disk: fewer than its files' sizes when they have holes. */
   bytes: number;
   /** Null when the artifact is damaged or incomplete. */
   info: ArtifactInfo | null;
@@ -314,26 +312,25 @@ export interface CacheEntry {
 
 async function occupiedBytes(dir: string): Promise<number> {
   let bytes = 0;
-  // A build that goes on meanwhile removes files of its own: what is gone occupies nothing.
+  // A concurrent build may remove files meanwhile; those occupy nothing.
   const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return [];
+    if (hasErrno(error, 'ENOENT')) return [];
     throw error;
   });
   for (const entry of entries) {
-    // POSIX counts blocks in units of 512 bytes whatever the file system's own block size is.
     const found = await lstat(join(entry.parentPath, entry.name)).catch(() => undefined);
-    bytes += (found?.blocks ?? 0) * 512;
+    if (found) bytes += allocatedBytes(found);
   }
   return bytes;
 }
 
-/** Everything in the cache, newest first, partials of builds included. */
+/** Lists everything in the cache, newest first, including partials of builds. */
 export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
   const entries: CacheEntry[] = [];
   for (const kind of artifactKinds) {
     const kindDir = join(cacheDir, kind);
     const names = await readdir(kindDir).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
+      if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) return [];
       throw unusable(kindDir, error);
     });
     for (const name of names) {
@@ -347,9 +344,9 @@ export async function listArtifacts(cacheDir: string): Promise<CacheEntry[]> {
 }
 
 /**
- * Removes every artifact but those in `keep`, and what killed builds left; what another process is making stays.
- * @param keep directories of artifacts: the current ones and those that sessions run from
- * @returns what was removed
+ * Removes every artifact that is not in `keep`, and what killed builds left. Artifacts that another process is making stay.
+ * @param keep directories of artifacts: the current ones and those that sessions use
+ * @returns the removed entries
  */
 export async function pruneArtifacts(cacheDir: string, keep: ReadonlySet<string>): Promise<CacheEntry[]> {
   const removed: CacheEntry[] = [];
@@ -368,7 +365,7 @@ export async function pruneArtifacts(cacheDir: string, keep: ReadonlySet<string>
   return removed;
 }
 
-/** The whole artifact of this kind and key, or undefined. */
+/** Returns the directory of the complete artifact of this kind and key, or undefined. */
 export async function findArtifact(
   cacheDir: string,
   kind: ArtifactKind,
@@ -378,17 +375,17 @@ export async function findArtifact(
   return (await inspect(dir)).state === 'whole' ? dir : undefined;
 }
 
-/** How long the newest artifact of this kind took to make, or undefined when there is none. */
+/** Returns how long the newest artifact of this kind took to make, or undefined when there is none. */
 export async function lastBuildMs(cacheDir: string, kind: ArtifactKind): Promise<number | undefined> {
   return (await listArtifacts(cacheDir)).find((entry) => entry.kind === kind && entry.info)?.info?.buildMs;
 }
 
 /**
- * A key for what is made of these files: 16 hexadecimal digits of a SHA-256 over their names, modes and contents.
- * The checkout's place and the umask do not matter: names count from each path's last component on, and of the mode only
- * whether a file can be executed, as in Git. Documentation (*.md) and tests (*.test.*) decide nothing and do not count.
+ * Returns a key for an artifact that is made from these files: 16 hexadecimal digits of a SHA-256 over their names, modes and contents.
+ * The key does not depend on the checkout's location or the umask: a name begins with the path's last component, and of the mode only
+ * the executable bit counts, as in Git. Documentation (*.md) and tests (*.test.*) do not affect the result, so they do not count.
  * @param paths files and directories
- * @param extra what else decides the result, such as a tool's version
+ * @param extra other inputs that affect the result, such as a tool's version
  * @throws an ENOENT error when a path does not exist
  */
 export async function hashInputs(paths: readonly string[], extra: readonly string[] = []): Promise<string> {

@@ -1,7 +1,7 @@
 /**
- * A lock between processes that the kernel itself releases when its holder dies, however it dies: a Unix socket in the
- * abstract namespace (unix(7)), which has no file that could stay behind. Whoever connects is told who the holder is.
- * It reaches as far as a network namespace: two containers on one shared directory do not see each other's locks.
+ * A lock between processes that the kernel releases however its holder dies. It is a Unix socket in the abstract namespace (unix(7)),
+ * which leaves no file behind. The holder answers each connection with its pid and a note.
+ * The lock is local to a network namespace: two containers that share a directory do not see each other's locks.
  */
 import { createHash } from 'node:crypto';
 import { connect, createServer } from 'node:net';
@@ -9,20 +9,20 @@ import { resolve } from 'node:path';
 
 export interface Holder {
   pid: number;
-  /** What the holder says of itself, such as the address at which it serves. */
+  /** The holder's description of itself, such as the address at which it serves. */
   note: string;
 }
 
 export type LockResult = { isHeld: true; release: () => Promise<void> } | { isHeld: false; holder: Holder };
 
-/** A holder answers at once unless it is stopped or badly overloaded; that it exists is known without its answer. */
+/** A holder answers at once unless it is stopped or badly overloaded. Even without an answer, the connection proves that it exists. */
 const answerTimeoutMs = 1000;
 
-/** Abstract names hold 107 bytes, less than many paths have. */
+/** A hash, because abstract names hold 107 bytes, and many paths are longer. */
 const socketName = (path: string): string =>
   `\0live-migration-lab-${createHash('sha256').update(resolve(path)).digest('hex')}`;
 
-/** Who holds the lock of `path`, or undefined when nobody does. The pid is 0 when the holder does not answer. */
+/** Returns the holder of the lock of `path`, or undefined if it is free. The pid is 0 when the holder does not answer. */
 export function lockHolder(path: string): Promise<Holder | undefined> {
   return new Promise((done) => {
     let answer = '';
@@ -47,9 +47,9 @@ export function lockHolder(path: string): Promise<Holder | undefined> {
 }
 
 /**
- * Takes the lock of `path` if nobody has it. Does not keep the process alive.
+ * Takes the lock of `path` if it is free. The lock does not keep the process alive.
  * @param path names the lock; need not exist
- * @param note asked for each time that somebody wants to know
+ * @param note called whenever another process asks for the holder
  */
 export async function tryLock(path: string, note: () => string = () => ''): Promise<LockResult> {
   for (;;) {
@@ -77,7 +77,7 @@ export async function tryLock(path: string, note: () => string = () => ''): Prom
       return { isHeld: true, release };
     }
     const holder = await lockHolder(path);
-    // Released between the two questions: ask for it again.
+    // The lock was released between the two attempts: try again.
     if (holder) return { isHeld: false, holder };
   }
 }

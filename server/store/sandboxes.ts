@@ -1,18 +1,19 @@
 /**
- * Sandboxes on disk: one directory `<stateDir>/sandboxes/<id>/` for each, with `sandbox.json`, written by the provider alone,
- * and `run/`, where everything is that its runner makes. The directory is the record: who removes it has ended the sandbox.
+ * Sandboxes on disk. Each has a directory `<stateDir>/sandboxes/<id>/` with `sandbox.json`, which only the provider writes, and `run/`
+ * for everything that the runner makes. The directory is the record of the sandbox: removing it ends the sandbox.
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { acceleratorSchema } from '../protocol/session';
 
-/** All that a runner needs to know before a session is assigned to it; never changed. Whose it is, is no part of it. */
+/** Everything that a runner needs before a session is assigned to it. It never changes and does not name an owner. */
 const sandboxSpecSchema = z.object({
   id: z.string(),
-  /** The template that its pair is cloned from, the base's or a lesson's. */
+  /** The template that the pair is cloned from: the base template or a lesson's. */
   templateDir: z.string(),
   lessonsDir: z.string(),
   accelerator: acceleratorSchema,
@@ -29,28 +30,29 @@ export type SandboxSpec = z.infer<typeof sandboxSpecSchema>;
 const sandboxesDir = (stateDir: string): string => join(stateDir, 'sandboxes');
 export const sandboxDir = (stateDir: string, id: string): string => join(sandboxesDir(stateDir), id);
 
-/** Files of a sandbox's directory. Those of its hosts are in `run` (see hostFiles). */
+/** Files in a sandbox's directory. The files of its hosts are in `run` (see hostFiles). */
 export const sandboxFiles = (directory: string) => ({
   spec: join(directory, 'sandbox.json'),
-  /** The user that it runs as, for /etc/passwd inside of it. */
+  /** The user that the sandbox runs as, for /etc/passwd inside it. */
   passwd: join(directory, 'passwd'),
   /** Directories of its control groups, as JSON. */
   cgroups: join(directory, 'cgroups.json'),
-  /** All that it may write to; it may put anything there, see providers/untrusted.ts. */
+  /** The only directory that the sandbox may write to. Treat its content as untrusted, see providers/untrusted.ts. */
   run: join(directory, 'run'),
   /** The runner's HTTP and WebSocket server. */
   socket: join(directory, 'run', 'runner.sock'),
-  /** Lines of JSON, and whatever else its processes print. */
+  /** Lines of JSON, mixed with other output of its processes. */
   log: join(directory, 'run', 'runner.log'),
   /** Why the runner ended by itself, as text; absent when it was killed. */
   ended: join(directory, 'run', 'ended'),
 });
 
-/** 40 random bits, 8 characters of base 36 at most: short, because it is part of socket paths, and nobody's key to anything. */
+/** 40 random bits, at most 8 characters of base 36. Short, because it is part of socket paths, and not secret. */
 const sandboxIdLength = 8;
 
 /**
- * The longest path of a Unix socket is 107 bytes (unix(7)); `destination.ctl` gets a 17-byte suffix by OpenSSH while it is made.
+ * Checks that the paths of Unix sockets fit into 107 bytes (unix(7)). The longest is `destination.ctl`, to which OpenSSH adds a
+ * suffix of 17 bytes while it makes the socket.
  * @throws LabError `bad-config` when a sandbox's sockets would not fit
  */
 export function checkStateDir(stateDir: string): void {
@@ -59,7 +61,7 @@ export function checkStateDir(stateDir: string): void {
   if (longest <= 107) return;
   throw new LabError(
     'bad-config',
-    `stateDir ${stateDir} is ${longest - 107} bytes too long: a Unix socket's path holds 107 bytes.`,
+    `stateDir ${stateDir} is ${longest - 107} bytes too long: the path of a Unix socket holds only 107 bytes.`,
     { hint: 'Set LAB_STATE_DIR to a shorter path.' },
   );
 }
@@ -76,21 +78,21 @@ export async function readSandbox(directory: string): Promise<SandboxSpec> {
   try {
     return sandboxSpecSchema.parse(JSON.parse(await readFile(sandboxFiles(directory).spec, 'utf8')));
   } catch (cause) {
-    throw new LabError('lost', `The sandbox ${basename(directory)} cannot be read.`, { cause });
+    throw new LabError('lost', `Cannot read the sandbox ${basename(directory)}.`, { cause });
   }
 }
 
-/** Ids of all sandbox directories, whatever their state. */
+/** Lists the ids of all sandbox directories, in any state. */
 export async function listSandboxIds(stateDir: string): Promise<string[]> {
   try {
     return await readdir(sandboxesDir(stateDir));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (hasErrno(error, 'ENOENT')) return [];
     throw error;
   }
 }
 
-/** Directories of templates that sandboxes run from: these must stay in the cache. */
+/** Directories of templates that sandboxes use: these must stay in the cache. */
 export async function templatesInUse(stateDir: string): Promise<Set<string>> {
   const used = new Set<string>();
   for (const id of await listSandboxIds(stateDir)) {

@@ -1,4 +1,4 @@
-/** Decides between KVM and TCG by booting the real kernel: an openable /dev/kvm proves nothing. */
+/** Decides between KVM and TCG by booting the hosts' kernel: that /dev/kvm opens does not prove that KVM works. */
 import { constants } from 'node:fs';
 import { access, mkdir, readFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
@@ -7,6 +7,7 @@ import { execa } from 'execa';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import type { Config } from '../config';
+import { hasErrno } from '../posix';
 import { LabError } from '../protocol/errors';
 import { acceleratorSchema, type Accelerator } from '../protocol/session';
 
@@ -17,15 +18,15 @@ export interface AcceleratorVerdict {
 }
 
 const verdictSchema = z.object({
-  /** Verdicts for another kernel, CPU or QEMU say nothing. */
+  /** QEMU, host image, kernel and CPU; a verdict for others does not apply. */
   probedOn: z.string(),
   accelerator: acceleratorSchema,
   reason: z.string(),
 });
 
 /**
- * A kernel under working KVM prints its first line in well under a second; a broken KVM on the machine of the
- * measurement died at once in the kernel's decompressor ("KVM internal error. Suberror: 1").
+ * Under working KVM a kernel prints its first line in well under a second. On the machine of the measurement, KVM was broken, and
+ * the kernel died at once in its decompressor ("KVM internal error. Suberror: 1").
  */
 const probeTimeoutMs = 10_000;
 
@@ -44,23 +45,25 @@ export async function qemuVersion(): Promise<string> {
 
 /**
  * @param imageDir host image whose kernel is booted
- * @throws LabError `bad-config` when the configuration insists on KVM and it does not work
+ * @throws LabError `bad-config` when the configuration requires KVM and KVM does not work
  */
 export async function chooseAccelerator(config: Config, imageDir: string): Promise<AcceleratorVerdict> {
-  if (config.accelerator === 'tcg') return { accelerator: 'tcg', reason: 'The configuration says so.' };
-  const verdict = await rememberedProbe(config.cacheDir, imageDir);
+  if (config.accelerator === 'tcg')
+    return { accelerator: 'tcg', reason: 'The configuration sets accelerator to tcg.' };
+  const verdict = await cachedProbe(config.cacheDir, imageDir);
   if (config.accelerator === 'kvm' && verdict.accelerator === 'tcg') {
     throw new LabError('bad-config', `accelerator is kvm, but KVM does not work here: ${verdict.reason}`, {
-      hint: 'Mend KVM or set accelerator to auto.',
+      hint: 'Fix KVM, or set accelerator to auto.',
     });
   }
   return verdict;
 }
 
 /**
- * What is known before there is a host image: with one, as {@link chooseAccelerator}; without, KVM counts as working when its
- * device can be opened, for the firmware boots also where the hosts' kernel does not.
- * @param imageDir undefined while there is no host image
+ * Tells which accelerator to expect, also before a host image exists. With an image it decides as {@link chooseAccelerator} does.
+ * Without one it assumes that KVM works when its device opens: QEMU's firmware boots even where the hosts' kernel does not, so
+ * booting the firmware would prove no more.
+ * @param imageDir undefined if no host image exists yet
  */
 export async function expectAccelerator(
   config: Config,
@@ -83,12 +86,11 @@ async function whyDeviceDoesNotOpen(): Promise<string | undefined> {
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
     return undefined;
   } catch (cause) {
-    const absent = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    return absent ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.';
+    return hasErrno(cause, 'ENOENT') ? 'There is no /dev/kvm.' : 'This user may not open /dev/kvm.';
   }
 }
 
-async function rememberedProbe(cacheDir: string, imageDir: string): Promise<AcceleratorVerdict> {
+async function cachedProbe(cacheDir: string, imageDir: string): Promise<AcceleratorVerdict> {
   const reason = await whyDeviceDoesNotOpen();
   if (reason !== undefined) return { accelerator: 'tcg', reason };
   const probedOn = [await qemuVersion(), imageDir, release(), cpus()[0]?.model ?? ''].join(' | ');
@@ -97,7 +99,7 @@ async function rememberedProbe(cacheDir: string, imageDir: string): Promise<Acce
     const remembered = verdictSchema.parse(JSON.parse(await readFile(file, 'utf8')));
     if (remembered.probedOn === probedOn) return remembered;
   } catch {
-    // No verdict yet, or not one of ours: probe.
+    // No verdict yet, or an unreadable one: probe.
   }
   const verdict = await probe(imageDir);
   await mkdir(cacheDir, { recursive: true });
@@ -105,7 +107,7 @@ async function rememberedProbe(cacheDir: string, imageDir: string): Promise<Acce
   return verdict;
 }
 
-/** Without a root file system the kernel panics and, with `-no-reboot`, QEMU ends by itself. */
+/** Boots the kernel without a root file system: it panics and, with `-no-reboot`, QEMU exits. */
 async function probe(imageDir: string): Promise<AcceleratorVerdict> {
   const { stdout, stderr } = await execa(
     'qemu-system-x86_64',
@@ -118,11 +120,9 @@ async function probe(imageDir: string): Promise<AcceleratorVerdict> {
     { reject: false, timeout: probeTimeoutMs, forceKillAfterDelay: 500, stdin: 'ignore' },
   );
   if (stdout.includes('Kernel panic') && stdout.includes('VFS')) return { accelerator: 'kvm', reason: '' };
-  const complaint = /KVM internal error.*|Could not access KVM.*|failed to initialize kvm.*/.exec(
-    stderr,
-  )?.[0];
+  const kvmError = /KVM internal error.*|Could not access KVM.*|failed to initialize kvm.*/.exec(stderr)?.[0];
   return {
     accelerator: 'tcg',
-    reason: `/dev/kvm is there, but the hosts' kernel does not boot with it (${complaint ?? 'no sign of life'}).`,
+    reason: `/dev/kvm exists, but the hosts' kernel does not boot with it (${kvmError ?? 'it printed nothing'}).`,
   };
 }

@@ -1,4 +1,4 @@
-/** What a lesson's set-up leaves behind is in every clone of its template, running. */
+/** Every clone of a lesson's template contains what the lesson's set-up started, still running. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../testing/lab';
@@ -18,7 +18,7 @@ afterAll(async () => {
   await place.remove();
 });
 
-/** The next number of the counter; its address is the same in all clones. */
+/** Prints the counter's next number; the counter's address is the same in all clones. */
 const ask =
   'curl -s --retry 20 --retry-connrefused --retry-delay 1 "$(podman inspect -f "{{.NetworkSettings.IPAddress}}" counter)":8080/helloworld/';
 

@@ -1,6 +1,6 @@
 /**
- * The template: a pair that was booted once, settled and frozen. Per host three files: RAM (`.ram`), device state
- * (`.state`), disk (`.qcow2` over the host image); and `template.json`.
+ * The template: a pair that was booted once, prepared and frozen. Each host has three files: RAM (`.ram`), device state (`.state`)
+ * and disk (`.qcow2`, over the host image). `template.json` describes the template.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -29,9 +29,9 @@ const templateSchema = z.object({
   imageDir: z.string(),
   accelerator: acceleratorSchema,
   memoryMiB: z.number(),
-  /** Hosts that have another CPU than the accelerator's own. */
+  /** CPU models of hosts that do not use the accelerator's default CPU. */
   cpus: cpusSchema.default({}),
-  /** Directory of the template that this one was made from and whose disks it needs; none for one that was booted. */
+  /** Directory of the template that this one was made from and whose disks it needs; absent for a booted template. */
   base: z.string().optional(),
 });
 export type Template = z.infer<typeof templateSchema> & { dir: string };
@@ -42,14 +42,14 @@ export async function readTemplate(dir: string): Promise<Template> {
     const json: unknown = JSON.parse(await readFile(join(dir, 'template.json'), 'utf8'));
     return { ...templateSchema.parse(json), dir };
   } catch (cause) {
-    throw new LabError('artifact-damaged', `The template ${dir} cannot be read.`, {
-      hint: 'Start the lab again: it makes a new one.',
+    throw new LabError('artifact-damaged', `Cannot read the template ${dir}.`, {
+      hint: 'Start the lab again: it makes a new template.',
       cause,
     });
   }
 }
 
-/** What a machine of this template is made with; the same for the boot and for all clones. */
+/** The shape of every machine of this template, booted or cloned. */
 export const templateShape = (template: Omit<Template, 'dir'>): MachineShape => ({
   accelerator: template.accelerator,
   memoryMiB: template.memoryMiB,
@@ -58,19 +58,19 @@ export const templateShape = (template: Omit<Template, 'dir'>): MachineShape => 
   cpus: template.cpus,
 });
 
-/** Times on the slowest machine measured (2 cores, TCG); a guest that needs more hangs. */
+/** Enough for the slowest machine measured (2 cores, TCG); a guest that needs longer hangs. */
 const bootTimeoutMs = 300_000;
 const settleTimeoutMs = 180_000;
-/** For one set-up script of a lesson: the slowest thing a lesson does, a WildFly start, takes under a minute. */
+/** For one set-up script of a lesson. The slowest action of any lesson, a WildFly start, takes under a minute. */
 const setupTimeoutMs = 600_000;
 
-/** The next client's sshd starts before the host is frozen (see ssh-port.c); under TCG that takes about a second. */
+/** Lets the next client's sshd start before the host is frozen (see ssh-port.c); under TCG that takes about a second. */
 const sshdStartMs = 4000;
 
 /**
- * Run on each host before it is frozen: what a learner needs first is then in RAM already (page cache, Podman's
- * databases, kernel modules), shared by all clones. The modules are those that Podman's network loads with the first container:
- * with them loaded its `podman run` takes a quarter less processor time under TCG (5.0 instead of 6.7 s with the container's end).
+ * Runs on each host before it is frozen. It loads what a learner needs first (page cache, Podman's databases, kernel modules) into RAM
+ * that all clones share. The modules are those that Podman's network loads with the first container. With them loaded, a `podman run`
+ * takes a quarter less processor time under TCG (5.0 instead of 6.7 s with the container's end).
  */
 const settleScript = `
 set -eu
@@ -86,18 +86,19 @@ sync
 `;
 
 /**
- * Where `destination` goes on counting process IDs. Both hosts have counted to about 300 when they are frozen, and what is
- * migrated wants its ID again: it would find it taken by accident, where that is to be the subject of a lesson. Above what a
- * session's checks and commands use up on `source` (about 20 processes each 3 s), below the kernel's limit of 4194304.
+ * The process ID from which `destination` continues to count. Both hosts have counted to about 300 when they are frozen, and a
+ * migrated process needs its old ID. Without this gap the ID could already be taken by accident, which is the subject of a lesson of
+ * its own. The number is above what a session's checks and commands use on `source` (about 20 processes every 3 s) and below the
+ * kernel's limit of 4194304.
  */
 const destinationPids = 100_000;
 
 /**
  * Makes the template unless it is in the cache.
  * @param imageDir the host image
- * @param options.cpus hosts that have another CPU than the accelerator's own: a kernel looks at its CPU when it boots, so these
- * cannot be made from a template with other ones
- * @throws LabError `build-failed` with the guest's console when a host does not come up
+ * @param options.cpus CPU models of hosts that do not use the accelerator's default CPU. A kernel examines its CPU at boot, so
+ * these hosts cannot be made from a template with other CPUs
+ * @throws LabError `build-failed` with the end of the guest's console when a host does not boot
  */
 export async function ensureTemplate(
   config: Config,
@@ -115,9 +116,9 @@ export async function ensureTemplate(
   const named = hostNames.flatMap((host) => (models[host] ? [`${host}: ${models[host]}`] : [])).join(', ');
   const inputs = {
     qemu: await qemuVersion(),
-    // An image made anew has other host keys, whatever its directory is called.
+    // A rebuilt image has other host keys, even in a directory of the same name.
     image: await hashInputs([join(imageDir, 'artifact.json')]),
-    // Under KVM the guest sees the machine's own CPU, so another CPU needs another template.
+    // Under KVM the guest sees the machine's CPU, so another CPU needs another template.
     cpu: verdict.accelerator === 'kvm' ? (cpus()[0]?.model ?? 'unknown') : 'max',
     machine: qemuArguments(plan('source', 'boot', template, 'SOCKETS', 'FILES')).join(' '),
     settle: settleScript,
@@ -171,18 +172,21 @@ async function build(
           const machine = machines.find((candidate) => candidate.host === host);
           const console = await machine?.consoleTail().catch(() => '');
           const tail = (console ?? '').trim().split('\n').slice(-15).join('\n');
-          throw new LabError('build-failed', `A host did not boot. The end of its console:\n${tail}`, {
+          throw new LabError('build-failed', `A host did not boot. Its console ended with:\n${tail}`, {
             cause,
           });
         }),
       ),
     );
-    report({ step: 'settling both hosts', percent: 70 });
+    report({ step: 'preparing both hosts', percent: 70 });
     for (const result of await Promise.all(
       hostNames.map((host) => channels[host].run(settleScript, { timeoutMs: settleTimeoutMs, signal })),
     )) {
       if (result.exitCode !== 0) {
-        throw new LabError('build-failed', `A host did not settle: ${result.stderr || result.stdout}`);
+        throw new LabError(
+          'build-failed',
+          `Cannot prepare a booted host for freezing: ${result.stderr || result.stdout}`,
+        );
       }
     }
     await channels.destination.run(`echo ${destinationPids} >/proc/sys/kernel/ns_last_pid`, {
@@ -193,17 +197,17 @@ async function build(
   });
 }
 
-/** A script that a lesson wants to have been run on a host before the lesson begins. */
+/** A script that runs on a host before a lesson begins. */
 export interface Setup {
   host: HostName;
   text: string;
 }
 
 /**
- * Makes the template of a lesson that begins with more than two bare hosts, unless it is in the cache: the base template woken,
- * the scripts run in order, and frozen again. It has the base's form, and needs the base's disks.
- * @returns its directory; the base's own when there are no scripts
- * @throws LabError `build-failed` with the output of a script that fails
+ * Makes the template of a lesson whose hosts need a set-up, unless it is in the cache: wakes the base template, runs the scripts in
+ * order, and freezes the hosts again. The new template has the base's form and needs the base's disks.
+ * @returns the template's directory; the base's when there are no scripts
+ * @throws LabError `build-failed` with the output of the script that failed
  */
 export async function ensureLessonTemplate(
   config: Config,
@@ -243,7 +247,7 @@ async function derive(
     for (const host of hostNames) {
       const from = hostFiles(baseDir, host);
       const own = hostFiles(into, host);
-      // The file is mostly holes, which fs.copyFile would fill.
+      // The file consists mostly of holes, which fs.copyFile would fill.
       await execa('cp', ['--sparse=always', from.ram, own.ram]);
       await createOverlay(own.disk, from.disk, 'qcow2');
       const machine = await start(host, 'derive');
@@ -258,7 +262,7 @@ async function derive(
       if (result.exitCode !== 0) {
         throw new LabError(
           'build-failed',
-          `The lesson's set-up of ${host} failed: ${result.stderr || result.stdout}`,
+          `A set-up script of the lesson failed on ${host}: ${result.stderr || result.stdout}`,
         );
       }
     }
@@ -269,7 +273,8 @@ async function derive(
   });
 }
 
-interface Makers {
+/** What {@link makeTemplate} gives to the code that prepares the hosts. */
+interface Preparation {
   start: (host: HostName, mode: 'boot' | 'derive') => Promise<Machine>;
   machines: readonly Machine[];
   channels: Readonly<Record<HostName, ControlChannel>>;
@@ -277,22 +282,22 @@ interface Makers {
 
 const socketsPrefix = 'lab-template-';
 
-/** Sockets of makers that were killed: `lab-template-<pid>-…`. */
+/** Removes the socket directories of killed processes: `lab-template-<pid>-…`. */
 async function removeAbandonedSockets(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const pid = new RegExp(`^${socketsPrefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
-    // Another user's stay.
+    // Directories of other users stay.
     await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
-/** Lets `prepare` start both hosts and bring them where they shall be, and freezes them there. */
+/** Lets `prepare` start both hosts and bring them into the wanted state, then freezes them. */
 async function makeTemplate(
   into: string,
   template: Omit<Template, 'dir'>,
   signal: AbortSignal,
-  prepare: (makers: Makers) => Promise<void>,
+  prepare: (preparation: Preparation) => Promise<void>,
 ): Promise<void> {
   await removeAbandonedSockets();
   // Not in the cache directory: its path may be too long for a Unix socket.
@@ -305,7 +310,7 @@ async function makeTemplate(
   };
   const killAll = () => Promise.all(machines.map((machine) => machine.kill()));
   const onAbort = () => {
-    // Who waits for a login would else go on trying until the time for a boot is up.
+    // A pending login would otherwise keep trying until the boot timeout.
     closeChannels();
     void killAll();
   };
@@ -321,7 +326,7 @@ async function makeTemplate(
     closeChannels();
     await fresh;
     await sleep(sshdStartMs);
-    // Both stop before either is saved, so that neither has packets in flight that the other never sees.
+    // Both stop before either is saved, so no packet of one is in flight that the other never sees.
     await Promise.all(machines.map((machine) => machine.pause()));
     await Promise.all(machines.map((machine) => machine.saveState(hostFiles(into, machine.host).state)));
     await killAll();

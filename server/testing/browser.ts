@@ -1,12 +1,12 @@
-/** A real browser for tests and benchmarks. */
+/** Chromium for tests and benchmarks. */
 import type { Browser } from 'playwright-core';
 
 export async function launchBrowser(): Promise<Browser> {
-  // Here and not above: the command line, which can run benchmarks, need not load it to start the server.
+  // Imported here, so the command line loads it only for benchmarks.
   const { chromium } = await import('playwright-core');
   return chromium.launch({
     executablePath: '/usr/bin/chromium',
-    // Chromium's own sandbox does not work for root; the rest keeps it from calling home.
+    // Chromium's sandbox does not work for root. The other flags stop background traffic.
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -1,4 +1,4 @@
-/** For tests: time, sockets and terminals that do what the test says. */
+/** Fakes for tests: a clock, sockets and terminals that the test controls. */
 import { encodeFrame } from '../protocol/frames';
 import type { ShellMark, ShownCommand } from '../protocol/terminal';
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
@@ -19,14 +19,14 @@ export class FakeClock implements Clock {
   now(): number {
     return this.nowMs;
   }
-  /** Just under one: waits are the longest that they can be. */
+  /** Just under one, so random waits are as long as possible. */
   random(): number {
     return 0.999;
   }
   get waiting(): number[] {
     return this.#timers.map((timer) => Math.round(timer.at - this.nowMs));
   }
-  /** Lets time pass, timer by timer, and whatever was awaited come back. */
+  /** Advances the time, timer by timer, and lets pending promises settle. */
   async pass(ms: number): Promise<void> {
     const end = this.nowMs + ms;
     for (;;) {
@@ -73,13 +73,13 @@ export class FakeSocket implements Socket {
   }
 }
 
-/** A terminal that has parsed what it got only when the test says so. */
+/** A terminal that finishes parsing only when the test calls {@link parseAll}. */
 export class FakeTerminal implements TerminalSink {
   text = '';
-  /** What is true in {@link text} of queries: these were not to be answered. */
+  /** The part of {@link text} that is a replay: queries in it must not be answered. */
   replayed = '';
   restarts = 0;
-  /** All that came, in order. */
+  /** Every call, in order. */
   readonly log: string[] = [];
   #parsed: (() => void)[] = [];
 

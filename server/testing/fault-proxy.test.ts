@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FaultProxy, seededRandom } from './fault-proxy';
 
-/** Says what it is told. */
+/** Echoes what it receives. */
 let echo: Server;
 let served: Socket[];
 let proxy: FaultProxy;
@@ -26,7 +26,7 @@ afterEach(async () => {
   echo.close();
 });
 
-/** Unlike `once` of events, for a close that an error comes before as well. */
+/** Unlike `once` of node:events, it also resolves when an error precedes the close. */
 const closeOf = (socket: Socket) =>
   new Promise<void>((closed) =>
     socket.once('close', () => {
@@ -44,7 +44,7 @@ class Client {
     this.socket.on('data', (data) => (this.received = Buffer.concat([this.received, data])));
     this.socket.on('error', (error: NodeJS.ErrnoException) => (this.error = error.code));
   }
-  /** How long it takes until what is sent has come back, in milliseconds; Infinity when the connection ends before. */
+  /** Sends bytes and measures until all come back, in milliseconds; Infinity when the connection ends first. */
   async say(bytes: Uint8Array): Promise<number> {
     const length = this.received.length + bytes.length;
     const begun = performance.now();
@@ -68,7 +68,7 @@ class Client {
   }
 }
 
-/** Bytes of which no two pieces are the same. */
+/** Random bytes, so no two pieces are equal. */
 function numbered(length: number): Buffer {
   const random = seededRandom(length);
   return Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
@@ -84,14 +84,14 @@ test('without faults every byte passes, in order, and an end is an end', async (
   await expect.poll(() => proxy.open).toBe(0);
 });
 
-/** What a busy machine adds is in some of several times, never less than what the proxy itself takes in any. */
+/** Measures several times, fastest first: a busy machine delays some of them, but none is faster than the proxy. */
 async function times(count: number, client: Client, bytes: Uint8Array): Promise<number[]> {
   const tookMs: number[] = [];
   for (let done = 0; done < count; done++) tookMs.push(await client.say(bytes));
   return tookMs.sort((a, b) => a - b);
 }
 
-test('latency is what it says, also for many small pieces one after the other', async () => {
+test('adds the configured latency, also for many small pieces in a row', async () => {
   proxy.faults.roundTripMs = 200;
   const client = new Client();
   await once(client.socket, 'connect');
@@ -108,12 +108,12 @@ test('latency is what it says, also for many small pieces one after the other', 
     await sleep(2);
   }
   await client.until(before + 50);
-  // Delayed each, not one behind the other, which would take 50 times 200 ms.
+  // Each piece is delayed by itself. One after the other they would take 50 times 200 ms.
   expect(performance.now() - begun).toBeLessThan((50 * 200) / 2);
   expect(client.received.subarray(-50).equals(sent)).toBe(true);
 });
 
-test('a narrow link passes as much as it says and loses nothing', async () => {
+test('a slow link has the configured speed and loses nothing', async () => {
   proxy.faults.bytesPerSecond = 20_000;
   const client = new Client();
   const sent = numbered(10_000);
@@ -123,7 +123,7 @@ test('a narrow link passes as much as it says and loses nothing', async () => {
   expect(client.received.equals(Buffer.concat(Array.from({ length: 5 }, () => sent)))).toBe(true);
 });
 
-test('a narrow link makes a fast sender wait instead of taking all it gets', async () => {
+test('a slow link makes a fast sender wait', async () => {
   proxy.faults.bytesPerSecond = 20_000;
   const client = new Client();
   await client.say(Buffer.of(1));
@@ -133,7 +133,7 @@ test('a narrow link makes a fast sender wait instead of taking all it gets', asy
   expect(client.socket.writableLength).toBeGreaterThan(32 * 1024 * 1024);
 });
 
-test('a cut is told to both sides, and the next connection is served', async () => {
+test('both sides notice a cut, and the next connection works', async () => {
   const client = new Client();
   await client.say(Buffer.of(1));
   const closed = closeOf(served[0] as Socket);
@@ -144,7 +144,7 @@ test('a cut is told to both sides, and the next connection is served', async () 
   expect(await new Client().say(Buffer.of(2))).toBeLessThan(Infinity);
 });
 
-test('a network that is gone tells nobody, takes what it is given, and connections of that time stay dead', async () => {
+test('a vanished network notifies nobody, accepts data, and its connections stay dead', async () => {
   const before = new Client();
   await before.say(Buffer.of(1));
   proxy.swallow();
@@ -168,7 +168,7 @@ test('a network that is gone tells nobody, takes what it is given, and connectio
   during.socket.destroy();
 });
 
-test('connections are lost as often as it says, the same ones for the same seed', async () => {
+test('loses connections at the configured rate, and the same ones for the same seed', async () => {
   proxy.faults.loss = 0.2;
   let lost = 0;
   for (let opened = 0; opened < 200; opened++) {
@@ -176,7 +176,7 @@ test('connections are lost as often as it says, the same ones for the same seed'
     if ((await client.say(Buffer.of(1))) === Infinity) lost += 1;
     client.socket.destroy();
   }
-  // 40 of 200, within 4.4 standard deviations: how often the open ones are asked too depends on the machine.
+  // 40 of 200, within 4.4 standard deviations. Open connections draw once a second, so the count depends on the machine.
   expect(lost).toBeGreaterThan(15);
   expect(lost).toBeLessThan(65);
   const numbers = (seed: number) => Array.from({ length: 5 }, seededRandom(seed));
@@ -184,7 +184,7 @@ test('connections are lost as often as it says, the same ones for the same seed'
   expect(numbers(7)).not.toEqual(numbers(8));
 });
 
-test('a connection is lost in the middle of its life too', async () => {
+test('can also lose an open connection', async () => {
   const client = new Client();
   await client.say(Buffer.of(1));
   proxy.faults.loss = 1;
@@ -192,7 +192,7 @@ test('a connection is lost in the middle of its life too', async () => {
   expect(client.error).toBe('ECONNRESET');
 });
 
-test('a server that is not there is a connection that ends', async () => {
+test('ends the connection when the server does not exist', async () => {
   const closed = once(echo, 'close');
   echo.close();
   await closed;

@@ -1,27 +1,27 @@
-/** A TCP proxy that behaves as a bad network does, for tests: it stands between a browser and the gateway. */
+/** A TCP proxy that simulates a bad network, for tests. It runs between a browser and the gateway. */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** What is wrong with the network; may be changed at any time, for connections that are open as well. */
+/** Faults of the network. Changes take effect at once, also for open connections. */
 export interface Faults {
-  /** Added to the time that a byte takes there and its answer back, in milliseconds. */
+  /** Added to the round-trip time, in milliseconds. */
   roundTripMs: number;
-  /** In each direction of each connection; Infinity for no limit. */
+  /** For each direction of each connection; Infinity means no limit. */
   bytesPerSecond: number;
-  /** How probable it is, from 0 to 1, that a connection is cut when it is opened, and again in each second of its life. */
+  /** Probability, from 0 to 1, that a connection is cut when it opens, and again in each second of its life. */
   loss: number;
 }
 
-const sound: Faults = { roundTripMs: 0, bytesPerSecond: Infinity, loss: 0 };
+const noFaults: Faults = { roundTripMs: 0, bytesPerSecond: Infinity, loss: 0 };
 
-/** What a narrow link buffers before the sender has to wait, as a small router would: longer queues only add delay. */
-const narrowQueueBytes = 32 * 1024;
-/** The same for a link without a limit: enough for some MB/s at a third of a second. */
-const wideQueueBytes = 4 * 1024 * 1024;
-/** How much a narrow link passes at once, in seconds' worth: in larger pieces it would stop and go. */
+/** Bytes that a slow link buffers before the sender must wait, like a small router: a longer queue would only add delay. */
+const slowQueueBytes = 32 * 1024;
+/** The same for a link without a limit: enough for some MB/s at a round trip of a third of a second. */
+const fastQueueBytes = 4 * 1024 * 1024;
+/** Duration of the pieces in which a slow link passes data, in seconds: larger pieces would arrive in bursts. */
 const pieceS = 0.02;
 
-/** A random generator that gives the same numbers for the same seed (mulberry32), so that a failure can be had again. */
+/** A random generator that gives the same numbers for the same seed (mulberry32), so a failure can be reproduced. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -36,7 +36,7 @@ export function seededRandom(seed: number): () => number {
 class Link {
   private readonly queue: { dueMs: number; piece: Buffer | 'end' }[] = [];
   private queuedBytes = 0;
-  /** When the last piece has left the narrowest place. */
+  /** When the last piece leaves the bottleneck. */
   private sentMs = 0;
   private timer: NodeJS.Timeout | undefined;
   private dead = false;
@@ -57,7 +57,7 @@ class Link {
     });
   }
 
-  /** Nothing passes any more, and neither side is told. */
+  /** Stops all data without notifying either side. */
   kill(): void {
     this.dead = true;
     clearTimeout(this.timer);
@@ -71,7 +71,7 @@ class Link {
       const piece = data.subarray(at, at + pieceBytes);
       this.enqueue(piece, piece.length / bytesPerSecond);
     }
-    const most = Number.isFinite(bytesPerSecond) ? narrowQueueBytes : wideQueueBytes;
+    const most = Number.isFinite(bytesPerSecond) ? slowQueueBytes : fastQueueBytes;
     if (this.queuedBytes > most) this.from.pause();
   }
 
@@ -101,7 +101,7 @@ class Link {
         this.to.write(next.piece);
       }
     }
-    if (this.queuedBytes < narrowQueueBytes / 2) this.from.resume();
+    if (this.queuedBytes < slowQueueBytes / 2) this.from.resume();
   }
 }
 
@@ -111,9 +111,9 @@ interface Connection {
 }
 
 export class FaultProxy {
-  /** Changed by tests; {@link heal} makes the network sound again. */
-  readonly faults: Faults = { ...sound };
-  /** Connections that were accepted since it listens. */
+  /** Tests change this; {@link heal} removes all faults. */
+  readonly faults: Faults = { ...noFaults };
+  /** Number of connections accepted so far. */
   accepted = 0;
   private readonly connections = new Set<Connection>();
   private readonly server = createServer({ allowHalfOpen: true }, (client) => {
@@ -130,8 +130,8 @@ export class FaultProxy {
   ) {}
 
   /**
-   * @param targetPort where the server listens on loopback, now or later
-   * @param seed of what is lost
+   * @param targetPort the server's port on loopback; the server may start later
+   * @param seed of the random losses
    */
   static async listen(targetPort: number, seed = 1): Promise<FaultProxy> {
     const proxy = new FaultProxy(targetPort, seededRandom(seed));
@@ -144,29 +144,29 @@ export class FaultProxy {
     return (this.server.address() as AddressInfo).port;
   }
 
-  /** Connections that are open, those that nothing passes through included. */
+  /** Number of open connections, including those that pass no data. */
   get open(): number {
     return this.connections.size;
   }
 
-  /** Resets all connections, as when a cable is pulled and both sides are told. New ones are served. */
+  /** Resets all connections, so both sides notice. New connections work. */
   cut(): void {
     for (const { cut } of this.connections) cut();
   }
 
   /**
-   * The network is gone and nobody is told: open connections carry nothing any more, new ones are accepted and get no answer, until
-   * {@link heal}. Those of that time stay as they are; who has one must find out by themselves.
+   * Simulates a network that vanishes without notice. Until {@link heal}, open connections carry no data, and new connections are
+   * accepted but never answered. All of them stay dead afterwards; each side must find that out by itself.
    */
   swallow(): void {
     this.swallowing = true;
     for (const { links } of this.connections) for (const link of links) link.kill();
   }
 
-  /** New connections are served as by a sound network, and open ones go on so. */
+  /** Removes all faults, for new and for open connections. */
   heal(): void {
     this.swallowing = false;
-    Object.assign(this.faults, sound);
+    Object.assign(this.faults, noFaults);
   }
 
   async close(): Promise<void> {
@@ -200,7 +200,7 @@ export class FaultProxy {
     this.connections.add(connection);
     for (const socket of [client, server]) {
       socket.setNoDelay(true);
-      // Its close follows.
+      // The close event follows.
       socket.on('error', () => undefined);
       socket.on('close', (hadError) => {
         if (hadError) connection.cut();

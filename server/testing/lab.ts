@@ -1,4 +1,4 @@
-/** A whole lab for tests and benchmarks that need a real pair: the machine's artifact cache, a state directory of its own, a free port. */
+/** A whole lab for tests and benchmarks with real pairs. It uses the machine's artifact cache, its own state directory and a free port. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,22 +9,22 @@ import { root } from '../root';
 import { prepareLab } from '../setup/stages';
 import { startGateway, type Gateway } from '../gateway/gateway';
 
-/** For a test's set-up hook: with a cold cache the host image and the template are made in it. */
+/** For a test's set-up hook, which makes the host image and the template when the cache is cold. */
 export const labSetUpTimeoutMs = 3_600_000;
 
 /**
- * What takes a fraction of a second, such as handing over a pair or saying the time, takes less than this while other pairs and
- * tests have the processors too. How fast it is by itself is what benchmarks measure.
+ * Bound for actions that take a fraction of a second on an idle machine, such as handing over a pair, while other pairs and tests use
+ * the processors. Benchmarks measure how fast these actions are.
  */
 export const busyMs = 10_000;
 
 export interface TestLab {
   readonly url: string;
-  /** Metrics and readiness. */
+  /** Address of metrics and readiness. */
   operationsUrl(): string;
   readonly stateDir: string;
   readonly accelerator: Accelerator;
-  /** Closes the gateway and opens another on the same port; the runners are left alone. */
+  /** Closes the gateway and opens another on the same port. The runners keep running. */
   restartGateway(): Promise<void>;
   /** Ends all sessions and removes the state directory. */
   stop(): Promise<void>;
@@ -33,7 +33,7 @@ export interface TestLab {
 export interface TestLabParts {
   /** Directory of the site; undefined for a lab without pages. */
   siteDir?: string;
-  /** What runs in the runner's place. */
+  /** A program that replaces the runner. */
   runnerProgram?: string;
 }
 
@@ -42,9 +42,9 @@ export async function startTestLab(
   overrides: Partial<Config> = {},
   parts: TestLabParts = {},
 ): Promise<TestLab> {
-  // Short, because of the length of Unix sockets' paths.
+  // Short, because paths of Unix sockets are limited.
   const stateDir = overrides.stateDir ?? (await mkdtemp(join(tmpdir(), 'lab-')));
-  // Without a pool, a test knows what runs: the pairs that it asked for.
+  // Without a pool, only the pairs that the test asked for run.
   const config = { ...readConfig(), port: 0, metricsPort: 0, poolSize: 0, stateDir, ...overrides };
   const lab = await prepareLab(config, root, new AbortController().signal);
   const open = (port: number): Promise<Gateway> =>

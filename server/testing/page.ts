@@ -1,10 +1,10 @@
-/** For tests: a page without a browser and without a socket, which takes a terminal's attachments at its own pace. */
+/** For tests: a page without a browser and without a socket. It reads a terminal's attachment at its own pace. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerMessage } from '../protocol/messages';
 import type { Role } from '../protocol/session';
 import type { Terminal } from '../runner/terminal/terminal';
-import type { Attachment } from '../runner/delivery/attachment';
+import type { Attachment } from '../runner/terminal/attachment';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
@@ -15,16 +15,16 @@ export interface TestPageOptions {
   role?: Role;
   clientId?: string;
   window?: number;
-  /** Takes and acknowledges nothing by itself. */
+  /** The test must call `take` and `acknowledge` itself. */
   isManual?: boolean;
 }
 
 export class TestPage {
   readonly messages: ServerMessage[] = [];
-  /** Output that was shown since the last screen; it begins at `begin`. */
+  /** Output since the last screen; its first byte is at offset `begin`. */
   bytes = Buffer.alloc(0);
   begin = 0;
-  /** Bytes of the last screen that came. */
+  /** Bytes of the last screen received. */
   screen: Buffer | undefined;
   screens = 0;
   ended = false;
@@ -34,8 +34,8 @@ export class TestPage {
   window: number;
   private readonly isManual: boolean;
   private screenLeft = 0;
-  /** What `bytes` is the beginning of. */
-  private room = Buffer.alloc(0);
+  /** A larger buffer whose beginning is `bytes`. */
+  private buffer = Buffer.alloc(0);
   private scheduled: NodeJS.Immediate | undefined;
 
   constructor(
@@ -74,7 +74,7 @@ export class TestPage {
     return this.begin + this.bytes.length;
   }
 
-  /** Takes one thing of at most so many bytes, and shows it. @returns false when there was nothing */
+  /** Takes one message or at most `maxBytes` of output and processes it. @returns false when there was nothing */
   take(maxBytes: number): boolean {
     const portion = this.attachment.take(maxBytes);
     if (!portion) return false;
@@ -92,13 +92,13 @@ export class TestPage {
         this.bytes = Buffer.alloc(0);
       }
     } else if (portion.kind === 'screen') {
-      if (portion.offset !== this.screen?.length) throw new Error('A screen frame is out of order.');
+      if (portion.offset !== this.screen?.length) throw new Error('A screen frame arrived out of order.');
       this.screen = Buffer.concat([this.screen, portion.bytes]);
       this.screenLeft -= portion.bytes.length;
     } else {
-      if (this.screenLeft !== 0) throw new Error('Output came before the screen was complete.');
+      if (this.screenLeft !== 0) throw new Error('Output arrived before the screen was complete.');
       if (portion.offset !== this.end)
-        throw new Error(`Output goes on at ${portion.offset}, not at ${this.end}.`);
+        throw new Error(`Output continues at offset ${portion.offset} instead of ${this.end}.`);
       this.append(portion.bytes);
     }
     return true;
@@ -130,20 +130,20 @@ export class TestPage {
     return this.all(type).at(-1);
   }
 
-  /** Resolves when it has shown all that the terminal has put out. */
+  /** Resolves when the page has received all output of the terminal. */
   async caughtUp(): Promise<void> {
     while (this.attachment.pending > 0 || this.attachment.behind > 0 || this.latest('attached') === undefined)
       await sleep(1);
   }
 
-  /** In place, in a buffer that doubles: tests let terminals flood. */
+  /** Appends in place to a buffer that doubles, because tests let terminals flood. */
   private append(bytes: Buffer): void {
     const { length } = this.bytes;
-    if (this.room.length < length + bytes.length || length === 0) {
-      this.room = Buffer.concat([this.bytes], 2 * (length + bytes.length));
+    if (this.buffer.length < length + bytes.length || length === 0) {
+      this.buffer = Buffer.concat([this.bytes], 2 * (length + bytes.length));
     }
-    this.room.set(bytes, length);
-    this.bytes = this.room.subarray(0, length + bytes.length);
+    this.buffer.set(bytes, length);
+    this.bytes = this.buffer.subarray(0, length + bytes.length);
   }
 
   private takeAll(): void {

@@ -1,9 +1,10 @@
-/** For tests that need a pair and nothing around it: the machine's cache, a directory of its own. */
+/** For tests that need only a pair: they use the machine's cache and a directory of their own. */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { vi } from 'vitest';
 import { readConfig, type Config } from '../config';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { root } from '../root';
@@ -16,7 +17,7 @@ import { TestPage } from './page';
 export interface Workplace {
   config: Config;
   templateDir: string;
-  /** Short, because of the length of Unix sockets' paths. */
+  /** Short, because paths of Unix sockets are limited. */
   directory: string;
   remove(): Promise<void>;
 }
@@ -35,18 +36,18 @@ export async function workplace(): Promise<Workplace> {
   };
 }
 
-/** Runs a script on a host; its output without the last newline. @throws when it fails */
+/** Runs a script on a host and returns its trimmed output. @throws when the script fails */
 export async function on(pair: Pair, host: HostName, script: string): Promise<string> {
   const { exitCode, stdout, stderr } = await pair.channel(host).run(script, { timeoutMs: 120_000 });
   if (exitCode !== 0) throw new Error(`${host}: ${script}: ${exitCode}: ${stderr}${stdout}`);
   return stdout.trim();
 }
 
-/** A terminal on each host, and a page that remembers all it has shown. */
+/** A terminal on a host, and a page that keeps all its output. */
 export class Shell {
   readonly terminal: Terminal;
   readonly page: TestPage;
-  /** How often the program of the terminal has ended. */
+  /** How many times the terminal's program has ended. */
   exits = 0;
 
   constructor(
@@ -69,16 +70,16 @@ export class Shell {
     return this.page.bytes;
   }
 
-  /** Attaches, at first and after the pair was rewound, and waits for the prompt. */
+  /** Attaches (also again, after a rewind) and waits for the prompt. */
   async attach(): Promise<void> {
     this.terminal.close();
     this.terminal.open(this.pair.channel(this.host).attachCommand(this.id));
     await this.prompt();
-    // bash draws its prompt twice then, for Ctrl-L and for the window's size; a command is typed after both.
+    // bash draws its prompt twice: for Ctrl-L and for the window size. Commands may follow only after both.
     await this.untilQuiet(300);
   }
 
-  /** Waits until nothing more is shown for so long. */
+  /** Waits until no output has arrived for `quietMs`. */
   async untilQuiet(quietMs: number): Promise<void> {
     for (let shown = -1; shown !== this.shown.length;) {
       shown = this.shown.length;
@@ -90,11 +91,11 @@ export class Shell {
     await until(() => this.terminal.idle, timeoutMs);
   }
 
-  /** Runs a command at the prompt; what was shown until the next prompt. */
+  /** Runs a command at the prompt and returns the output up to the next prompt. */
   async type(command: string): Promise<string> {
     const from = this.shown.length;
     const busy = await this.terminal.typeCommand(command, 'cut-line', randomUUID());
-    if (busy) throw new Error(`${command} was not typed: ${busy}`);
+    if (busy) throw new Error(`The terminal refused ${command}: ${busy}`);
     await this.prompt();
     await this.page.caughtUp();
     return this.shown.subarray(from).toString();
@@ -114,7 +115,10 @@ export class Shell {
       () => (typeof text === 'string' ? shown().includes(text) : text.test(shown())),
       timeoutMs,
     ).catch((cause: unknown) => {
-      throw new Error(`No ${String(text)} but: ${JSON.stringify(shown().slice(-1000))}`, { cause });
+      throw new Error(
+        `The terminal did not show ${String(text)}, but: ${JSON.stringify(shown().slice(-1000))}`,
+        { cause },
+      );
     });
   }
 
@@ -126,7 +130,7 @@ export class Shell {
 export async function until(condition: () => boolean, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`Not so within ${timeoutMs} ms: ${String(condition)}`);
+    if (Date.now() > deadline) throw new Error(`Still false after ${timeoutMs} ms: ${String(condition)}`);
     await sleep(10);
   }
 }

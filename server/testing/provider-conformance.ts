@@ -1,22 +1,22 @@
-/** What every provider must do, as tests: a provider's own test file calls this with a way to make one. */
+/** Tests that every provider must pass: a provider's test file calls {@link testProvider} with a function that makes one. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LabError } from '../protocol/errors';
 import type { SandboxSpec } from '../store/sandboxes';
 import type { SandboxProvider } from '../providers/provider';
 
-/** A provider, and what the tests must be able to do and see beside it. */
+/** A provider, and what the tests need besides it. */
 export interface ProviderUnderTest {
   provider: SandboxProvider;
-  /** A spec with an id of its own, of a template that is there. */
+  /** A spec with a new id, of an existing template. */
   spec(): SandboxSpec;
-  /** Kills the sandbox's runner as a crash would, without a word to the provider. */
+  /** Kills the sandbox's runner as a crash would, without notifying the provider. */
   kill(sandboxId: string): Promise<void>;
-  /** What there is of the sandbox: processes, files, groups, each in words. */
-  remains(sandboxId: string): Promise<string[]>;
+  /** Describes what is left of the sandbox: processes, files, groups. */
+  leftovers(sandboxId: string): Promise<string[]>;
   remove(): Promise<void>;
 }
 
-/** Under TCG on a busy machine; launching alone needs no pair that runs. */
+/** For TCG on a busy machine; a launch does not wait until the pair runs. */
 const launchTimeoutMs = 120_000;
 
 const codeOf = async (promise: Promise<unknown>): Promise<string> => {
@@ -47,7 +47,7 @@ export function testProvider(
 
     const runningIds = async () => (await provider.list()).running.map(({ id }) => id);
 
-    test('launches once, however often it is asked, and tells what it launched', async () => {
+    test('launches once, however often it is called, and lists what it launched', async () => {
       const spec = made.spec();
       await Promise.all([provider.launch(spec), provider.launch(spec)]);
       await provider.launch(spec);
@@ -56,22 +56,22 @@ export function testProvider(
       await provider.stop(spec.id, 'by-learner');
     });
 
-    test('stops once, however often it is asked, and leaves nothing', async () => {
+    test('stops once, however often it is called, and leaves nothing', async () => {
       const spec = made.spec();
       await provider.launch(spec);
       await Promise.all([provider.stop(spec.id, 'by-learner'), provider.stop(spec.id, 'by-learner')]);
-      expect(await made.remains(spec.id)).toEqual([]);
+      expect(await made.leftovers(spec.id)).toEqual([]);
       await provider.stop(spec.id, 'by-learner');
       expect(await runningIds()).toEqual([]);
     });
 
-    test('has no way to a sandbox that is not there', async () => {
+    test('cannot connect to a sandbox that does not exist', async () => {
       const { id } = made.spec();
       expect(await codeOf(provider.connect(id))).toBe('lost');
       expect(await codeOf(provider.stop(id, 'by-learner'))).toBe('none');
     });
 
-    test('tells of a dead runner once, and removes what it left', async () => {
+    test('reports a dead runner once, and removes what it left', async () => {
       const [dead, alive] = [made.spec(), made.spec()];
       await Promise.all([provider.launch(dead), provider.launch(alive)]);
       await made.kill(dead.id);
@@ -79,12 +79,12 @@ export function testProvider(
       const { running, ended } = await provider.list();
       expect(running.map(({ id }) => id)).toEqual([alive.id]);
       expect(ended.map(({ id, reason }) => ({ id, reason }))).toEqual([{ id: dead.id, reason: undefined }]);
-      expect(await made.remains(dead.id)).toEqual([]);
+      expect(await made.leftovers(dead.id)).toEqual([]);
       expect((await provider.list()).ended).toEqual([]);
       await provider.stop(alive.id, 'by-learner');
     });
 
-    test('can launch again what was lost', async () => {
+    test('can launch a lost sandbox again', async () => {
       const spec = made.spec();
       await provider.launch(spec);
       await made.kill(spec.id);
@@ -100,14 +100,14 @@ export function testProvider(
         const launched = codeOf(provider.launch(spec, AbortSignal.timeout(ms)));
         expect(['cancelled', 'none']).toContain(await launched);
         if ((await launched) === 'none') await provider.stop(spec.id, 'by-learner');
-        expect(await made.remains(spec.id)).toEqual([]);
+        expect(await made.leftovers(spec.id)).toEqual([]);
       },
     );
 
     test('launches nothing for a signal that has fired already', async () => {
       const spec = made.spec();
       expect(await codeOf(provider.launch(spec, AbortSignal.abort()))).toBe('cancelled');
-      expect(await made.remains(spec.id)).toEqual([]);
+      expect(await made.leftovers(spec.id)).toEqual([]);
     });
 
     test('can be stopped while it launches', async () => {
@@ -115,13 +115,13 @@ export function testProvider(
       const launched = codeOf(provider.launch(spec));
       await provider.stop(spec.id, 'by-learner');
       expect(['cancelled', 'none']).toContain(await launched);
-      expect(await made.remains(spec.id)).toEqual([]);
+      expect(await made.leftovers(spec.id)).toEqual([]);
     });
 
-    test('says so when the template is missing, and leaves nothing', async () => {
+    test('reports a missing template, and leaves nothing', async () => {
       const spec = { ...made.spec(), templateDir: '/nonexistent/template' };
       expect(await codeOf(provider.launch(spec))).toBe('template-missing');
-      expect(await made.remains(spec.id)).toEqual([]);
+      expect(await made.leftovers(spec.id)).toEqual([]);
     });
   });
 }

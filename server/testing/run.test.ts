@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readVitestReport } from './run';
 
 const passedTest = { status: 'passed', fullName: 'counts', failureMessages: [] };
@@ -14,14 +14,14 @@ const report = (...files: { status: string; message?: string; assertionResults: 
   });
 
 describe('readVitestReport', () => {
-  it('counts tests', () => {
+  test('counts tests', () => {
     expect(readVitestReport(report({ status: 'passed', assertionResults: [passedTest] }), true)).toEqual({
       passed: 5,
       failures: [],
     });
   });
 
-  it('names a test that failed, and why', () => {
+  test('names a failed test and its error', () => {
     const file = { status: 'failed', message: '', assertionResults: [passedTest, failedTest] };
     expect(readVitestReport(report(file), false)).toEqual({
       passed: 5,
@@ -29,7 +29,7 @@ describe('readVitestReport', () => {
     });
   });
 
-  it('counts a file that could not be loaded as one failure', () => {
+  test('counts a file that could not be loaded as one failure', () => {
     const file = { status: 'failed', message: 'Error: no such module\n  at', assertionResults: [] };
     expect(readVitestReport(report(file), false)).toEqual({
       passed: 5,
@@ -37,11 +37,11 @@ describe('readVitestReport', () => {
     });
   });
 
-  it('counts a run that failed without a failed test as one failure', () => {
+  test('counts a run that failed without a failed test as one failure', () => {
     const file = { status: 'passed', assertionResults: [passedTest] };
     expect(readVitestReport(report(file), false)).toEqual({
       passed: 5,
-      failures: ['an error outside of any test'],
+      failures: ['an error outside any test'],
     });
   });
 });

@@ -1,8 +1,8 @@
 /**
- * `npm test`: every check of the project, and one sum at the end.
+ * `npm test`: runs every check of the project and prints one summary at the end.
  *
- * What needs no pair runs beside set-up and the tests on pairs, which leave room for it. Lessons, one more than there are processors,
- * and browsers fill two processors by themselves, and the tests that look at times run alone.
+ * Checks without pairs run beside set-up and the pair tests, which leave processor time for them. Lessons (one more at a time than
+ * there are processors) and browser tests each fill two processors, so they run by themselves. Tests that measure time run alone.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -14,11 +14,11 @@ import type { Config } from '../config';
 import { LabError } from '../protocol/errors';
 import { formatDuration, prepareLab } from '../setup/stages';
 
-/** What became of a suite. `failures` names each that failed, with the first line of why. */
+/** The result of a suite. `failures` names each failed test, with the first line of its error. */
 const outcomeSchema = z.object({ passed: z.number(), failures: z.array(z.string()) });
 type Outcome = z.infer<typeof outcomeSchema>;
 
-/** The part of Vitest's JSON report that counts. */
+/** The part of Vitest's JSON report that is used. */
 const vitestReportSchema = z.object({
   numPassedTests: z.number(),
   testResults: z.array(
@@ -42,35 +42,35 @@ const nameWidth = 10;
 
 const firstLine = (text = ''): string => stripVTControlCharacters(text).split('\n', 1)[0] ?? '';
 
-/** @param ok whether Vitest itself ended well */
+/** @param ok whether Vitest exited with code 0 */
 export function readVitestReport(json: string, ok: boolean): Outcome {
   const report = vitestReportSchema.parse(JSON.parse(json));
   const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) => {
     const file = basename(name);
-    // A file that cannot even be loaded has no tests in the report.
+    // A file that fails to load has no tests in the report.
     if (status === 'failed' && assertionResults.length === 0) return [`${file}: ${firstLine(message)}`];
     return assertionResults
       .filter((test) => test.status === 'failed')
       .map((test) => `${file}, ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`);
   });
-  // Errors outside of any test, such as a rejected promise that nobody awaits, fail the run and no test.
-  if (!ok && failures.length === 0) failures.push('an error outside of any test');
+  // An error outside any test, such as an unhandled rejection, fails the run but no test.
+  if (!ok && failures.length === 0) failures.push('an error outside any test');
   return { passed: report.numPassedTests, failures };
 }
 
-/** Waits for all, also when one throws. @throws what the first of them has thrown that did */
-async function together(running: readonly Promise<void>[]): Promise<void> {
+/** Waits for all promises, even if one rejects. @throws the reason of the first rejected one in the list */
+async function settleAll(running: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(running);
   await Promise.all(running);
 }
 
 /**
- * Runs everything; a failure does not keep the rest from running.
- * @returns how many failed
+ * Runs everything; a failure does not stop the rest.
+ * @returns the number of failures
  * @throws LabError `cancelled`
  */
 export async function runTests(config: Config, root: string, signal: AbortSignal): Promise<number> {
-  // Short, because sessions put Unix sockets in it.
+  // Short, because sandboxes put Unix sockets in it.
   const scratch = await mkdtemp(join(tmpdir(), 'lab-'));
   const environment = { LAB_CACHE_DIR: config.cacheDir, LAB_STATE_DIR: join(scratch, 'state') };
   let passed = 0;
@@ -78,7 +78,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   const summary: string[] = [];
 
   const stopIfCancelled = () => {
-    if (signal.aborted) throw new LabError('cancelled', 'Tests: stopped.');
+    if (signal.aborted) throw new LabError('cancelled', 'The tests were stopped.');
   };
   const suite = async (name: string, run: () => Promise<Outcome>): Promise<Outcome> => {
     stopIfCancelled();
@@ -110,7 +110,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       stdout: toConsole,
       stderr: toConsole,
       reject: false,
-      // A process group of its own, so that Vitest's workers end with it: it leaves them behind when it is killed.
+      // A separate process group, so Vitest's workers end with it: a killed Vitest leaves them behind.
       detached: true,
     });
     const end = () => {
@@ -137,13 +137,13 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     try {
       return readVitestReport(await readFile(report, 'utf8'), ok);
     } catch (error) {
-      return { passed: 0, failures: [`Vitest left no readable report: ${String(error)}`] };
+      return { passed: 0, failures: [`Cannot read Vitest’s report: ${String(error)}`] };
     }
   };
 
   const lessons = async (): Promise<Outcome> => {
     const report = join(scratch, 'lessons.json');
-    // A lesson waits now and then: two at a time left 7 percent of two processors idle under TCG, and took 6 percent longer than three.
+    // Lessons wait now and then. Under TCG, two at a time left 7 % of two processors idle and took 6 % longer than three.
     const jobs = String(availableParallelism() + 1);
     await tool('lessons', process.execPath, [
       join(root, 'dist', 'lessons.js'),
@@ -152,7 +152,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
     try {
       return outcomeSchema.parse(JSON.parse(await readFile(report, 'utf8')));
     } catch (error) {
-      return { passed: 0, failures: [`the lesson test left no readable report: ${String(error)}`] };
+      return { passed: 0, failures: [`Cannot read the report of the lesson test: ${String(error)}`] };
     }
   };
 
@@ -170,8 +170,8 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   try {
     const settingUp = suite('set-up', makeLab);
     const onPairs = async (): Promise<void> => {
-      const { failures: inTheWay } = await settingUp;
-      if (inTheWay.length === 0) await suite('pair', () => vitest('pair', 'pair'));
+      const { failures: setUpFailures } = await settingUp;
+      if (setUpFailures.length === 0) await suite('pair', () => vitest('pair', 'pair'));
     };
     const withoutPairs = async (): Promise<void> => {
       await suite('unit', () => vitest('unit', 'unit'));
@@ -181,11 +181,11 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
       await check('knip', 'npm', ['run', '--silent', 'knip']);
       await check('links', 'npm', ['run', '--silent', 'links']);
       await check('course', process.execPath, [join(root, 'dist', 'lessons.js'), 'lint']);
-      // Building the site makes some of the types.
+      // Building the site generates some of the types.
       await settingUp;
       await check('types', 'npm', ['run', '--silent', 'types']);
     };
-    await together([onPairs(), withoutPairs()]);
+    await settleAll([onPairs(), withoutPairs()]);
     if ((await settingUp).failures.length === 0) {
       await suite('lessons', lessons);
       await suite('e2e', () => vitest('e2e', 'e2e', '--tags-filter', '!alone'));
@@ -196,7 +196,7 @@ export async function runTests(config: Config, root: string, signal: AbortSignal
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  // Once more at the end, where it is found: the report of each stands some thousand lines above.
+  // Repeats the failures at the end: their reports are thousands of lines above.
   const failed = failures.map((failure) => `FAILED  ${failure}\n`).join('');
   console.log(`\n${summary.join('\n')}\n\n${failed}${passed} passed, ${failures.length} failed`);
   return failures.length;

@@ -1,4 +1,4 @@
-/** For tests: what a terminal shows, so that two can be compared. */
+/** For tests: renders a terminal's content as text, so two terminals can be compared. */
 import * as headless from '@xterm/headless';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
 import type { Terminal } from '@xterm/headless';
@@ -8,7 +8,7 @@ const { Terminal: HeadlessTerminal } = (
   'default' in headless ? headless.default : headless
 ) as typeof headless;
 
-/** A terminal as the page has one. */
+/** A terminal configured like the page's. */
 export function pageTerminal(columns: number, rows: number, scrollback = 10_000): Terminal {
   const terminal = new HeadlessTerminal({
     cols: columns,
@@ -28,8 +28,9 @@ export function write(terminal: Terminal, data: Uint8Array | string): Promise<vo
 }
 
 /**
- * All that can be seen of a terminal and that decides how it goes on, as text with one line for each of its own.
- * @param lastLines of the scrollback, or all
+ * Renders everything visible of a terminal, and all state that affects its further output: one line of text per terminal line, then
+ * the state as JSON.
+ * @param lastLines number of scrollback lines to include; all by default
  */
 export function show(terminal: Terminal, lastLines = Infinity): string[] {
   const { active, normal } = terminal.buffer;
@@ -46,7 +47,7 @@ export function show(terminal: Terminal, lastLines = Infinity): string[] {
   for (const buffer of active === normal ? [normal] : [normal, active]) {
     for (let row = Math.max(0, buffer.baseY - lastLines); row < buffer.baseY + terminal.rows; row++) {
       const line = buffer.getLine(row);
-      // Of the first line that is kept nobody knows whether it has come by wrapping.
+      // For the first line kept it is unknown whether wrapping created it.
       let text = line?.isWrapped && row > 0 ? '…' : '';
       let drawn = '0,0,0,0,-1';
       let filled = '-1,0';
@@ -54,7 +55,7 @@ export function show(terminal: Terminal, lastLines = Infinity): string[] {
         const cell = line?.getCell(column);
         if (!cell || cell.getWidth() === 0) continue;
         const flags = [cell.isBold(), cell.isItalic(), cell.isDim(), cell.isUnderline()];
-        // Of a blank only the background is seen.
+        // A blank shows only its background.
         const draw = cell.getChars().trim() === '' ? drawn : [...flags, cell.getFgColor()].map(Number).join();
         const fill = [cell.getBgColor(), cell.isInverse()].map(Number).join();
         if (draw !== drawn) text += `{${draw}}`;

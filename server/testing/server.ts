@@ -1,11 +1,11 @@
-/** `npm start`'s server as a process of its own, for tests that kill it. */
+/** Runs the server of `npm start` as a separate process, for tests that kill it. */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { processesOf, sandboxesOf } from './remains';
+import { processesOf, sandboxesOf } from './leftovers';
 import { root } from '../root';
 
 const program = join(root, 'dist', 'lab.js');
@@ -15,13 +15,13 @@ export interface TestServer {
   readonly stateDir: string;
   /** Starts it again, on the same port and state. */
   start(): Promise<void>;
-  /** Runs a second one beside it, to its end. */
+  /** Runs a second server beside it and waits until that exits. */
   startSecond(): Promise<{ exitCode: number | undefined; output: string }>;
-  /** Process id of the server alone. */
+  /** Process id of the server itself. */
   pid(): number | undefined;
-  /** SIGKILL to the server alone. */
+  /** Sends SIGKILL to the server only. */
   kill(): Promise<void>;
-  /** Ctrl-C, until it has ended. */
+  /** Stops it as Ctrl-C would, and waits until it has ended. */
   stop(): Promise<void>;
   /** Stops it and removes its state directory. */
   remove(): Promise<void>;
@@ -29,7 +29,7 @@ export interface TestServer {
   sessions(): string[];
 }
 
-/** A port of loopback on which nothing listens now. */
+/** Finds a loopback port on which nothing listens now. */
 export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
@@ -40,9 +40,9 @@ export async function freePort(): Promise<number> {
 }
 
 export interface TestServerOptions {
-  /** Configuration that the test is about, as environment variables. */
+  /** Configuration for the test, as environment variables. */
   environment?: Readonly<Record<string, string>>;
-  /** Where it listens; a free port unless told. */
+  /** Port of the site; a free port by default. */
   port?: number;
 }
 
@@ -66,15 +66,15 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     await new Promise<void>((serving, ended) => {
       started.all.on('data', (data: Buffer) => {
         output += data.toString();
-        const told = /Live Migration Lab: +(\S+)/.exec(output)?.[1];
-        if (told === undefined) return;
-        url = told;
-        // With an address of its own before it, such as a proxy's, the port was given.
+        const shownUrl = /Live Migration Lab: +(\S+)/.exec(output)?.[1];
+        if (shownUrl === undefined) return;
+        url = shownUrl;
+        // Keep the port for restarts. With a public origin, such as a proxy's, the test has chosen the port.
         if (port === 0) port = Number(new URL(url).port);
         serving();
       });
       void started.then(() => {
-        ended(new Error(`The server ended before it served:\n${output}`));
+        ended(new Error(`The server ended before it was ready:\n${output}`));
       });
     });
   };

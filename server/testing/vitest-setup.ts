@@ -1,5 +1,5 @@
 /**
- * Tests run what is in the sources now, on a lab that is made before them: two files of tests that find the site stale at the same
+ * Bundles the current sources and makes the lab before the tests run. Otherwise two test files that find the site stale at the same
  * time would both build it.
  */
 import { execa } from 'execa';

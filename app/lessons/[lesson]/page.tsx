@@ -15,7 +15,7 @@ interface Props {
   params: Promise<{ lesson: string }>;
 }
 
-/** Lessons are known when the site is built; any other address is not found. */
+/** The build knows all lessons; any other address is not found. */
 export const dynamicParams = false;
 
 export async function generateStaticParams(): Promise<{ lesson: string }[]> {
@@ -45,8 +45,8 @@ export default async function LessonPage({ params }: Props): Promise<ReactElemen
   }
   const { lesson, content } = read;
   return (
-    // A lesson with other steps is another one to whatever the page remembers. Set-up is done before a learner comes, and may be
-    // long.
+    // The page's stored state belongs to a lesson with exactly these steps. The page does not need the set-up scripts, which may
+    // be long.
     <Workspace key={lessonHash(lesson)} lesson={{ ...lesson, setups: [], files: [] }}>
       {content}
       {isDevelopment && <ReloadOnSave />}

@@ -10,7 +10,12 @@ const lesson = await loadLesson('lessons', 'live-migration');
 function progressWithoutHosts(): Progress {
   const noHosts = () => Promise.reject(new LabError('not-ready', 'There are no hosts.'));
   const ignore = () => undefined;
-  return new Progress(lesson, noHosts, { onStep: ignore, onPassed: ignore, onValues: ignore });
+  return new Progress(lesson, noHosts, {
+    onStep: ignore,
+    onPassed: ignore,
+    onValues: ignore,
+    onError: ignore,
+  });
 }
 
 test('a step has not passed because its hosts cannot be asked', async () => {
@@ -23,6 +28,26 @@ test('a step has not passed because its hosts cannot be asked', async () => {
     state: 'open',
     message: 'There are no hosts.',
   });
+});
+
+test('a host that cannot be asked is told as any error is: the page learns what failed, the log why', async () => {
+  const foreign = new Error("ENOENT: no such file or directory, open '/var/lib/lab/keys/id'");
+  const errors: [host: HostName, error: LabError][] = [];
+  const ignore = () => undefined;
+  const progress = new Progress(lesson, () => Promise.reject(foreign), {
+    onStep: ignore,
+    onPassed: ignore,
+    onValues: ignore,
+    onError: (host, error) => errors.push([host, error]),
+  });
+  const step = lesson.steps.find(({ checks }) => checks.length > 0);
+  if (!step) throw new Error('The lesson checks nothing.');
+  await progress.check(step);
+  const [[host, error] = []] = errors;
+  expect(error?.cause).toBe(foreign);
+  expect(progress.states[step.id]?.message).toBe(
+    LabError.from(foreign, `A check on ${host ?? ''} failed`).toWire().message,
+  );
 });
 
 describe('on hosts that answer', () => {
@@ -60,6 +85,7 @@ describe('on hosts that answer', () => {
         onStep: (stepId: string, { state, message }: StepState) => states.push([stepId, state, message]),
         onPassed: () => undefined,
         onValues: (known) => values.push(known),
+        onError: () => undefined,
       },
     );
     return { progress, asked, states, values };

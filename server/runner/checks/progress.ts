@@ -13,9 +13,11 @@ export interface ProgressEvents {
   /** A step's check has passed that had not before. */
   onPassed(step: Step): void;
   onValues(values: Readonly<Record<string, string>>): void;
+  /** A host could not be asked. The step's message says so in words that a learner may see; the error's cause is for the log. */
+  onError(host: HostName, error: LabError): void;
 }
 
-/** Runs scripts on a host as root, out of sight, one after the other. Rejects while there is no pair that could. */
+/** Runs scripts on a host as root, one after the other, outside of any terminal. Rejects while the hosts are not ready. */
 export type RunOnHost = (
   host: HostName,
   scripts: readonly string[],
@@ -31,43 +33,43 @@ interface Answer {
 }
 
 export class Progress {
-  private readonly steps: Map<string, StepState>;
-  private known: Record<string, string> = {};
-  private checking: Promise<void> | undefined;
-  private checkWanted = false;
-  private lookedAtMs = 0;
-  /** Counts the times that the learner went back: what a check saw before is no longer so. */
-  private generation = 0;
+  readonly #steps: Map<string, StepState>;
+  #known: Record<string, string> = {};
+  #checking: Promise<void> | undefined;
+  #isCheckWanted = false;
+  #checkedAtMs = 0;
+  /** Counts the rewinds. What a check saw before a rewind no longer holds. */
+  #generation = 0;
 
   constructor(
     readonly lesson: Lesson,
     private readonly runOnHost: RunOnHost,
     private readonly events: ProgressEvents,
   ) {
-    this.steps = new Map(lesson.steps.map((step) => [step.id, untouched]));
+    this.#steps = new Map(lesson.steps.map((step) => [step.id, untouched]));
   }
 
   /** When the last round ended; while one runs, now. Milliseconds since the epoch. */
   get checkedAtMs(): number {
-    return this.checking ? Date.now() : this.lookedAtMs;
+    return this.#checking ? Date.now() : this.#checkedAtMs;
   }
 
   get values(): Readonly<Record<string, string>> {
-    return this.known;
+    return this.#known;
   }
 
   /** The state of each step, by id. */
   get states(): Record<string, StepState> {
-    return Object.fromEntries(this.steps);
+    return Object.fromEntries(this.#steps);
   }
 
-  /** Goes back to a step: it and all after it are open again. */
-  goBackTo(stepId: string, values: Readonly<Record<string, string>>): void {
-    this.generation++;
-    this.known = { ...values };
+  /** Rewinds to a step: the step and all steps after it are open again. */
+  rewindTo(stepId: string, values: Readonly<Record<string, string>>): void {
+    this.#generation++;
+    this.#known = { ...values };
     const from = this.lesson.steps.findIndex((step) => step.id === stepId);
     for (const step of this.lesson.steps.slice(from)) {
-      this.steps.set(step.id, untouched);
+      this.#steps.set(step.id, untouched);
     }
   }
 
@@ -84,60 +86,60 @@ export class Progress {
   }
 
   hasPassed(step: Step): boolean {
-    return this.steps.get(step.id)?.state === 'passed';
+    return this.#steps.get(step.id)?.state === 'passed';
   }
 
-  /** Asks for the values and the first open step's check; requests that come while these run are one more round. */
+  /** Asks for the values and the first open step's check. All requests that come meanwhile cause one more round. */
   wantCheck(): void {
-    this.checkWanted = true;
-    this.checking ??= this.runWantedChecks().finally(() => {
-      this.checking = undefined;
-      this.lookedAtMs = Date.now();
+    this.#isCheckWanted = true;
+    this.#checking ??= this.#runWantedChecks().finally(() => {
+      this.#checking = undefined;
+      this.#checkedAtMs = Date.now();
     });
   }
 
-  /** Runs a step's checks on the hosts. A step that has passed stays passed: later steps may undo what it looked at. */
+  /** Runs a step's checks on the hosts. A step that has passed stays passed: later steps may undo what its check saw. */
   check(step: Step): Promise<void> {
-    return this.look([], step);
+    return this.#askHosts([], step);
   }
 
-  private async runWantedChecks(): Promise<void> {
-    while (this.checkWanted) {
-      this.checkWanted = false;
-      const current = this.lesson.steps.find((step) => this.steps.get(step.id)?.state === 'open');
-      await this.look(this.lesson.values, current);
+  async #runWantedChecks(): Promise<void> {
+    while (this.#isCheckWanted) {
+      this.#isCheckWanted = false;
+      const current = this.lesson.steps.find((step) => this.#steps.get(step.id)?.state === 'open');
+      await this.#askHosts(this.lesson.values, current);
     }
   }
 
-  /** Looks at both hosts: what values have become, and whether a step is done. */
-  private async look(values: readonly Value[], step: Step | undefined): Promise<void> {
-    const { generation } = this;
-    const answers = await this.onHosts([...values, ...(step?.checks ?? [])]);
-    if (generation !== this.generation) return;
-    this.noteValues(values.map((value, index) => [value, answers[index]]));
-    if (step) this.noteChecks(step, answers.slice(values.length));
+  /** Asks both hosts for values, and whether a step is done. */
+  async #askHosts(values: readonly Value[], step: Step | undefined): Promise<void> {
+    const generation = this.#generation;
+    const answers = await this.#onHosts([...values, ...(step?.checks ?? [])]);
+    if (generation !== this.#generation) return;
+    this.#noteValues(values.map((value, index) => [value, answers[index]]));
+    if (step) this.#noteChecks(step, answers.slice(values.length));
   }
 
-  private noteValues(answers: readonly (readonly [value: Value, answer: Answer | undefined])[]): void {
-    const values = { ...this.known };
+  #noteValues(answers: readonly (readonly [value: Value, answer: Answer | undefined])[]): void {
+    const values = { ...this.#known };
     for (const [{ name }, answer] of answers) {
       const text = answer?.stdout.trim() ?? '';
-      // One word: it is typed into a root shell, and the guest that prints it is not to be trusted with more.
+      // One word only: the value is typed into a root shell, and the guest that prints it is not trusted with more.
       if (answer?.ok && /^[\w.:/@%+-]{1,200}$/.test(text)) values[name] = text;
     }
-    if (JSON.stringify(values) === JSON.stringify(this.known)) return;
-    this.known = values;
+    if (JSON.stringify(values) === JSON.stringify(this.#known)) return;
+    this.#known = values;
     this.events.onValues(values);
   }
 
-  private noteChecks(step: Step, answers: readonly Answer[]): void {
+  #noteChecks(step: Step, answers: readonly Answer[]): void {
     const failed = answers.find(({ ok }) => !ok);
     const passed = failed === undefined;
     const message = (failed ?? answers.at(-1))?.message ?? '';
-    const before = this.steps.get(step.id);
+    const before = this.#steps.get(step.id);
     if (before?.state === 'passed' && !passed) return;
     const state: StepState = { state: passed ? 'passed' : 'open', message, checkedAtMs: Date.now() };
-    this.steps.set(step.id, state);
+    this.#steps.set(step.id, state);
     this.events.onStep(step.id, state);
     if (passed && before?.state !== 'passed') {
       this.events.onPassed(step);
@@ -146,7 +148,7 @@ export class Progress {
   }
 
   /** Runs scripts where each belongs, both hosts at the same time. @returns their answers, in their order */
-  private async onHosts(scripts: readonly Block[]): Promise<Answer[]> {
+  async #onHosts(scripts: readonly Block[]): Promise<Answer[]> {
     const answers = new Map<Block, Answer>();
     const onHost = async (host: HostName): Promise<void> => {
       const here = scripts.filter((script) => script.host === host);
@@ -159,8 +161,10 @@ export class Progress {
           const message = stdout.trim().split('\n').at(-1) ?? '';
           answers.set(script, { ok: exitCode === 0, message, stdout });
         }
-      } catch (error) {
-        const { message } = LabError.from(error, `A check on ${host} failed`);
+      } catch (thrown) {
+        const error = LabError.from(thrown, `A check on ${host} failed`);
+        this.events.onError(host, error);
+        const { message } = error.toWire();
         for (const script of here) answers.set(script, { ok: false, message, stdout: '' });
       }
     };

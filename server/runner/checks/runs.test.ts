@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { LabError } from '../../protocol/errors';
 import type { Busy } from '../../protocol/terminal';
 import { Runs, type RunRequest } from './runs';
 
@@ -72,18 +73,25 @@ test('two ways to go on at once type once', async () => {
   expect(count()).toBe(1);
 });
 
-test('a command that cannot be typed is refused with the reason, and not tried again', async () => {
+test.each([
+  ['our own error with its reason', new LabError('lost', 'no hosts'), { code: 'lost', message: 'no hosts' }],
+  [
+    'a foreign error without it',
+    new Error('no hosts'),
+    { code: 'internal', message: expect.not.stringContaining('no hosts') as string },
+  ],
+])('a command that cannot be typed is refused, by %s, and not tried again', async (_, thrown, error) => {
   const runs = new Runs();
   let tries = 0;
   const click = request();
   const fail = () => {
     tries += 1;
-    return Promise.reject(new Error('no hosts'));
+    return Promise.reject(thrown);
   };
   for (let time = 0; time < 2; time++) {
     expect(await runs.execute(click, fail).answer).toMatchObject({
       type: 'run-refused',
-      error: { code: 'internal', message: expect.stringContaining('no hosts') as string },
+      error,
     });
   }
   expect(tries).toBe(1);

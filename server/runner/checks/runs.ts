@@ -1,4 +1,4 @@
-/** Commands of the lesson that are typed for the learner: each click once, whatever the network does, and what became of each. */
+/** The lesson's commands that are typed for the learner: each click once, whatever the network does, and the outcome of each. */
 import { LabError } from '../../protocol/errors';
 import type { ClientMessage, ServerMessage } from '../../protocol/messages';
 import type { Busy, RunReport, RunState } from '../../protocol/terminal';
@@ -7,7 +7,7 @@ export type RunRequest = Extract<ClientMessage, { type: 'run' }>;
 /** What a page is told of its request. */
 export type RunAnswer = Extract<ServerMessage, { type: 'run' | 'run-refused' }>;
 
-/** Answers to the last requests, so that one that is sent again is not executed again. */
+/** Answers kept, so that a request that is sent again is not executed again. */
 const remembered = 500;
 
 const reasons: Record<Busy, { message: string; hint: string }> = {
@@ -33,7 +33,7 @@ interface Run extends Omit<RunReport, 'command'> {
 type Outcome = { run: Run } | { refusal: Extract<RunAnswer, { type: 'run-refused' }> };
 
 export class Runs {
-  /** By run id; a run that was refused may be asked for again with another way to go on. */
+  /** By run id. A run that was refused may be asked for again with another `whenBusy`. */
   private readonly outcomes = new Map<
     string,
     { whenBusy: RunRequest['whenBusy']; outcome: Promise<Outcome> }
@@ -46,8 +46,8 @@ export class Runs {
 
   /**
    * Executes a request, unless it was executed before.
-   * @param type types the command; resolves with what stands in the way when it was not typed. @throws LabError when it cannot be typed
-   * @returns what became of it; `isNew` when this request was not executed before
+   * @param type types the command. Resolves with what stood in the way when the command was not typed. Rejects when it cannot be typed.
+   * @returns the outcome; `isNew` when this request was not executed before
    */
   execute(
     request: RunRequest,
@@ -56,7 +56,7 @@ export class Runs {
     const { runId, whenBusy } = request;
     const before = this.outcomes.get(runId);
     if (before?.whenBusy === whenBusy) return { answer: this.answer(before.outcome), isNew: false };
-    // One after the other: the first may still be typing.
+    // In order: the first may still be typing.
     const outcome = (before?.outcome ?? Promise.resolve(undefined)).then((earlier) =>
       earlier && 'run' in earlier ? earlier : this.attempt(request, type),
     );
@@ -67,7 +67,7 @@ export class Runs {
     return { answer: this.answer(outcome), isNew: true };
   }
 
-  /** Notes what a shell said of a run's command. @returns the report for the pages; undefined for a run that is not the newest of its block */
+  /** Notes a shell's mark of a run's command. @returns the report for the pages. Undefined when the block has a newer run. */
   note(
     runId: string,
     state: { state: 'running' } | Extract<RunState, { state: 'done' }>,
@@ -88,7 +88,7 @@ export class Runs {
     return [...this.newest.values()].some((run) => run.stepId === stepId);
   }
 
-  /** The hosts went back to where none of these steps' commands had been typed. */
+  /** The hosts were rewound to before these steps. */
   forget(stepIds: readonly string[]): void {
     for (const [key, run] of this.newest) if (stepIds.includes(run.stepId)) this.newest.delete(key);
   }

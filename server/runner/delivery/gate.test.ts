@@ -12,11 +12,27 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { decodeFrame, encodeFrame, maxInputBytes } from '../../protocol/frames';
 import { closeCodes, protocolName, serverMessageSchema, type ServerMessage } from '../../protocol/messages';
+import { roleHeader } from '../../protocol/runner';
 import { Gate } from './gate';
 import { Terminals } from '../terminal/terminals';
-import { PageAttachments } from './page-attachments';
+import { PageMessages, type PageRequests } from './page-messages';
 
 vi.setConfig({ testTimeout: 60_000 });
+
+/** What reaches the sandbox, by the name of the request. */
+const requested: (keyof PageRequests)[] = [];
+const note = (name: keyof PageRequests) => () => requested.push(name);
+const requests: PageRequests = {
+  noteActivity: () => undefined,
+  openTerminal: note('openTerminal'),
+  closeTerminal: note('closeTerminal'),
+  renameTerminal: note('renameTerminal'),
+  run: note('run'),
+  check: note('check'),
+  rewind: note('rewind'),
+};
+const owner = { [roleHeader]: 'owner' };
+const viewer = { [roleHeader]: 'viewer' };
 
 let directory: string;
 let server: Server;
@@ -33,23 +49,7 @@ beforeAll(async () => {
   }));
   terminals.get('source').open(['sh', '-c', 'stty raw -echo; exec cat']);
   terminals.get('destination').open(['sh', '-c', 'stty raw -echo; sleep 1000']);
-  const gate = new Gate(
-    (client) => {
-      const attachments = new PageAttachments(client, terminals);
-      return {
-        receive: (message) => {
-          attachments.receive(message);
-        },
-        input: (channel, offset, bytes) => {
-          attachments.input(channel, offset, bytes);
-        },
-        close: () => {
-          attachments.close();
-        },
-      };
-    },
-    pino({ level: 'silent' }),
-  );
+  const gate = new Gate((page) => new PageMessages(page, terminals, requests), pino({ level: 'silent' }));
   server = createServer().on('upgrade', (request, socket, head) => {
     gate.admit(request, socket, head);
   });
@@ -76,7 +76,7 @@ class Page {
   closeCode: number | undefined;
   acknowledges = true;
 
-  constructor(headers: Record<string, string> = {}) {
+  constructor(headers: Record<string, string> = owner) {
     this.socket = new WebSocket(`ws+unix://${join(directory, 'sock')}:/socket`, protocolName, { headers });
     this.socket.on('message', (data: Buffer, isBinary) => {
       if (!isBinary) {
@@ -95,7 +95,10 @@ class Page {
     pages.push(this);
   }
 
-  static async open(headers: Record<string, string> = {}, terminal: string | null = 'source'): Promise<Page> {
+  static async open(
+    headers: Record<string, string> = owner,
+    terminal: string | null = 'source',
+  ): Promise<Page> {
     const page = new Page(headers);
     await once(page.socket, 'open');
     if (terminal !== null) {
@@ -120,12 +123,13 @@ class Page {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    const deadline = Date.now() + 15_000;
-    while (!condition()) {
-      if (Date.now() > deadline)
-        throw new Error(`Never so: ${String(condition)}; closed with ${this.closeCode ?? 'nothing'}`);
-      await sleep(2);
-    }
+    await vi.waitFor(
+      () => {
+        if (!condition())
+          throw new Error(`Never so: ${String(condition)}; closed with ${this.closeCode ?? 'nothing'}`);
+      },
+      { timeout: 15_000, interval: 2 },
+    );
   }
 
   async closed(): Promise<number | undefined> {
@@ -301,8 +305,8 @@ test('many megabytes of input at once are refused', async () => {
 });
 
 test('more input than the program reads is refused, and its terminal’s other pages stay', async () => {
-  const neighbour = await Page.open({}, 'destination');
-  const page = await Page.open({}, 'destination');
+  const neighbour = await Page.open(owner, 'destination');
+  const page = await Page.open(owner, 'destination');
   page.frame(Buffer.alloc(maxInputBytes), 0, 1);
   page.frame(Buffer.alloc(maxInputBytes), maxInputBytes, 1);
   expect(await page.closed()).toBe(closeCodes.overloaded);
@@ -429,39 +433,40 @@ test.each<[string, (page: Page) => void]>([
       page.send({ type: 'here' });
     },
   ],
-])('who only looks on may not %s', async (_, attempt) => {
-  const owner = await Page.open();
-  const viewer = await Page.open({ 'x-lab-role': 'viewer' });
-  viewer.send({ type: 'ping' });
-  await viewer.until(() => viewer.messages.some(({ type }) => type === 'pong'));
-  attempt(viewer);
-  expect(await viewer.closed()).toBe(closeCodes.forbidden);
-  await owner.echo();
+])('a viewer may not %s', async (_, attempt) => {
+  const ownerPage = await Page.open();
+  const viewerPage = await Page.open(viewer);
+  viewerPage.send({ type: 'ping' });
+  await viewerPage.until(() => viewerPage.messages.some(({ type }) => type === 'pong'));
+  attempt(viewerPage);
+  expect(await viewerPage.closed()).toBe(closeCodes.forbidden);
+  expect(requested).toEqual([]);
+  await ownerPage.echo();
 });
 
-test('who looks on sees what the owner sees', async () => {
-  const owner = await Page.open();
-  const viewer = await Page.open({ 'x-lab-role': 'viewer' });
-  await owner.echo();
-  await viewer.until(() => viewer.shown.endsWith(owner.shown.slice(-38)));
-  expect(viewer.messages.findLast(({ type }) => type === 'size')).toMatchObject({ active: false });
+test('a viewer sees what the owner sees', async () => {
+  const ownerPage = await Page.open();
+  const viewerPage = await Page.open(viewer);
+  await ownerPage.echo();
+  await viewerPage.until(() => viewerPage.shown.endsWith(ownerPage.shown.slice(-38)));
+  expect(viewerPage.messages.findLast(({ type }) => type === 'size')).toMatchObject({ active: false });
 });
 
-test('who looks on cannot make the terminal forget what the owner has typed', async () => {
-  const owner = await Page.open();
-  await owner.echo();
+test('a viewer cannot make the terminal forget what the owner has typed', async () => {
+  const ownerPage = await Page.open();
+  await ownerPage.echo();
   // Each as often as it may, and more often together than a terminal remembers.
   for (let viewers = 0; viewers < 3; viewers++) {
-    const viewer = await Page.open({ 'x-lab-role': 'viewer' });
+    const viewerPage = await Page.open(viewer);
     for (let count = 0; count < 50; count++) {
-      const answers = () => viewer.messages.filter(({ type }) => type === 'attached').length;
+      const answers = () => viewerPage.messages.filter(({ type }) => type === 'attached').length;
       const before = answers();
-      viewer.send(attach({ clientId: randomUUID() }));
-      await viewer.until(() => answers() > before);
+      viewerPage.send(attach({ clientId: randomUUID() }));
+      await viewerPage.until(() => answers() > before);
     }
   }
-  await owner.echo();
-  expect(owner.closeCode).toBeUndefined();
+  await ownerPage.echo();
+  expect(ownerPage.closeCode).toBeUndefined();
 });
 
 test('a page that attaches again stays the active one', async () => {
@@ -477,16 +482,25 @@ test('a page that attaches again stays the active one', async () => {
   await page.until(() => size(page)?.active === true && size(page)?.columns === 92);
 });
 
-test('so many pages are let in, and a role that is none is not', async () => {
-  const refused = async (headers: Record<string, string>) => {
-    const page = new Page(headers);
-    const [error] = (await once(page.socket, 'error')) as [Error];
-    return error.message;
-  };
-  expect(await refused({ 'x-lab-role': 'admin' })).toContain('400');
-  for (let count = 0; count < 8; count++) await Page.open({}, null);
-  expect(await refused({})).toContain('429');
-  // Those who look on take nobody's place.
-  for (let count = 0; count < 20; count++) await Page.open({ 'x-lab-role': 'viewer' }, null);
-  expect(await refused({ 'x-lab-role': 'viewer' })).toContain('429');
+const refusedWith = async (headers: Record<string, string>) => {
+  const page = new Page(headers);
+  const [error] = (await once(page.socket, 'error')) as [Error];
+  return error.message;
+};
+
+test.each([
+  ['no role', {}],
+  ['an empty role', { [roleHeader]: '' }],
+  ['an unknown role', { [roleHeader]: 'admin' }],
+  ['two roles', { [roleHeader]: 'viewer, owner' }],
+])('a handshake with %s is refused', async (_, headers) => {
+  expect(await refusedWith(headers)).toContain('400');
+});
+
+test('there is a limit of pages for each role', async () => {
+  for (let count = 0; count < 8; count++) await Page.open(owner, null);
+  expect(await refusedWith(owner)).toContain('429');
+  // Viewers take no place of an owner's.
+  for (let count = 0; count < 20; count++) await Page.open(viewer, null);
+  expect(await refusedWith(viewer)).toContain('429');
 });

@@ -1,19 +1,19 @@
-/** Lets pages in to the session's WebSocket: who they are was settled by the gateway, how many there are is settled here. */
+/** Lets pages in to the sandbox's WebSocket. The gateway has settled who they are; the gate settles how many there may be. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { roleSchema, type Role } from '../../protocol/session';
 import { protocolName } from '../../protocol/messages';
-import { maxFrameBytes, serve, type Client, type Inbox } from './connection';
+import { roleHeader } from '../../protocol/runner';
+import { roleSchema, type Role } from '../../protocol/session';
+import { PageConnection, type PageHandler } from './page-connection';
+import { maxFrameBytes } from './page-limits';
 
-/** Set by the gateway, which takes it from nobody else; absent for the owner. */
-const roleHeader = 'x-lab-role';
 /** Pages of one session at the same time. */
 const maxPages: Record<Role, number> = { owner: 8, viewer: 20 };
 
 export class Gate {
-  private readonly sockets = new WebSocketServer({
+  readonly #server = new WebSocketServer({
     noServer: true,
     maxPayload: maxFrameBytes,
     maxFragments: 16,
@@ -21,40 +21,41 @@ export class Gate {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(protocolName) ? protocolName : false),
   });
-  private readonly pages: Record<Role, Set<WebSocket>> = { owner: new Set(), viewer: new Set() };
+  readonly #sockets: Record<Role, Set<WebSocket>> = { owner: new Set(), viewer: new Set() };
 
-  /** @param connect makes a page known to the session */
+  /** @param connect makes a page known to the sandbox */
   constructor(
-    private readonly connect: (client: Client) => Inbox,
+    private readonly connect: (page: PageConnection) => PageHandler,
     private readonly log: Logger,
   ) {}
 
-  /** Handles the `upgrade` event of an HTTP server. */
-  admit(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
-    const role = roleSchema.safeParse(request.headers[roleHeader] ?? 'owner');
+  /** Handles the `upgrade` event of an HTTP server. A handshake without a valid {@link roleHeader} is refused with 400. */
+  admit(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    stream.on('error', () => stream.destroy());
+    const role = roleSchema.safeParse(request.headers[roleHeader]);
     if (!role.success) {
-      refuse(socket, '400 Bad Request');
+      this.log.warn({ role: request.headers[roleHeader] }, 'handshake refused: no valid role');
+      refuse(stream, '400 Bad Request');
       return;
     }
-    const pages = this.pages[role.data];
-    if (pages.size >= maxPages[role.data]) {
-      refuse(socket, '429 Too Many Requests');
+    const sockets = this.#sockets[role.data];
+    if (sockets.size >= maxPages[role.data]) {
+      refuse(stream, '429 Too Many Requests');
       return;
     }
-    this.sockets.handleUpgrade(request, socket, head, (page) => {
-      pages.add(page);
-      page.on('close', () => pages.delete(page));
-      serve(page, socket, role.data, this.connect, this.log);
+    this.#server.handleUpgrade(request, stream, head, (socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+      new PageConnection(socket, stream, role.data, this.log).serve(this.connect);
     });
   }
 
   /** Closes all sockets. */
   close(code: number, reason: string): void {
-    for (const page of this.sockets.clients) page.close(code, reason);
+    for (const socket of this.#server.clients) socket.close(code, reason);
   }
 }
 
-function refuse(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+function refuse(stream: Duplex, status: string): void {
+  stream.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
 }

@@ -1,7 +1,7 @@
 /** The pump on links of all sorts, in simulated time. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pump, type Source } from './pump';
-import type { Portion } from './attachment';
+import type { Portion } from '../terminal/attachment';
 
 vi.setConfig({ testTimeout: 60_000 });
 

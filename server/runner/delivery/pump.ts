@@ -1,59 +1,59 @@
 /**
- * Sends to one page, over one connection, what its terminals have to show: fairly, and never more than fits on the way.
+ * Sends the output of a page's terminals over the page's connection: fairly, and never more than the link holds.
  *
- * Round robin in small quanta; a terminal with little to send goes first, so that the echo of a keystroke does not queue behind
- * another terminal's flood. What is on the way is bounded by a window that follows the delay (as LEDBAT does, RFC 6817):
- * WebSocket pings between the frames tell when what was sent before them has arrived. The window grows while they come back about
- * as fast as the fastest did, and shrinks when a queue builds up somewhere on the way. On a link of 20 KB/s a keystroke's echo
- * then waits for some kilobytes at most; on a fast one nothing waits.
+ * Round robin in small quanta. A terminal with little to send goes first, so the echo of a keystroke does not queue behind another
+ * terminal's flood. A window that follows the delay bounds the bytes in flight (as LEDBAT does, RFC 6817): WebSocket pings between
+ * the frames tell when the bytes before them have arrived. The window grows while answers come about as fast as the fastest one, and
+ * shrinks when a queue builds up on the link. On a link of 20 KB/s a keystroke's echo then waits for some kilobytes at most; on a fast
+ * link nothing waits.
  *
- * What the page has parsed is another matter, bounded for each terminal by its attachment.
+ * The attachments bound what a page has not parsed, for each terminal.
  */
 import { encodeFrame } from '../../protocol/frames';
 import type { ServerMessage } from '../../protocol/messages';
-import type { Portion } from './attachment';
+import type { Portion } from '../terminal/attachment';
 
-/** Before anything is known of the link; TCP begins with as much (RFC 6928). */
+/** The window before anything is known of the link. TCP starts with as much (RFC 6928). */
 const firstWindow = 16 * 1024;
 /** 0.4 s of a link of 20 KB/s. */
 const minWindow = 8 * 1024;
 /** 0.3 s at 50 Mbit/s. */
 const maxWindow = 2 * 1024 * 1024;
-/** Delay that a queue may add, in milliseconds, or as much as the link itself has, if that is more. */
+/** Delay that a queue may add, in milliseconds, or the link's own delay if that is longer. */
 const targetMs = 50;
-/** The fastest answer of the last one to two of these times is the link's own delay; links change. */
+/** The fastest answer of the last one to two such periods is the link's own delay. Links change. */
 const memoryMs = 30_000;
-/** What a terminal with less to send than this sends goes first, and on a full link too. */
+/** A terminal with less to send than this goes first, also on a full link. */
 const smallBytes = 4 * 1024;
 const minQuantum = 2 * 1024;
 const maxQuantum = 32 * 1024;
-/** A terminal that was just served waits this long for more, unless it has this much: a flood comes out of a pty in small pieces. */
+/** A terminal that was just served waits this long for more, unless it has this much: a pty delivers a flood in small pieces. */
 const gatherMs = 1;
 const gatherBytes = 8 * 1024;
-/** At least between pings, unless much is sent or nothing can be sent without an answer. */
+/** The least time between pings, unless much is sent or sending waits for an answer. */
 const pingMs = 5;
-/** A queue shows in all answers of a round trip, a busy moment of either end only in some: the fastest of these counts. */
+/** A queue delays all answers of a round trip, a busy moment of either end only some. So the fastest of this many counts. */
 const answersCompared = 4;
 
 export interface Source {
-  /** Bytes that it has to send now, roughly; 0 for none. */
+  /** Roughly how many bytes it has to send now. 0 for none. */
   readonly pending: number;
   take(maxBytes: number): Portion | undefined;
 }
 
 export interface Wire {
   send(data: string | Uint8Array): void;
-  /** Is answered with the same payload when all that was sent before has arrived. */
+  /** The answer has the same payload and comes when everything sent before has arrived. */
   ping(payload: Buffer): void;
-  /** What is sent until `uncork` may go out at once. */
+  /** Data sent until `uncork` may go out together. */
   cork(): void;
   uncork(): void;
 }
 
 export class Pump {
-  /** Bytes that may be on the way. */
+  /** Bytes that may be in flight. */
   window = firstWindow;
-  /** In the order in which they are asked. */
+  /** In the order in which they are served. */
   private sources: { source: Source; servedAtMs: number }[] = [];
   private sent = 0;
   private arrived = 0;
@@ -92,13 +92,13 @@ export class Pump {
     });
   }
 
-  /** Sends a message that belongs to no terminal's output, before all that waits. */
+  /** Sends a message that belongs to no terminal's output, ahead of all that waits. */
   send(message: ServerMessage): void {
     this.write(JSON.stringify(message));
     this.ask();
   }
 
-  /** A ping was answered. Answers to what was never asked are ignored. */
+  /** A ping was answered. Answers to pings that were never sent are ignored. */
   answered(payload: Buffer): void {
     if (payload.length !== 8) return;
     const sent = Number(payload.readBigUInt64BE());
@@ -118,7 +118,7 @@ export class Pump {
     this.sources = [];
   }
 
-  private get onTheWay(): number {
+  private get inFlight(): number {
     return this.sent - this.arrived;
   }
 
@@ -129,7 +129,7 @@ export class Pump {
   private run(): void {
     this.wire.cork();
     for (;;) {
-      const room = this.window - this.onTheWay;
+      const room = this.window - this.inFlight;
       const entry = room + smallBytes > 0 ? this.next(room > 0) : undefined;
       if (!entry) {
         if (room <= 0 && this.pings.length === 0) this.ask(true);
@@ -149,7 +149,7 @@ export class Pump {
     this.wire.uncork();
   }
 
-  /** Who is to be served now: of those with little the first, else the first of all. */
+  /** The source to serve now: the first with little to send, else the first of all. */
   private next(hasRoom: boolean): { source: Source; servedAtMs: number } | undefined {
     let first: { source: Source; servedAtMs: number } | undefined;
     let waits = false;
@@ -181,19 +181,19 @@ export class Pump {
     return bytes;
   }
 
-  /** Asks for an answer several times a window, and now and then when nothing is asked. */
+  /** Pings several times a window, and now and then while no answer is awaited. */
   private ask(mustKnow = false): void {
     const isTime = this.pings.length === 0 && this.now() - this.pingedAtMs >= pingMs;
     if (!mustKnow && !isTime && this.sent - this.pingedAt < this.window / 8) return;
     const payload = Buffer.alloc(8);
     payload.writeBigUInt64BE(BigInt(this.sent));
-    this.pings.push({ sent: this.sent, atMs: this.now(), wasFull: this.onTheWay > this.window / 2 });
+    this.pings.push({ sent: this.sent, atMs: this.now(), wasFull: this.inFlight > this.window / 2 });
     this.pingedAt = this.sent;
     this.pingedAtMs = this.now();
     this.wire.ping(payload);
   }
 
-  /** @param wasFull whether the window was what bounded the sending: otherwise nothing is learned of a larger one */
+  /** @param wasFull whether the window bounded the sending. If not, the answer tells nothing about a larger window. */
   private adapt(delayMs: number, bytes: number, wasFull: boolean): void {
     if (this.now() - this.fastestSinceMs > memoryMs) {
       this.fastestBefore = this.fastest;
@@ -208,7 +208,7 @@ export class Pump {
     const off = Math.max(-1, (target - queuedMs) / target);
     if (off < 0.5) this.isStarting = false;
     if (off > 0 && !wasFull) return;
-    // Doubles in a round trip at first, later changes by half of itself at most.
+    // At first the window doubles in a round trip. Later it changes by half of itself at most.
     this.window += bytes * off * (this.isStarting ? 1 : 0.5);
     this.window = Math.max(minWindow, Math.min(maxWindow, this.window));
   }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../../testing/lab';
 import { hostNames, type HostName } from '../../protocol/hosts';
 import { Pair } from '../pair';
-import type { SavedPair } from './saved-state';
+import type { SavedPair } from './saved-pair';
 import { on, Shell, workplace, type Workplace } from '../../testing/pair';
 
 let place: Workplace;

@@ -1,18 +1,18 @@
 /**
- * What is typed into a terminal: each client's bytes taken once, in order, and handed to the program as fast as it reads.
+ * Input of a terminal: each client's bytes are taken once, in order, and given to the program as fast as it reads.
  *
- * A client is a page, from when it is loaded until it is left, whatever connections it has meanwhile. Its bytes have offsets:
- * what comes twice is cut, and what is missing is an error, because nothing after it could be typed in order.
+ * A client is one load of a page, whatever connections it has meanwhile. Its bytes have offsets: repeated bytes are cut, and a gap
+ * is an error, because nothing after the gap could be typed in order.
  */
 import { LabError } from '../../protocol/errors';
 
-/** Of one client, taken and not yet given to the program. The page waits at this mark itself. */
+/** Bytes of one client that were taken and not given to the program. A page stops sending at this mark by itself. */
 export const maxUngivenBytes = 64 * 1024;
-/** Of all clients and of the lab's own commands together. */
+/** The same for all clients and the lab's own commands together. */
 const maxQueuedBytes = 4 * maxUngivenBytes;
-/** A page that was left does not come back; more than these are never open (see main.ts). */
+/** Clients remembered. A page that was left never returns, and fewer pages than this can be connected (see delivery/gate.ts). */
 const maxClients = 64;
-/** How long to wait before a program that does not read is asked again: doubled from the first to the last. */
+/** A program that does not read is tried again after this long; the wait doubles from the first to the last. */
 const firstRetryMs = 2;
 const lastRetryMs = 50;
 
@@ -37,7 +37,7 @@ export class TerminalInput {
     private readonly onGiven: (clientId: string, offset: number) => void,
   ) {}
 
-  /** How much of this client's input has been taken. A client that was forgotten, or is new, begins at 0. */
+  /** How much of this client's input has been taken. A client that is new or forgotten starts at 0. */
   takenOf(clientId: string): number {
     return this.known(clientId).taken;
   }
@@ -48,9 +48,9 @@ export class TerminalInput {
   }
 
   /**
-   * Types a client's bytes, those of them that have not come before.
+   * Types those of a client's bytes that have not come before.
    * @param offset of the first byte within all that this client has typed here
-   * @throws LabError `bad-message` when bytes before these are missing, `overloaded` when the program does not read and the clientId goes on
+   * @throws LabError `bad-message` when bytes before these are missing, `overloaded` when the client sends more than the program reads
    */
   take(clientId: string, offset: number, bytes: Uint8Array): void {
     const known = this.known(clientId);
@@ -71,7 +71,7 @@ export class TerminalInput {
   }
 
   /**
-   * Types what the lab itself has to type, after all that was typed before.
+   * Types text of the lab's own, after all input so far.
    * @throws LabError `overloaded` when the program does not read
    */
   type(text: string): void {
@@ -79,7 +79,7 @@ export class TerminalInput {
     this.flush();
   }
 
-  /** What has not been typed is dropped: the program that it was meant for has ended. */
+  /** Drops the input that was not given: its program has ended. */
   drop(): void {
     this.stopWaiting();
     for (const { bytes, clientId } of this.queue.splice(0)) this.give(clientId, bytes.length);
@@ -88,7 +88,10 @@ export class TerminalInput {
 
   private push(bytes: Buffer, clientId: string | undefined): void {
     if (this.queuedBytes + bytes.length > maxQueuedBytes) {
-      throw new LabError('overloaded', 'The terminal’s program reads nothing, and too much waits for it.');
+      throw new LabError(
+        'overloaded',
+        'The terminal’s program reads nothing, and too much input waits for it.',
+      );
     }
     this.queue.push({ bytes, clientId });
     this.queuedBytes += bytes.length;
@@ -130,7 +133,7 @@ export class TerminalInput {
 
   private known(clientId: string): ClientInput {
     const known = this.clients.get(clientId) ?? { taken: 0, given: 0 };
-    // The order of the map is that of the last use.
+    // Keeps the map in the order of last use.
     this.clients.delete(clientId);
     this.clients.set(clientId, known);
     const [oldest] = this.clients.keys();

@@ -14,7 +14,7 @@ export type LogEvent =
   /** A prompt begins; the screen remembers its line. */
   | { type: 'prompt-start' };
 
-/** A place between two things in the log. Places are values: reading on makes a new one. */
+/** A position between two items of the log. Positions are values: reading on makes a new one. */
 export interface LogPosition {
   /** The next byte. */
   readonly offset: number;
@@ -22,18 +22,15 @@ export interface LogPosition {
   readonly event: number;
 }
 
-/** What stands at a place, and the place after it. */
+/** The item at a position, and the position after it. */
 export type LogItem =
   | { type: 'bytes'; offset: number; bytes: Buffer; next: LogPosition }
   | { type: 'event'; offset: number; atMs: number; event: LogEvent; next: LogPosition };
 
-/**
- * A shell at work makes four events a command; the oldest byte that is kept is mostly thousands of commands younger. Only who
- * forges marks gets here.
- */
+/** A busy shell makes four events a command, and the log keeps the output of far fewer commands. Only forged marks get here. */
 const maxEvents = 4096;
 
-/** Milliseconds of the epoch that go on evenly, whatever is done to the machine's clock. */
+/** Unix milliseconds by a monotonic clock: setting the machine's clock does not change them. */
 const steadyNow = (): number => performance.timeOrigin + performance.now();
 
 export class OutputLog {
@@ -42,14 +39,14 @@ export class OutputLog {
   private events: { offset: number; atMs: number; event: LogEvent }[] = [];
   /** Number of the first event in `events`. */
   private firstEvent = 0;
-  /** Offset of the last event that was dropped though its place was kept. */
+  /** Offset of the last event that was dropped although its byte was kept. */
   private droppedAt = -1;
   private sizeBefore: Size;
 
   /**
    * @param capacity bytes kept
-   * @param size of the terminal at the beginning
-   * @param now milliseconds of the epoch
+   * @param size of the terminal at first
+   * @param now Unix milliseconds
    */
   constructor(
     capacity: number,
@@ -70,12 +67,12 @@ export class OutputLog {
     return Math.min(this.end, Math.max(this.ring.start, this.droppedAt + 1));
   }
 
-  /** Bytes ever put out. */
+  /** Bytes of output so far. */
   get end(): number {
     return this.ring.end;
   }
 
-  /** @param isWhole whether it begins within no escape sequence and no character */
+  /** @param isWhole whether the bytes begin outside of any escape sequence and character */
   append(bytes: Uint8Array, isWhole: boolean): void {
     if (isWhole && bytes.length > 0) this.times.note(this.end, this.now());
     this.ring.append(bytes);
@@ -83,60 +80,65 @@ export class OutputLog {
     while ((this.events[0]?.offset ?? Infinity) < this.ring.start) this.dropEvent();
   }
 
-  /** Something happens after all bytes so far. */
+  /** Adds an event after all bytes so far. */
   note(event: LogEvent): void {
     this.events.push({ offset: this.end, atMs: this.now(), event });
     if (this.events.length > maxEvents) this.droppedAt = this.dropEvent();
   }
 
-  /** The place before byte `offset`, and before what happened right there. Undefined when it is not kept, or is yet to come. */
+  /** The position before byte `offset` and before the events there. Undefined when it is not kept or has not come. */
   positionAt(offset: number): LogPosition | undefined {
     if (offset < this.start || offset > this.end) return undefined;
     const index = this.events.findIndex((candidate) => candidate.offset >= offset);
     return { offset, event: this.firstEvent + (index < 0 ? this.events.length : index) };
   }
 
-  /** The place after everything. */
-  get endPlace(): LogPosition {
+  /** The position after the last item. */
+  get endPosition(): LogPosition {
     return { offset: this.end, event: this.firstEvent + this.events.length };
   }
 
-  /** Whether everything from this place on is kept. */
-  has(place: LogPosition): boolean {
-    return place.offset >= this.ring.start && place.event >= this.firstEvent;
+  /** Whether everything from this position on is kept. */
+  has(position: LogPosition): boolean {
+    return position.offset >= this.ring.start && position.event >= this.firstEvent;
   }
 
-  /** Whether something stands at this place or after it. */
-  hasAfter(place: LogPosition): boolean {
-    return place.offset < this.end || place.event < this.firstEvent + this.events.length;
+  /** Whether there is an item at this position or after it. */
+  hasAfter(position: LogPosition): boolean {
+    return position.offset < this.end || position.event < this.firstEvent + this.events.length;
   }
 
   /**
-   * What stands at a place: an event, or at most `maxBytes` bytes up to the next event. Undefined at the end.
-   * @throws RangeError when the place is not kept
+   * The item at a position: an event, or at most `maxBytes` bytes up to the next event. Undefined at the end.
+   * @throws RangeError when the position is not kept
    */
-  at(place: LogPosition, maxBytes: number): LogItem | undefined {
-    const entry = this.events[place.event - this.firstEvent];
-    if (entry && entry.offset <= place.offset) {
-      const next = { offset: place.offset, event: place.event + 1 };
+  at(position: LogPosition, maxBytes: number): LogItem | undefined {
+    const entry = this.events[position.event - this.firstEvent];
+    if (entry && entry.offset <= position.offset) {
+      const next = { offset: position.offset, event: position.event + 1 };
       return { type: 'event', offset: entry.offset, atMs: entry.atMs, event: entry.event, next };
     }
-    const length = Math.min(maxBytes, (entry?.offset ?? this.end) - place.offset);
+    const length = Math.min(maxBytes, (entry?.offset ?? this.end) - position.offset);
     if (length <= 0) return undefined;
-    const bytes = this.ring.read(place.offset, length);
-    return { type: 'bytes', offset: place.offset, bytes, next: { ...place, offset: place.offset + length } };
+    const bytes = this.ring.read(position.offset, length);
+    return {
+      type: 'bytes',
+      offset: position.offset,
+      bytes,
+      next: { ...position, offset: position.offset + length },
+    };
   }
 
-  /** The terminal's size at a place. */
-  sizeAt(place: LogPosition): Size {
-    for (let index = place.event - this.firstEvent - 1; index >= 0; index--) {
+  /** The terminal's size at a position. */
+  sizeAt(position: LogPosition): Size {
+    for (let index = position.event - this.firstEvent - 1; index >= 0; index--) {
       const event = this.events[index]?.event;
       if (event?.type === 'size') return event.size;
     }
     return this.sizeBefore;
   }
 
-  /** The pieces in which the output came, from the first one on whose beginning is kept, and everything after it. */
+  /** The pieces in which the output came, from the first piece whose beginning is kept. */
   get pieces(): Piece[] {
     return this.times.from(this.start);
   }

@@ -1,8 +1,8 @@
 /**
- * When a terminal's output came, in pieces: each byte has the time of the piece that it is in, and pieces begin only where
- * whoever reads on from there is within no escape sequence and no character.
+ * When a terminal's output came, in pieces: each byte has the time of its piece. A piece begins only outside of any escape sequence
+ * and character, so a reader can start there.
  *
- * Bounded: what comes soon after the beginning of a piece belongs to it, and when there are too many pieces, some become one.
+ * Bounded: output that comes soon after the beginning of a piece belongs to it, and when there are too many pieces, some are joined.
  */
 
 /** A piece of output begins at byte `offset` and came at `atMs`; it ends where the next one begins. */
@@ -11,11 +11,11 @@ export interface Piece {
   readonly atMs: number;
 }
 
-/** Nobody sees that something came this much later than it is told. */
+/** Nobody sees a timestamp that is this much too early. */
 const grainMs = 20;
 /** The keys of an hour of typing, one by one; some hundred kilobytes at most. */
 export const maxPieces = 4096;
-/** A flood brings more than this in 20 ms, and when only its end is kept, that should have a piece that begins in it. */
+/** A flood brings more than this in 20 ms. When only its end is kept, a piece should begin in that end. */
 const minGrainBytes = 16 * 1024;
 
 export class OutputTimes {
@@ -24,17 +24,17 @@ export class OutputTimes {
 
   /** @param capacity bytes of output that are kept */
   constructor(capacity: number) {
-    // Of pieces that are this long there are never too many.
+    // There are never too many pieces of this length.
     this.grainBytes = Math.max(minGrainBytes, Math.ceil((4 * capacity) / maxPieces));
   }
 
-  /** What follows byte `offset` comes now, and begins within no escape sequence and no character. */
+  /** The output from byte `offset` on comes now, and begins outside of any escape sequence and character. */
   note(offset: number, atMs: number): void {
     const piece = { offset, atMs };
     if (!this.isApart(this.pieces.at(-1), piece, grainMs)) return;
     this.pieces.push(piece);
     if (this.pieces.length <= maxPieces) return;
-    // The shortest pauses go first, so that a piece's time is wrong by no more than the pauses that still count.
+    // The shortest pauses go first, so a piece's time is wrong by no more than the pauses that are left.
     for (let ms = 2 * grainMs; this.pieces.length > maxPieces / 2; ms *= 2) this.joinWithin(ms);
   }
 

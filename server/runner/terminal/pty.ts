@@ -1,5 +1,5 @@
 /**
- * A program in a pseudo-terminal. Everything that has to be known of node-pty beyond its documented interface is here.
+ * A program in a pseudo-terminal. All knowledge of node-pty beyond its documented interface is in this file.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import type { ReadStream } from 'node:tty';
@@ -11,11 +11,11 @@ interface UnixPty extends IPty {
   /** Path of the program's side. */
   readonly _pty: string;
   readonly _socket: ReadStream;
-  /** False lets the end of the program close the terminal 200 ms later, whatever has not been read from it by then. */
+  /** While it is false, node-pty closes the terminal 200 ms after the program's end, whatever has not been read by then. */
   _emittedClose: boolean;
 }
 
-/** A program that has ended has nothing more to read when nothing came for this long, in milliseconds. */
+/** After a program has ended, this long without output means that all of it was read, in milliseconds. */
 const quietMs = 100;
 
 export interface PtyEvents {
@@ -27,8 +27,8 @@ export interface PtyEvents {
 export class Pty {
   private readonly pty: UnixPty;
   /**
-   * The program's side, held open: when the last one closes it, libuv takes the hang-up for the end, and loses what has not been
-   * read before it.
+   * The program's side, held open. When its last holder closes it, libuv takes the hang-up for the end and loses what has not been
+   * read.
    */
   private slave: number | undefined;
   private isPaused = false;
@@ -60,14 +60,14 @@ export class Pty {
   }
 
   /**
-   * Types as many of the bytes as the program's terminal holds now; what it does not read stays in there. node-pty's own queue
-   * has no bound, and asks again without a pause while the program does not read.
+   * Types as many of the bytes as the kernel's buffer takes now. node-pty's own queue has no bound, and retries without a pause
+   * while the program does not read.
    * @returns how many were taken; all of them when the program has ended
    */
   write(bytes: Uint8Array): number {
     if (!this.isOpen) return bytes.length;
     try {
-      // It does not block: node-pty opens the terminal with O_NONBLOCK.
+      // This does not block: node-pty opens the terminal with O_NONBLOCK.
       return writeSync(this.pty.fd, bytes);
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0;
@@ -91,13 +91,13 @@ export class Pty {
     this.awaitEnd();
   }
 
-  /** Ends the program; what has not been read is of no interest. */
+  /** Ends the program. Output that has not been read is dropped. */
   kill(): void {
     if (!this.hasExited) this.pty.kill('SIGKILL');
     this.release();
   }
 
-  /** Once it is closed, its file descriptor may be somebody else's. */
+  /** False after the close: the file descriptor may then belong to another file. */
   private get isOpen(): boolean {
     return this.slave !== undefined && !this.pty._socket.destroyed;
   }

@@ -1,14 +1,13 @@
 /**
- * Escape sequences that make an empty terminal show what another one shows, and go on as that would.
+ * Escape sequences that bring an empty terminal into the state of another one.
  *
- * xterm.js has an addon for this (addon-serialize). It was tried and left: its screens lost the background of empty lines, had
- * stray characters where wide ones had wrapped, mixed up the colours of ordinary and alternate screen, and left out scroll
- * region, mouse encoding and the cursor's look. Not kept here either: links (OSC 8), the cursor that a program saved, changed
- * tab stops, and changed colours of the palette.
+ * xterm.js has an addon for this (addon-serialize). Its screens lost the background of empty lines, had stray characters where wide
+ * ones had wrapped, mixed up the colours of the normal and the alternate screen, and left out scroll region, mouse encoding and the
+ * cursor's style. This one does not keep links (OSC 8), a saved cursor, changed tab stops, or changed palette colours either.
  */
 import type { IBuffer, IBufferCell, IBufferLine, Terminal } from '@xterm/headless';
 
-/** What is used of a cell or of the cursor's attributes; the last three are not in xterm.js's documented interface. */
+/** What this file uses of a cell or of the cursor's attributes. xterm.js does not document the last three. */
 type Attributes = Pick<
   IBufferCell,
   | 'isBold'
@@ -29,7 +28,7 @@ type Attributes = Pick<
   | 'isAttributeDefault'
 >;
 
-/** State that xterm.js has no public way to ask for; the tests of repainted screens would show if it went elsewhere. */
+/** State that xterm.js has no public interface for. The tests of repainted screens fail if it moves. */
 interface Core {
   /** Parses at once. */
   writeSync(data: Uint8Array): void;
@@ -50,7 +49,7 @@ export const coreOf = (terminal: Terminal): Core => (terminal as unknown as { _c
 
 const csi = '\x1b[';
 
-/** @param scrollback lines above the screen that are kept */
+/** @param scrollback lines above the screen to include */
 export function repaint(terminal: Terminal, scrollback: number): string {
   const { normal, alternate, active } = terminal.buffer;
   const painter = new Painter(terminal);
@@ -60,7 +59,7 @@ export function repaint(terminal: Terminal, scrollback: number): string {
     painter.cursor(normal);
   } else {
     painter.cursor(normal);
-    // 1049 saves the cursor as it is now for the way back.
+    // 1049 saves the present cursor for the return.
     painter.plain();
     painter.put(`${csi}?1049h${csi}H`);
     painter.lines(alternate, 0);
@@ -73,7 +72,7 @@ export function repaint(terminal: Terminal, scrollback: number): string {
 
 class Painter {
   text = '';
-  /** The attributes that the terminal has now, as parameters of SGR. */
+  /** The terminal's present attributes, as parameters of SGR. */
   private style = '';
   private readonly cell: IBufferCell;
 
@@ -89,7 +88,7 @@ class Painter {
     this.setStyle('');
   }
 
-  /** All lines from one on; those before the last screen scroll away by it. */
+  /** All lines from one on. Those before the last screenful scroll away. */
   lines(buffer: IBuffer, from: number): void {
     // The alternate screen's buffer can be longer than the screen.
     const end = buffer.baseY + this.terminal.rows;
@@ -100,7 +99,7 @@ class Painter {
       const continues = next?.isWrapped === true;
       if (line) this.line(line, wraps, continues ? next : undefined);
       if (!continues && next) {
-        // A line that scrolls in has the background that is set.
+        // A line that scrolls in gets the present background.
         this.plain();
         this.put('\r\n');
       }
@@ -108,7 +107,7 @@ class Painter {
     }
   }
 
-  /** Everything that a program may have set, but for what changes how text is printed. */
+  /** Everything that a program may have set, except what changes how text is printed. */
   modes(): void {
     const { modes, rows } = this.terminal;
     const { buffer, coreMouseService } = coreOf(this.terminal);
@@ -139,7 +138,7 @@ class Painter {
       this.put(`${csi}${row};${cursorX + 1}H`);
       return;
     }
-    // Behind the last column: that is where the cursor is when a character was printed there and the next one will wrap.
+    // After a character in the last column the cursor stands behind it, and the next character wraps.
     const line = buffer.getLine(buffer.baseY + cursorY);
     const isWide = line?.getCell(cols - 1, this.cell)?.getWidth() === 0;
     const column = isWide ? cols - 2 : cols - 1;
@@ -150,7 +149,7 @@ class Painter {
     this.put(cell.getChars() || ' ');
   }
 
-  /** What changes how text is printed, and the cursor's look. */
+  /** What changes how text is printed, and the cursor's style. */
   look(): void {
     const { modes } = this.terminal;
     const { coreService, _charsetService: charsets, _inputHandler } = coreOf(this.terminal);
@@ -169,8 +168,8 @@ class Painter {
   }
 
   /**
-   * Draws a line from its first column on.
-   * @param isWrapped it has come by wrapping, which may have given it a background
+   * Draws a line from its first column.
+   * @param isWrapped the line came by wrapping, which may have given it a background
    * @param next the line into which it must wrap
    */
   private line(line: IBufferLine, isWrapped: boolean, next: IBufferLine | undefined): void {
@@ -192,9 +191,9 @@ class Painter {
       if (!cell) continue;
       let chars = cell.getChars();
       if (cell.getWidth() === 0 && chars === '') continue;
-      // To wrap, a line must be full and the next must begin with a character; a wide one wraps one column earlier.
+      // A line wraps if it is full and the next begins with a character. A wide character wraps one column earlier.
       const mustPrint = (next && !(startsWide && column === cols - 1)) || (isWrapped && column === 0);
-      // Half of a wide character that was overwritten is empty and may still be drawn in reverse.
+      // Half of an overwritten wide character is empty and may still be drawn in reverse.
       if (chars === '' && (mustPrint || cell.isInverse())) chars = ' ';
       if (chars === '') {
         const style = backgroundOf(cell);
@@ -242,7 +241,7 @@ function styleOf(cell: Attributes): string {
   return parameters.join(';');
 }
 
-/** An empty cell has no more. */
+/** An empty cell has no other attributes. */
 function backgroundOf(cell: Attributes): string {
   if (cell.isBgRGB()) return `48;2;${rgb(cell.getBgColor())}`;
   if (cell.isBgPalette()) return palette(cell.getBgColor(), 40, 100, 48);

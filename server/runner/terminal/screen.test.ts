@@ -80,10 +80,10 @@ test('an attached page sees what has been there all the time, wherever the outpu
 
       const { put, snapshot } = bound(follow());
       put(whole.subarray(0, cut));
-      const { data, place, size } = await snapshot();
+      const { data, position, size } = await snapshot();
       const late = pageTerminal(size.columns, size.rows);
       await write(late, data);
-      await write(late, whole.subarray(place.offset));
+      await write(late, whole.subarray(position.offset));
       expect(show(late, 30)).toEqual(show(always, 30));
     }),
     { numRuns: 200 },
@@ -181,10 +181,10 @@ test('a screen that is asked for in the middle of a flood is the one that is the
         let asked: ReturnType<typeof snapshot> | undefined;
         const check = async (): Promise<void> => {
           if (!asked) return;
-          const { data, place } = await asked;
+          const { data, position } = await asked;
           asked = undefined;
-          await write(always, written.subarray(checked, place.offset));
-          checked = place.offset;
+          await write(always, written.subarray(checked, position.offset));
+          checked = position.offset;
           const late = pageTerminal(columns, rows, 2000);
           await write(late, data);
           expect(show(late)).toEqual(show(always));
@@ -261,9 +261,9 @@ test('output that makes xterm.js fail, or fills its memory, does neither here', 
   // A string without end: what comes is part of it for who attaches now, too.
   made.put(`\r\nbefore\x1b]0;${'x'.repeat(100_000)}`);
   const within = pageTerminal(columns, rows);
-  const { data, place } = await made.snapshot();
+  const { data, position } = await made.snapshot();
   await write(within, data);
-  expect(place.offset).toBe(made.log.end);
+  expect(position.offset).toBe(made.log.end);
   await write(within, 'still the title\x07after');
   expect(show(within).join('\n')).toMatch(/before *after/);
   expect(show(within).join('\n')).not.toContain('title');

@@ -1,11 +1,10 @@
 /**
- * What a terminal shows: an xterm.js without a page that reads along in the terminal's log, so that a page that has missed too
- * much can be given the screen as it is. It answers no query of any program: that is for the page that a learner looks at, and
- * with nobody looking a query stays unanswered.
+ * A terminal's screen: a headless xterm.js that reads the terminal's log, so a page that has missed too much can get the screen as
+ * it is. It answers no program's queries. The page that a learner looks at answers them, and without a page they stay unanswered.
  *
- * Invariant: the headless terminal is in exactly the state that the output before `place` leaves it in, but while the end of a flood
- * has not been parsed of which the beginning was skipped; nobody is told to look then. And `place` is never in the middle of an
- * escape sequence or a character (but for strings of over {@link Screen.maxUnfinished} bytes).
+ * Invariant: the headless terminal is in exactly the state in which the output before `position` leaves a terminal. The exception is
+ * a flood whose beginning was skipped, until its end has been parsed; nobody gets a screen then. `position` is never in the middle of
+ * an escape sequence or a character, except in strings of over {@link Screen.maxUnfinished} bytes.
  */
 import { isAscii } from 'node:buffer';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
@@ -17,7 +16,7 @@ import type { LogEvent, OutputLog, LogPosition, Size } from './output-log';
 import { coreOf, repaint } from './repaint';
 import type { SequenceScanner } from './sequences';
 
-// Node finds no named export in this package, a bundler does.
+// A bundler finds named exports in this package, Node does not.
 const { Terminal: HeadlessTerminal } = (
   'default' in headless ? headless.default : headless
 ) as typeof headless;
@@ -25,29 +24,29 @@ const { Terminal: HeadlessTerminal } = (
 /** A cell takes 12 bytes in xterm.js: 2 MB for the scrollback, 1300 lines of 120 columns. */
 const scrollbackCells = 160_000;
 const maxScrollbackLines = 2000;
-/** A sequence that is longer is parsed in parts: a string such as a clipboard's content, which changes nothing on the screen. */
+/** Longer sequences are parsed in parts. They are strings such as a clipboard's content, which change nothing on the screen. */
 const maxUnfinishedBytes = 64 * 1024;
-/** Parsing waits this long for more, unless somebody waits for it: what a page shows must not wait for what nobody may ask for. */
+/** Parsing waits this long for more output, unless somebody waits for the screen: live output must not wait for a screen that nobody may need. */
 const idleMs = 20;
-/** While this much comes in that time, there is more to come. */
+/** While this much comes in that time, parsing waits on. */
 const floodBytes = 64 * 1024;
-/** Parsed at once; other terminals' keystrokes wait meanwhile, some milliseconds. */
+/** Bytes parsed at once. Other terminals' keystrokes wait for some milliseconds meanwhile. */
 const pieceBytes = 32 * 1024;
 const sliceMs = 4;
-/** So much plain text is looked at together: only its end stays on the screen and in the scrollback. */
+/** Plain text is examined in batches of this size: only its end stays on the screen and in the scrollback. */
 const maxBatchBytes = 512 * 1024;
 const minBatchBytes = 64 * 1024;
 /** Bytes below 0x20 that do not let plain text be skipped: they move the cursor back, change the character set or begin a sequence. */
 const notPlain = [0x08, 0x0e, 0x0f, 0x1b];
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
-/** Commands remembered; more than a scrollback of short ones holds is of no use. */
+/** Commands remembered. A scrollback of short commands holds no more. */
 const maxCommands = 500;
-/** A screen that would be sent with more (each cell of another colour) is sent without its scrollback. */
+/** A screen that takes more than this (each cell in another colour) is sent without its scrollback. */
 const maxSnapshotCharacters = 2_000_000;
 
 export interface Snapshot {
-  place: LogPosition;
+  position: LogPosition;
   size: Size;
   /** Escape sequences that draw scrollback and screen into an empty terminal of this size. */
   data: Buffer;
@@ -59,7 +58,7 @@ interface Command {
   prompt: IMarker;
   output: IMarker | undefined;
   end: IMarker | undefined;
-  /** Its output did not end with a line's end: the line after it is the next one. */
+  /** Its output did not end with a line feed: the line after the output is the next one. */
   endsWithinLine: boolean;
   exitCode: number | null;
   durationMs: number | null;
@@ -67,16 +66,16 @@ interface Command {
 
 export class Screen {
   private terminal: Terminal;
-  private place: LogPosition;
+  private position: LogPosition;
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Immediate | undefined;
   private waiting: { until: number; resolve: () => void }[] = [];
   private readonly batchBytes: number;
-  /** Less than the lag at which the pty is paused: of what is never finished all would wait for its end otherwise, and never get it. */
+  /** Less than the lag at which the pty is paused. Otherwise all output would wait for the end of a sequence that never ends. */
   private readonly maxUnfinished: number;
-  /** Output before the place was skipped: the headless terminal is as the invariant says when the place has come here. */
+  /** Output was skipped. The invariant holds again when the position has reached this offset. */
   private skippedUntil = 0;
-  /** All before this was looked at, and what was not skipped has to be parsed. */
+  /** All output before this was examined. What was not skipped has to be parsed. */
   private lookedUntil = 0;
   private commands: Command[] = [];
   private commandCount = 0;
@@ -92,18 +91,18 @@ export class Screen {
     private readonly scanner: SequenceScanner,
     private readonly onProgress: () => void,
   ) {
-    this.place = log.endPlace;
+    this.position = log.endPosition;
     this.batchBytes = Math.min(maxBatchBytes, log.capacity / 2);
     this.maxUnfinished = Math.min(maxUnfinishedBytes, log.capacity / 4);
-    this.terminal = makeTerminal(log.sizeAt(this.place));
+    this.terminal = makeTerminal(log.sizeAt(this.position));
   }
 
   /** Bytes of the log that have not been parsed. */
   get lag(): number {
-    return this.log.end - this.place.offset;
+    return this.log.end - this.position.offset;
   }
 
-  /** There is more in the log. */
+  /** The log has more. */
   wake(): void {
     if (this.lag >= this.batchBytes) this.continueSoon();
     else if (!this.soon && !this.timer) {
@@ -116,7 +115,7 @@ export class Screen {
     }
   }
 
-  /** Resolves when all that is in the log now has been parsed, as far as it is complete. */
+  /** Resolves when the present log has been parsed, except for an unfinished sequence at its end. */
   settled(): Promise<void> {
     if (this.isDisposed) return Promise.resolve();
     return new Promise((resolve) => {
@@ -154,9 +153,9 @@ export class Screen {
       scrollback = Math.floor(scrollback / 8);
       data = repaint(this.terminal, scrollback);
     }
-    const isWithinString = this.place.offset === this.log.end && this.scanner.unfinished > 0;
+    const isWithinString = this.position.offset === this.log.end && this.scanner.unfinished > 0;
     return {
-      place: this.place,
+      position: this.position,
       size: { columns, rows },
       data: Buffer.from(data + (isWithinString ? this.scanner.reopening : '')),
       commands: this.shownCommands(normal.baseY - scrollback),
@@ -171,7 +170,7 @@ export class Screen {
     for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
-  /** Up to here sequences are complete. */
+  /** All sequences before this offset are complete. */
   private get safeEnd(): number {
     const { unfinished } = this.scanner;
     return this.log.end - (unfinished > this.maxUnfinished ? 0 : unfinished);
@@ -186,7 +185,7 @@ export class Screen {
     });
   }
 
-  /** Parses what there is, for a while. */
+  /** Parses the log for a while. */
   private parse(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -195,25 +194,26 @@ export class Screen {
     let isAtEnd = false;
     let canRest = false;
     while (!isAtEnd && !canRest && performance.now() < until) {
-      if (!this.log.has(this.place)) this.startAnew(this.log.positionAt(this.log.start) ?? this.log.endPlace);
-      const left = this.safeEnd - this.place.offset;
-      // Somebody who waits is not kept waiting by what comes meanwhile.
-      const isOwed = this.waiting.length > 0 && this.place.offset < this.skippedUntil;
-      const maySkip = left >= minBatchBytes && !isOwed && this.place.offset >= this.lookedUntil;
-      const item = this.log.at(this.place, Math.min(left, maySkip ? this.batchBytes : pieceBytes));
+      if (!this.log.has(this.position))
+        this.startAnew(this.log.positionAt(this.log.start) ?? this.log.endPosition);
+      const left = this.safeEnd - this.position.offset;
+      // Output that comes meanwhile keeps nobody waiting.
+      const isOwed = this.waiting.length > 0 && this.position.offset < this.skippedUntil;
+      const maySkip = left >= minBatchBytes && !isOwed && this.position.offset >= this.lookedUntil;
+      const item = this.log.at(this.position, Math.min(left, maySkip ? this.batchBytes : pieceBytes));
       if (item === undefined) {
         isAtEnd = true;
         continue;
       }
       if (item.type === 'event') {
         this.apply(item.event);
-        this.place = item.next;
+        this.position = item.next;
         continue;
       }
       if (maySkip) {
         const skipped = this.skippable(item.bytes);
         if (skipped > 0) {
-          this.place = { ...item.next, offset: item.offset + skipped };
+          this.position = { ...item.next, offset: item.offset + skipped };
           this.skippedUntil = item.next.offset;
           canRest = this.waiting.length === 0 && this.lag < this.batchBytes;
           continue;
@@ -221,20 +221,20 @@ export class Screen {
         this.lookedUntil = item.next.offset;
       }
       const piece = item.bytes.subarray(0, pieceBytes);
-      this.place = { ...item.next, offset: item.offset + piece.length };
+      this.position = { ...item.next, offset: item.offset + piece.length };
       try {
-        // Not by `write`: what fails there fails where nobody can catch it, and no program may end the runner by its output.
+        // An error within `write` cannot be caught, and no program may end the runner by its output.
         coreOf(this.terminal).writeSync(piece);
       } catch {
-        this.startAnew(this.place);
+        this.startAnew(this.position);
       }
     }
     if (canRest) this.wake();
     else if (!isAtEnd) this.continueSoon();
-    // What happened right behind the bytes that are waited for belongs to them.
+    // Events right behind the awaited bytes belong to them.
     const isDone = (offset: number) =>
-      this.place.offset >= this.skippedUntil &&
-      (isAtEnd ? offset <= this.place.offset : offset < this.place.offset);
+      this.position.offset >= this.skippedUntil &&
+      (isAtEnd ? offset <= this.position.offset : offset < this.position.offset);
     const done = this.waiting.filter(({ until: offset }) => isDone(offset));
     this.waiting = this.waiting.filter(({ until: offset }) => !isDone(offset));
     for (const { resolve } of done) resolve();
@@ -242,15 +242,15 @@ export class Screen {
   }
 
   /**
-   * How many bytes at the beginning of this output leave no trace: all of it is lines of plain text, and those behind fill
-   * screen and scrollback once they are parsed. Of a flood only its end is parsed by this.
+   * How many bytes at the beginning of this output leave no trace: all of the output is lines of plain text, and the lines after
+   * them fill screen and scrollback. So only the end of a flood is parsed.
    */
   private skippable(bytes: Buffer): number {
     const { buffer } = coreOf(this.terminal);
     const { rows } = this.terminal;
     if (buffer.scrollTop !== 0 || buffer.scrollBottom !== rows - 1) return 0;
     if (!isAscii(bytes) || notPlain.some((byte) => bytes.includes(byte))) return 0;
-    // The first lines may be drawn over what is on the screen, so that they must scroll away too.
+    // The first lines may overwrite what is on the screen, so they must scroll away too.
     let needed = scrollbackLines(this.terminal.cols) + 2 * rows;
     let at = bytes.length;
     while (needed > 0 && at > 0) {
@@ -278,7 +278,7 @@ export class Screen {
         const prompt = this.mark();
         if (!prompt) break;
         const last = this.commands.at(-1);
-        // Drawn again: the command that is being typed has one prompt.
+        // A redrawn prompt: the command that is being typed has one prompt.
         if (last && !last.output) this.forget(this.commands.pop());
         this.remember(this.commandCount + 1, prompt);
         break;
@@ -318,7 +318,7 @@ export class Screen {
     }
   }
 
-  /** The line of the cursor, wherever it goes; undefined on the alternate screen, which has no scrollback. */
+  /** A marker of the cursor's line, which follows it through the scrollback. Undefined on the alternate screen, which has none. */
   private mark(): IMarker | undefined {
     return this.isAlternate ? undefined : this.terminal.registerMarker(0);
   }
@@ -345,9 +345,9 @@ export class Screen {
     command?.end?.dispose();
   }
 
-  /** @param firstLine of the buffer that is shown */
+  /** @param firstLine of the buffer in the snapshot */
   private shownCommands(firstLine: number): ShownCommand[] {
-    // Of a marker that has left the scrollback the line is -1.
+    // A marker that has left the scrollback has the line -1.
     const line = (marker: IMarker) => Math.max(0, marker.line - firstLine);
     const isGone = ({ prompt, end }: Command) =>
       end
@@ -365,13 +365,13 @@ export class Screen {
       }));
   }
 
-  /** The screen is an empty one from this place on: output was dropped before it was parsed, or could not be parsed. */
-  private startAnew(place: LogPosition): void {
+  /** Starts with an empty screen at this position: output was dropped before it was parsed, or could not be parsed. */
+  private startAnew(position: LogPosition): void {
     for (const command of this.commands.splice(0)) this.forget(command);
     this.promptEnd = undefined;
     this.terminal.dispose();
-    this.terminal = makeTerminal(this.log.sizeAt(place));
-    this.place = place;
+    this.terminal = makeTerminal(this.log.sizeAt(position));
+    this.position = position;
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Reads along in a terminal's output, without changing it, for two things: the shell integration marks (OSC 133, "semantic
- * prompts"), and where an escape sequence or a character is cut by the end of what has come so far.
+ * Scans a terminal's output for two things: the shell integration marks (OSC 133, "semantic prompts"), and whether the output so far
+ * ends within an escape sequence or a character.
  *
- * It takes the same ways as the parser of xterm.js (the VT500 state machine of vt100.net, and the controls U+0080 to U+009F);
- * its test compares both.
+ * It has the states of xterm.js's parser (the VT500 state machine of vt100.net, and the controls U+0080 to U+009F). Its test compares
+ * both.
  */
 import { isAscii } from 'node:buffer';
 
@@ -29,7 +29,7 @@ const enum State {
   Escape,
   EscapeIntermediate,
   Csi,
-  /** CSI with parameters, or after them, in which a second prefix byte makes it be ignored. */
+  /** CSI after its first parameter byte: a further prefix byte makes the sequence ignored. */
   CsiParameters,
   CsiIntermediate,
   CsiIgnore,
@@ -50,24 +50,24 @@ const escape = 0x1b;
 /** First byte in UTF-8 of U+0080 to U+00BF, the C1 controls among them. */
 const c1Lead = 0xc2;
 const markPrefix = '133;';
-/** `133;D;` and an exit code fit; anything longer is no mark of ours. */
+/** `133;D;` and an exit code fit. A longer string is no mark. */
 const maxMarkBytes = 32;
 
 export class SequenceScanner {
   private state = State.Ground;
-  /** Beginning of an OSC string, as long as it may be a mark. */
+  /** The OSC string so far, while it may be a mark. */
   private payload: string | undefined;
-  /** Bytes of an unfinished character, and how many it has when it is finished. */
+  /** Bytes of an unfinished character, and how many bytes it has in all. */
   private characterBytes = 0;
   private characterLength = 0;
   private hasC1Lead = false;
   /**
-   * Bytes at the end of all that was scanned which belong to a sequence or a character that is not complete: whoever reads on
-   * behind them without having read them sees something else.
+   * Bytes at the end of the scanned output that belong to an unfinished sequence or character. A reader that starts after them
+   * misreads what follows.
    */
   unfinished = 0;
 
-  /** What makes a terminal ignore the rest of a string (OSC, DCS and the like) in whose middle the output stands; else empty. */
+  /** While the output ends within a string (OSC, DCS and the like): a prefix that makes a terminal ignore the rest. Else empty. */
   get reopening(): string {
     switch (this.state) {
       case State.Osc:
@@ -85,7 +85,7 @@ export class SequenceScanner {
     }
   }
 
-  /** @returns the marks that end in this chunk, in order; they may be cut across chunks anywhere */
+  /** @returns the marks that end in this chunk, in order. Chunks may cut marks anywhere. */
   scan(chunk: Buffer): FoundMark[] {
     const found: FoundMark[] = [];
     const allAscii = isAscii(chunk);
@@ -105,7 +105,7 @@ export class SequenceScanner {
   private step(byte: number): Mark | undefined {
     if (this.characterLength > 0) {
       if ((byte & 0xc0) !== 0x80) {
-        // Not a character after all; this byte is one of its own.
+        // The character is invalid; this byte starts anew.
         this.characterLength = 0;
       } else {
         this.characterBytes += 1;
@@ -241,7 +241,7 @@ function dcsAfter(state: State, code: number): State {
   return State.DcsParameters;
 }
 
-/** Index of the first byte from `from` on that a terminal outside of any sequence does more with than print or execute it. */
+/** Index of the first byte from `from` on that is more than text or a plain control outside of any sequence. */
 function nextOfInterest(chunk: Buffer, from: number, allAscii: boolean): number {
   if (allAscii) {
     const at = chunk.indexOf(escape, from);
@@ -266,7 +266,7 @@ function parseMark(payload: string): Mark | undefined {
     case 'C':
       return { kind: 'start' };
     case 'D':
-      // More than a byte is no exit code (wait(2)).
+      // An exit code has one byte (wait(2)).
       return {
         kind: 'end',
         exitCode: code !== undefined && /^\d{1,3}$/.test(code) && Number(code) < 256 ? Number(code) : null,

@@ -7,7 +7,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { maxUngivenBytes } from './input';
 import { Terminal, type TerminalEvents } from './terminal';
 import { TestPage } from '../../testing/page';
-import { maxUnparsedBytes } from '../delivery/attachment';
+import { maxUnparsedBytes } from './attachment';
 
 const scrollback = 1 << 20;
 let exits = 0;
@@ -51,11 +51,13 @@ afterEach(() => {
   runs.length = 0;
 });
 
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!condition() && Date.now() < deadline) await sleep(5);
-  expect(condition()).toBe(true);
-}
+const until = (condition: () => boolean): Promise<void> =>
+  vi.waitFor(
+    () => {
+      expect(condition()).toBe(true);
+    },
+    { timeout: 20_000, interval: 5 },
+  );
 
 test('who attaches late, or again, gets exactly the bytes that are missing', async () => {
   const terminal = shell('printf "\\303\\050\\377 first"; sleep 0.2; printf second');
@@ -89,7 +91,7 @@ test('who has nothing, or comes back after too long, is given the screen and wha
 test('what was on the screen is not lost when the page is turned', async () => {
   const terminal = open(['sleep', '60']);
   const page = new TestPage(terminal, { from: 0 });
-  terminal.turnPage('time went back');
+  terminal.noticeOnFreshScreen('time went back');
   await page.caughtUp();
   expect(page.bytes.toString()).toMatch(/time went back[^]*(\r\n){24}$/);
 });

@@ -1,4 +1,4 @@
-/** The terminals of a session: the first one of each host, and those that the learner has opened besides. */
+/** The terminals of a sandbox: the first of each host, and those that the learner has opened. */
 import { LabError } from '../../protocol/errors';
 import { hostNames, type HostName } from '../../protocol/hosts';
 import type { TerminalInfo } from '../../protocol/terminal';
@@ -11,7 +11,7 @@ export class Terminals implements Iterable<Terminal> {
   private readonly open: Terminal[] = [];
   private channelsUsed = 0;
   private readonly numbers: Record<HostName, number> = { source: 0, destination: 0 };
-  /** Requests to open one that were fulfilled: a page may ask twice for the same. */
+  /** Requests that have opened a terminal. A page may send a request twice. */
   private readonly requests = new Set<string>();
 
   /**
@@ -35,7 +35,7 @@ export class Terminals implements Iterable<Terminal> {
     return this.open.map(({ info }) => info);
   }
 
-  /** The one that each host has from the beginning to the end. */
+  /** The first terminal of each host, which cannot be closed. */
   get first(): Terminal[] {
     return this.open.filter(({ id, host }) => id === host);
   }
@@ -61,25 +61,21 @@ export class Terminals implements Iterable<Terminal> {
   }
 
   /**
-   * One more terminal of a host. Its program is not started.
+   * Makes another terminal of a host. Its program is not started.
    * @returns undefined when this request was answered before
-   * @throws LabError `overloaded` when there are as many as may be
+   * @throws LabError `overloaded` at the limit
    */
   create(host: HostName, requestId: string): Terminal | undefined {
     if (this.requests.has(requestId)) return undefined;
     if (this.open.length >= this.limit) {
-      throw new LabError('overloaded', `There are ${this.limit} terminals, and no more can be opened.`, {
+      throw new LabError('overloaded', `There are ${this.limit} terminals, which is the limit.`, {
         hint: 'Close one that you do not need.',
       });
     }
     if (this.channelsUsed >= channels) {
-      throw new LabError(
-        'overloaded',
-        `${channels} terminals were opened in this session, and no more can be.`,
-        {
-          hint: 'Start over with a new pair.',
-        },
-      );
+      throw new LabError('overloaded', `This session has opened ${channels} terminals, which is the limit.`, {
+        hint: 'Start a new pair.',
+      });
     }
     const terminal = this.add(host);
     this.requests.add(requestId);

@@ -1,27 +1,27 @@
 import type { ServerMessage } from '../../protocol/messages';
 import type { Role } from '../../protocol/session';
-import type { OutputLog, LogPosition } from '../terminal/output-log';
-import type { Screen } from '../terminal/screen';
+import type { OutputLog, LogPosition } from './output-log';
+import type { Screen } from './screen';
 
-/** Output sent to a page that it has not parsed yet: bounds what piles up in the tab. */
+/** Output that a page was sent and has not parsed: bounds what piles up in the tab. */
 export const maxUnparsedBytes = 256 * 1024;
 
-/** How fast a page takes its output is measured over at least so long, in milliseconds. */
+/** The rate at which a page parses is measured over at least this long, in milliseconds. */
 const measureMs = 200;
 
 /** The connection to which an attachment belongs. */
 export interface AttachedPage {
-  /** Bytes that fit on the way to the page without much delay (see pump.ts). */
+  /** Bytes that may be in flight to the page without much delay (see pump.ts). */
   readonly window: number;
-  /** The attachment has something to be taken. */
+  /** The attachment has something to send. */
   wake(): void;
   /** This page's input before the offset has been given to the program. */
   inputGiven(offset: number): void;
-  /** The same page has attached anew over another connection, or the terminal is gone. */
+  /** The same page has attached over another connection, or the terminal is gone. */
   end(): void;
 }
 
-/** What an attachment's terminal is to it. */
+/** What an attachment needs of its terminal. */
 export interface AttachedTerminal {
   readonly id: string;
   readonly channel: number;
@@ -39,18 +39,18 @@ export type Portion =
   | { type: 'frame'; kind: 'output' | 'screen'; channel: number; offset: number; bytes: Buffer };
 
 export class Attachment {
-  /** Size of the page's terminal when it is this page that decides. */
+  /** The terminal's size while this page decides it. */
   viewport: { columns: number; rows: number };
-  /** For the order in which pages were used last. */
+  /** The higher, the later the page was used. */
   usedAt = 0;
-  /** Undefined while a screen is waited for. */
+  /** Undefined while the attachment waits for a screen. */
   private position: LogPosition | undefined;
-  /** The page has parsed all output before this; it begins where a screen ends. */
+  /** The page has parsed all output before this offset. Starts where a screen ends. */
   private parsed = 0;
   private measured = { atMs: performance.now(), parsed: 0 };
   private bytesPerMs: number | undefined;
   private isAttached = true;
-  /** What precedes the log: messages, made when they are sent, and a screen's bytes. */
+  /** What the page gets before output of the log: messages, made when they are sent, and a screen's bytes. */
   private readonly before: ((() => ServerMessage) | Buffer)[] = [];
   private screenOffset = 0;
   private wantsScreen = false;
@@ -83,17 +83,17 @@ export class Attachment {
     return this.position ? this.terminal.log.end - this.parsed : 0;
   }
 
-  /** Bytes of output that the page was not sent. */
+  /** Bytes of output that the page has not been sent. */
   get unsent(): number {
     return this.position ? this.terminal.log.end - this.position.offset : 0;
   }
 
-  /** How long the page takes to parse all output so far, at the rate of late: in milliseconds, 0 when nothing is known of it. */
+  /** How long the page needs to parse all output so far, at its recent rate, in milliseconds. 0 when no rate is known. */
   get behindMs(): number {
     return this.bytesPerMs === undefined ? 0 : this.behind / Math.max(this.bytesPerMs, 0.001);
   }
 
-  /** Bytes that could be taken now, roughly: a message counts as one. 0 when there is nothing. */
+  /** Roughly how many bytes can be taken now. A message counts as one. 0 when there is nothing. */
   get pending(): number {
     if (!this.isAttached) return 0;
     if (this.before.length > 0) {
@@ -137,7 +137,7 @@ export class Attachment {
     }
   }
 
-  /** The page has parsed all output before `offset`; offsets that make no sense are ignored. */
+  /** The page has parsed all output before `offset`. Impossible offsets are ignored. */
   acknowledge(offset: number): void {
     if (!this.position || offset <= this.parsed || offset > this.position.offset) return;
     this.parsed = offset;
@@ -151,7 +151,7 @@ export class Attachment {
     this.page.wake();
   }
 
-  /** Gives the page the screen as it is instead of what it was not sent yet. */
+  /** Sends the page the present screen instead of the output that it has not been sent. */
   skipToScreen(): void {
     if (!this.position) return;
     this.wantsScreen = true;
@@ -191,12 +191,12 @@ export class Attachment {
     this.wantsScreen = false;
     void screen.settled().then(() => {
       if (!this.isAttached) return;
-      const { place, size, data, commands } = screen.snapshot();
-      this.position = place;
-      this.begin(place);
+      const { position, size, data, commands } = screen.snapshot();
+      this.position = position;
+      this.begin(position);
       this.screenOffset = 0;
-      if (isFirst) this.before.push(() => this.attached(place, true));
-      const { offset } = place;
+      if (isFirst) this.before.push(() => this.attached(position, true));
+      const { offset } = position;
       const { id } = this.terminal;
       this.before.push(() => ({
         type: 'screen',
@@ -207,29 +207,29 @@ export class Attachment {
         commands,
       }));
       if (data.length > 0) this.before.push(data);
-      this.before.push(() => this.size(place));
+      this.before.push(() => this.size(position));
       this.terminal.balance();
       this.page.wake();
     });
   }
 
-  private attached(place: LogPosition, screen: boolean): ServerMessage {
+  private attached(position: LogPosition, screen: boolean): ServerMessage {
     const { id, log } = this.terminal;
-    // Who only looks on types nothing, and must not make the terminal remember clients.
+    // A viewer types nothing, and must not make the terminal remember clients.
     const inputOffset = this.role === 'owner' ? this.terminal.takenFrom(this.clientId) : 0;
     return {
       type: 'attached',
       terminal: id,
-      offset: place.offset,
+      offset: position.offset,
       screen,
       end: log.end,
       inputOffset,
-      ...log.sizeAt(place),
+      ...log.sizeAt(position),
     };
   }
 
-  private size(place: LogPosition): ServerMessage {
+  private size(position: LogPosition): ServerMessage {
     const { id, log } = this.terminal;
-    return { type: 'size', terminal: id, ...log.sizeAt(place), active: this.terminal.isActive(this) };
+    return { type: 'size', terminal: id, ...log.sizeAt(position), active: this.terminal.isActive(this) };
   }
 }

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Terminal } from '../terminal/terminal';
+import { Terminal } from './terminal';
 import { TestPage } from '../../testing/page';
 
 /** Small, so that pages fall behind it. */
@@ -199,11 +199,11 @@ async function perform(
 /** What is shown is a part of what was put out, at its place, and what happened stands where it happened. */
 function check(page: TestPage, typed: Buffer): void {
   expect(page.bytes.equals(typed.subarray(page.begin, page.end))).toBe(true);
-  let place = -1;
+  let last = -1;
   for (const { offset } of page.all('mark').slice(-50)) {
-    expect(offset).toBeGreaterThanOrEqual(place);
+    expect(offset).toBeGreaterThanOrEqual(last);
     expect(typed.subarray(0, offset).at(-1)).toBe(0x07);
-    place = offset;
+    last = offset;
   }
 }
 

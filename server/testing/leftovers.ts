@@ -1,4 +1,4 @@
-/** What belongs to a lab on this machine, as its tests ask after stopping or killing it. */
+/** Finds what a lab left on this machine, for tests that stop or kill it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -16,15 +16,15 @@ function commandLines(stateDir: string): { pid: number; words: string[] }[] {
     });
 }
 
-/** Command lines of all processes that have to do with this state directory: runners, QEMU, ssh, socat. */
+/** Command lines of all processes that mention this state directory: runners, QEMU, ssh, socat. */
 export const processesOf = (stateDir: string): string[] =>
   commandLines(stateDir).map(({ words }) => words.join(' '));
 
-/** Ids of those that run `program`. */
+/** Ids of the processes among them that run `program`. */
 export const processIdsOf = (stateDir: string, program: string): number[] =>
   commandLines(stateDir).flatMap(({ pid, words }) => (words[0] === program ? [pid] : []));
 
-/** Directories of sandboxes: overlays, sockets and logs are in them. */
+/** Ids of sandboxes with a directory, which holds overlays, sockets and logs. */
 export function sandboxesOf(stateDir: string): string[] {
   try {
     return readdirSync(join(stateDir, 'sandboxes'));

@@ -1,4 +1,4 @@
-/** So many at once, and so many a second in the long run. */
+/** A rate limit: `capacity` at once, and `perSecond` in the long run. */
 export class TokenBucket {
   private tokens: number;
   private filledAt = performance.now();
@@ -10,7 +10,7 @@ export class TokenBucket {
     this.tokens = capacity;
   }
 
-  /** @returns false when there are not so many; none are taken then */
+  /** @returns false when there are too few tokens; none are taken then */
   take(count = 1): boolean {
     const now = performance.now();
     const earned = ((now - this.filledAt) / 1000) * this.perSecond;

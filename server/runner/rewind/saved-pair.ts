@@ -1,4 +1,4 @@
-/** What a pair needs to go back to where it was: files of a saved pair, and the disks that several of them share. */
+/** What a rewind needs: the files of a saved pair, and the disks that several saved pairs share. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hostFiles } from '../../host/qemu';
@@ -7,20 +7,20 @@ import { occupiedBytes } from '../../host/guest-memory';
 
 /** Both hosts of a pair at one instant. */
 export interface SavedPair {
-  /** What it takes on disk; the part of its disks that other saved states need as well counts for each. */
+  /** Bytes on disk. A disk that several saved pairs share counts for each. */
   readonly bytes: number;
-  /** How long the hosts stood still for it. */
+  /** How long the hosts were paused for the save. */
   readonly stoppedMs: number;
-  /** Removes it; the pair cannot go back to it any more. */
+  /** Removes it. The pair cannot be rewound to it any more. */
   remove(): Promise<void>;
 }
 
 /**
- * The qcow2 overlays of one host. They are a tree: each reads through to the one that it was put over, the first to the
- * template's disk. Only {@link current} is written.
+ * The qcow2 overlays of one host, a tree: each reads through to the overlay below it, the first to the template's disk. Only
+ * {@link current} is written.
  */
 export class Overlays {
-  /** What each overlay lies over; undefined is the template's disk. */
+  /** The overlay below each overlay. Undefined is the template's disk. */
   private readonly parents = new Map<string, string | undefined>();
   private made = 0;
   /** The running machine's disk. */
@@ -31,7 +31,7 @@ export class Overlays {
     private readonly host: HostName,
   ) {}
 
-  /** Path for an overlay that is to be made. */
+  /** A path for a new overlay. */
   newFile(): string {
     this.made += 1;
     return join(this.directory, `${this.host}-${this.made}.qcow2`);
@@ -63,7 +63,7 @@ export class SavedFiles implements SavedPair {
 
   /**
    * @param disks of the hosts, frozen at that instant
-   * @param onRemoved the disks may be of no more use
+   * @param onRemoved the disks may no longer be needed
    */
   constructor(
     readonly directory: string,
