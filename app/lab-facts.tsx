@@ -4,6 +4,7 @@ import { useEffect, useState, type ReactElement } from 'react';
 import type { LabInfo } from '../server/protocol/http';
 import { getLab } from './workspace/session/api';
 import { Problem } from './ui/problem';
+import './lab-facts.css';
 
 /** Shows the accelerator and the software versions of the hosts. Shows nothing until they are known: the page is complete without. */
 export function LabFacts(): ReactElement | null {

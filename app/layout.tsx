@@ -4,9 +4,9 @@ import '@fontsource-variable/source-serif-4/wght.css';
 import '@fontsource-variable/source-serif-4/wght-italic.css';
 import '@xterm/xterm/css/xterm.css';
 import './styles/base.css';
-import './styles/home.css';
-import './styles/lesson.css';
-import './styles/workspace.css';
+import './styles/controls.css';
+import './styles/tokens.css';
+import './styles/utilities.css';
 import type { Metadata, Viewport } from 'next';
 import type { ReactElement, ReactNode } from 'react';
 

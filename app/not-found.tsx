@@ -1,6 +1,7 @@
 import Link from 'next/link';
 import type { ReactElement } from 'react';
 import { PageFrame } from './ui/page-frame';
+import './ui/message-page.css';
 
 export default function NotFound(): ReactElement {
   return (

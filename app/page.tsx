@@ -9,6 +9,9 @@ import { LabFacts } from './lab-facts';
 import { MigrationDiagram } from './ui/migration-diagram';
 import { PageFrame } from './ui/page-frame';
 import { Words } from './ui/words';
+import './ui/command-prompt.css';
+import './ui/section.css';
+import './page.css';
 
 /** The talk's three screens, shortened to the lines that matter; the lesson has every line. */
 const screens: { host: Host; title: string; lines: [command: string, answer?: string][] }[] = [

@@ -10,7 +10,8 @@ import { processIdsOf } from '../server/testing/leftovers';
 import { labSetUpTimeoutMs } from '../server/testing/lab';
 import { FaultProxy, seededRandom } from '../server/testing/fault-proxy';
 import { launchBrowser } from '../server/testing/browser';
-import { freePort, startServer, type TestServer } from '../server/testing/server';
+import { freePort } from '../server/free-port';
+import { startServer, type TestServer } from '../server/testing/server';
 
 type Terminals = NonNullable<typeof window.labTerminals>;
 

@@ -4,6 +4,7 @@ import { useState, type ReactElement } from 'react';
 import { LabError, type WireError } from '../../server/protocol/errors';
 import { Problem } from '../ui/problem';
 import { takeHandover } from '../workspace/session/api';
+import '../ui/message-page.css';
 
 /** Asks before it does: a link that somebody sent must not put a learner into that one's session unnoticed. */
 export function TakeHandover({ handover }: { handover: string }): ReactElement {

@@ -9,6 +9,8 @@ import { StepSection } from '../workspace/steps/step-section';
 import { CommandNotes } from './command-notes';
 import { Markdown } from './markdown';
 import { QuizForm } from './quiz-form';
+import '../ui/script.css';
+import './blocks.css';
 
 /** The output to expect of a command: what the lesson test saw, or else what the author wrote. */
 function ExpectedOutput({ run, recorded }: { run: Run; recorded: string | undefined }): ReactElement | null {

@@ -1,6 +1,7 @@
 import type { ReactElement } from 'react';
 import type { Run } from '../../server/lessons/lesson';
 import { HostName } from '../ui/host';
+import './command-notes.css';
 
 /** What a learner must know about a command besides its text: where it runs, and how it ends. */
 export function CommandNotes({ run }: { run: Run }): ReactElement | null {

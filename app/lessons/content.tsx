@@ -8,6 +8,7 @@ import { lessonPlugins } from '../../server/lessons/remark-lesson';
 import { lessonComponents } from './blocks';
 import { getDocument, getLessons, getRecording, lessonsDir } from './data';
 import { LessonEnd, LessonStart } from './lesson-frame';
+import './content.css';
 
 /**
  * A lesson and its rendered text.

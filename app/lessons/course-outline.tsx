@@ -3,6 +3,8 @@
 import Link from 'next/link';
 import type { ReactElement } from 'react';
 import { useProgress } from './progress';
+import '../ui/section.css';
+import './course-outline.css';
 
 /** A lesson in the outline. */
 interface OutlineLesson {

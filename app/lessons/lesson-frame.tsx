@@ -3,6 +3,7 @@ import Link from 'next/link';
 import type { ReactElement } from 'react';
 import { partTitles, type Lesson, type Source } from '../../server/lessons/lesson';
 import { NoteProgress } from './note-progress';
+import './lesson-frame.css';
 
 interface Props {
   lesson: Lesson;

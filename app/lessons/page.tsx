@@ -4,6 +4,7 @@ import { PageFrame } from '../ui/page-frame';
 import { getLessons } from './data';
 import { CourseOutline } from './course-outline';
 import { outlineOf } from './outline';
+import '../ui/section.css';
 
 export const metadata: Metadata = {
   title: 'The course',

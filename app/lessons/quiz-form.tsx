@@ -1,6 +1,7 @@
 'use client';
 
 import { useId, useState, type ReactElement, type ReactNode } from 'react';
+import './quiz-form.css';
 
 interface Option {
   text: ReactNode;

@@ -6,6 +6,7 @@ import { hostNames } from '../../server/protocol/hosts';
 import { parseCast, type Cast } from '../../server/lessons/cast';
 import { castAddress, type Casts } from './casts';
 import { Playback, type PlaybackState } from './playback';
+import './recording-player.css';
 
 const speeds = [1, 2, 4] as const;
 

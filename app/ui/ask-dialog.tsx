@@ -1,6 +1,7 @@
 'use client';
 
 import { useEffect, useId, useRef, type ReactElement, type ReactNode } from 'react';
+import './dialog.css';
 
 export interface Answer<T> {
   label: string;

@@ -1,6 +1,7 @@
 'use client';
 
 import { useId, type ReactElement, type ReactNode, type Ref } from 'react';
+import './dialog.css';
 
 /**
  * Asks for confirmation before something is lost. Open it with `showModal()`: then the browser keeps the focus inside, closes it on

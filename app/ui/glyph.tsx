@@ -1,4 +1,5 @@
 import type { ReactElement } from 'react';
+import './glyph.css';
 
 /** Icons of 16 by 16 units, drawn in strokes like the hosts' glyphs. */
 const paths = {

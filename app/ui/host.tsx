@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react';
 import type { HostName } from '../../server/protocol/hosts';
+import './host.css';
 
 /** An arrow leaves a circle (source) or enters a square (destination), so the glyphs differ even without colour. */
 export function HostGlyph({ host }: { host: HostName }): ReactElement {

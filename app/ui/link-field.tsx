@@ -2,6 +2,7 @@
 
 import type { ReactElement } from 'react';
 import { CopyButton } from './copy-button';
+import './link-field.css';
 
 /** Shows a link to share. Focusing the field selects the link, and a button copies it. */
 export function LinkField({ link }: { link: string }): ReactElement {

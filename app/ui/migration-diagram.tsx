@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react';
 import { HostGlyph } from './host';
+import './migration-diagram.css';
 
 interface Box {
   x: number;

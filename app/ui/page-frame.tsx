@@ -1,6 +1,7 @@
 import type { ReactElement, ReactNode } from 'react';
 import { ThemeChoice } from './theme-choice';
 import { Wordmark } from './wordmark';
+import './page-frame.css';
 
 /** The frame of every page except lessons: wordmark above, credits below. */
 export function PageFrame({ children }: { children: ReactNode }): ReactElement {

@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react';
 import type { WireError } from '../../server/protocol/errors';
+import './problem.css';
 
 /** Shows an error of the server: what failed, why, and what to try. */
 export function Problem({ error }: { error: WireError }): ReactElement {

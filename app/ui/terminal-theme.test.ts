@@ -4,7 +4,7 @@ import { leastContrast } from './terminal-theme';
 
 /** Reads every `--name: light-dark(#light, #dark)` of the stylesheet, and resolves `var(--other)`. */
 function palette(theme: 'light' | 'dark'): Map<string, string> {
-  const css = readFileSync(new URL('../styles/base.css', import.meta.url), 'utf8');
+  const css = readFileSync(new URL('../styles/tokens.css', import.meta.url), 'utf8');
   const colours = new Map<string, string>();
   for (const [, name, light, dark] of css.matchAll(/--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);/g)) {
     colours.set(name ?? '', (theme === 'light' ? light : dark) ?? '');

@@ -2,6 +2,7 @@
 
 import { useId, type ReactElement } from 'react';
 import { usePreference } from './preferences';
+import './theme-choice.css';
 
 const icons = {
   system: <path d="M3 4h14v9H3zM7 17h6M10 13v4" />,

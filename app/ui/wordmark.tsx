@@ -1,5 +1,6 @@
 import Link from 'next/link';
 import type { ReactElement } from 'react';
+import './wordmark.css';
 
 /** The project's name with its mark: an arrow from a circle into a square. */
 export function Wordmark(): ReactElement {

@@ -1,4 +1,5 @@
 import { Fragment, type ReactElement, type ReactNode } from 'react';
+import './words.css';
 
 /**
  * Shows a command that breaks lines only between words. By the browser's rules, `--import` could break after its dashes.

@@ -14,6 +14,8 @@ import { SessionMenu } from './session/session-menu';
 import { ConnectionMark } from './session/connection-mark';
 import { ShortcutList } from './panes/shortcut-list';
 import { paneKey } from './panes/shortcuts';
+import '../ui/popover.css';
+import './top-bar.css';
 
 function TimeLeft(): ReactElement | null {
   const endsAtMs = useSessionState((state) => state.deadline?.endsAtMs);

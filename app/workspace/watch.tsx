@@ -15,6 +15,10 @@ import { LabSession } from './session/session';
 import { ShortcutList } from './panes/shortcut-list';
 import { Settings } from './top-bar';
 import { Hosts, useLayout, usePageLife, usePaneKey, useTerminals } from './workspace';
+import './session/session-panel.css';
+import './top-bar.css';
+import './workspace.css';
+import './watch.css';
 
 /** A viewer sees no lesson. */
 const noLesson: Lesson = {

@@ -26,6 +26,9 @@ import { shortcutOf } from './panes/shortcuts';
 import { StepRail } from './steps/step-rail';
 import { TerminalSet } from './terminal/terminal-set';
 import { TopBar } from './top-bar';
+import './panes/splitter.css';
+import './prose.css';
+import './workspace.css';
 
 /** Below this there is no room for a column of prose beside 80 columns of terminal; the stylesheets have the same number. */
 const narrowQuery = '(max-width: 859px)';

@@ -9,6 +9,7 @@ import { join, sep } from 'node:path';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import type { Config } from '../config';
+import { freePort } from '../free-port';
 import { startGateway } from '../gateway/gateway';
 import { root } from '../root';
 import { formatDiagnostic } from '../lessons/diagnostics';
@@ -18,15 +19,6 @@ import { lintCourse } from './lint';
 
 /** Editors write a file in several steps. A change counts after this many milliseconds without another. */
 const settleMs = 150;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 async function printDiagnostics(lessonId: string): Promise<void> {
   const diagnostics = await lintCourse(await readCourse(root), [lessonId]);

@@ -155,7 +155,7 @@ export class Rehearsal {
   /** Runs a step's check now. */
   async check(step: Step): Promise<StepState> {
     const after = this.learner.messages.length;
-    this.learner.send({ type: 'check', stepId: step.id });
+    this.learner.connection.check(step.id);
     const message = await this.learner.waitFor(
       'step',
       ({ stepId }) => stepId === step.id,
@@ -190,7 +190,7 @@ export class Rehearsal {
   /** Rewinds to the beginning of a step, held terminals included. */
   async rewind(step: Step): Promise<void> {
     const after = this.learner.messages.length;
-    this.learner.send({ type: 'rewind', stepId: step.id });
+    this.learner.connection.rewind(step.id);
     await this.learner.until(
       () => {
         const news = this.learner.messages.slice(after);
@@ -209,7 +209,7 @@ export class Rehearsal {
 
   /** Gives the pair back. */
   async end(): Promise<void> {
-    await this.learner.request('DELETE', '/session');
+    await this.learner.gateway.deleteSession();
     this.learner.cut();
   }
 
@@ -240,7 +240,7 @@ export class Rehearsal {
     const after = this.learner.messages.length;
     const sinceMs = Date.now();
     const runId = randomUUID();
-    this.learner.send({ type: 'run', runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
+    this.learner.connection.run({ runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
     const answer = await this.learner.runAnswer(runId, 30_000);
     if (answer.type === 'run-refused')
       throw new Error(`The lab refused to type the command: ${answer.error.message}`);
@@ -401,7 +401,7 @@ export class Rehearsal {
     const second = () =>
       this.learner.terminals.filter((candidate) => candidate.host === host).map(({ id }) => id)[terminal - 1];
     if (second() === undefined) {
-      this.learner.send({ type: 'open-terminal', host, requestId: randomUUID() });
+      this.learner.connection.openTerminal(host, randomUUID());
       await this.learner.until(() => second() !== undefined, readyTimeoutMs, `second terminal on ${host}`);
       this.learner.attach(second() ?? host, this.size.columns, this.size.rows);
     }

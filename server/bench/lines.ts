@@ -3,19 +3,15 @@
  * wetty. All have the same interface: send, receive, close.
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { WebSocket } from 'ws';
-import { decodeFrame, encodeFrame } from '../protocol/frames';
+import { Connection } from '../client/connection';
+import { GatewayClient } from '../client/gateway-client';
+import { NodeBrowser, type NodeSocket } from '../client/node-browser';
+import { systemClock } from '../client/socket';
+import type { TerminalSink } from '../client/terminal-stream';
+import { LabError } from '../protocol/errors';
 import { hostNames, type HostName } from '../protocol/hosts';
+import type { ServerMessage } from '../protocol/messages';
 import type { TerminalInfo } from '../protocol/terminal';
-import { ticketReplySchema } from '../protocol/http';
-import {
-  protocolName,
-  serverMessageSchema,
-  type ClientMessage,
-  type ServerMessage,
-} from '../protocol/messages';
 
 /** The shell of local terminals. It reads no start-up files, so it behaves the same inside and outside a sandbox. */
 export const localShell: readonly [string, ...string[]] = ['bash', '--norc', '--noprofile'];
@@ -103,237 +99,218 @@ export async function plainLine(command: readonly [string, ...string[]]): Promis
   return line;
 }
 
-interface LabTerminal extends Line {
-  readonly info: TerminalInfo;
-  /** Offset up to which output was received; null before the first output. */
-  received: number | null;
-  /** The screen being received: bytes still missing, and its offset in the output. */
-  screen: { left: number; offset: number };
-  /** Number of bytes typed. */
-  typed: number;
-}
+/** Counts what it shows and keeps nothing: a benchmark's output would fill the memory. */
+class CountingTerminal implements Line, TerminalSink {
+  onData: (data: Uint8Array | string) => void = () => undefined;
 
-/** A page without a browser. Like a page, it uses one socket for all terminals of a session. */
-export class LabPage {
-  private socket: WebSocket | undefined;
-  private readonly clientId = randomUUID();
-  private readonly terminals = new Map<string, LabTerminal>();
-  private readonly channels = new Map<number, LabTerminal>();
-  private readonly listeners = new Set<(message: ServerMessage) => void>();
-  private infos: TerminalInfo[] = [];
-
-  private constructor(
-    private readonly url: string,
-    private readonly cookie: string,
+  constructor(
+    readonly info: TerminalInfo,
+    private readonly connection: Connection,
+    private readonly onChange: () => void,
+    private readonly onClosed: () => void,
   ) {}
 
-  /** Starts a session. */
-  static async start(url: string, lessonId: string): Promise<LabPage> {
-    const response = await fetch(`${url}/api/session`, {
-      method: 'POST',
-      headers: { origin: url },
-      body: JSON.stringify({ lessonId }),
+  send(text: string): void {
+    const result = this.connection.input(this.info.id, Buffer.from(text));
+    if (result !== 'taken') throw new Error(`Typing into ${this.info.id} was refused: ${result}.`);
+  }
+
+  close(): void {
+    this.onData = () => undefined;
+    const { id, host } = this.info;
+    // A host's first terminal stays, and what runs in it ends.
+    if (id === host) {
+      this.send('\x03');
+    } else {
+      this.connection.detach(id);
+      this.connection.closeTerminal(id);
+      this.onClosed();
+    }
+  }
+
+  write(bytes: Uint8Array, _replayed: boolean, parsed: () => void): void {
+    parsed();
+    this.onData(bytes);
+    this.onChange();
+  }
+  commands(): void {
+    this.onChange();
+  }
+  restart(): void {
+    // It shows nothing.
+  }
+  resize(): void {
+    // It has no size.
+  }
+  mark(): void {
+    // Nobody looks for a command.
+  }
+  inUse(): boolean {
+    return false;
+  }
+}
+
+/** A page without a browser: the page's own connection, one socket for all terminals of a session. */
+export class LabPage {
+  readonly #browser: NodeBrowser;
+  readonly #gateway: GatewayClient;
+  readonly #connection: Connection;
+  readonly #terminals = new Map<string, CountingTerminal>();
+  readonly #listeners = new Set<(message?: ServerMessage) => void>();
+  #socket: NodeSocket | undefined;
+  #infos: readonly TerminalInfo[] = [];
+  /** A socket is opened only while this is set: a benchmark itself says when to reconnect. */
+  #isConnecting = false;
+
+  private constructor(url: string) {
+    this.#browser = new NodeBrowser(url);
+    this.#gateway = new GatewayClient(this.#browser.fetchPath);
+    this.#connection = new Connection({
+      openSocket: async (handlers) => {
+        if (!this.#isConnecting) throw new LabError('cancelled', 'The benchmark decides when to reconnect.');
+        this.#socket = this.#browser.openSocket(await this.#gateway.sessionSocket(), handlers);
+        return this.#socket;
+      },
+      onState: () => undefined,
+      onSilence: () => undefined,
+      onMessage: (message) => {
+        if (message.type === 'error') throw LabError.fromWire(message.error);
+        this.#tell(message);
+      },
+      onError: (error) => {
+        // Figures of a page that lost something would be worth nothing: the benchmark ends.
+        if (error.code !== 'cancelled') throw error;
+      },
+      onInputLost: (terminal, keys) => {
+        throw new LabError('lost', `${keys} keys typed into ${terminal} never arrived.`);
+      },
+      clock: systemClock,
+      clientId: randomUUID(),
     });
-    if (!response.ok) throw new Error(`Cannot start a session: ${await response.text()}`);
-    const [cookie = ''] = (response.headers.get('set-cookie') ?? '').split(';');
-    return new LabPage(url, cookie);
+  }
+
+  /** Starts a session. @throws LabError as the gateway answered it; `no-session` when it only gave a queue position */
+  static async start(url: string, lessonId: string): Promise<LabPage> {
+    const page = new LabPage(url);
+    const { session } = await page.#gateway.postSession(lessonId);
+    if (session === null) throw new LabError('no-session', 'The gateway gave no session.');
+    return page;
   }
 
   /** Name and value of the cookie, for a browser. */
   get credentials(): { name: string; value: string } {
-    const [name = '', value = ''] = this.cookie.split('=');
+    const [[name, value] = ['', '']] = this.#browser.cookies;
     return { name, value };
   }
 
   async end(): Promise<void> {
-    this.socket?.terminate();
-    await this.request('DELETE', '/session');
+    this.#connection.close();
+    this.#socket?.terminate();
+    await this.#gateway.deleteSession();
   }
 
-  /** Requests a ticket, connects, and waits for the `hello` message. @returns whether the pair is ready */
+  /** Connects, and waits until the session has said hello. @returns whether its pair is ready */
   async connect(): Promise<boolean> {
-    const { ticket } = ticketReplySchema.parse(await (await this.request('POST', '/session/ticket')).json());
-    const socket = new WebSocket(
-      `${this.url.replace('http', 'ws')}/api/session/socket?ticket=${ticket}`,
-      protocolName,
-      { headers: { origin: this.url, cookie: this.cookie }, perMessageDeflate: false },
-    );
-    this.socket = socket;
-    socket.binaryType = 'nodebuffer';
-    socket.on('message', (data, isBinary) => {
-      if (isBinary) this.receiveFrame(data as Buffer);
-      else this.receive(serverMessageSchema.parse(JSON.parse((data as Buffer).toString())));
-    });
-    const hello = this.next('hello');
-    await once(socket, 'open');
-    const { terminals, pair } = await hello;
-    this.infos = terminals;
+    this.#connection.close();
+    const hello = this.#next('hello');
+    this.#isConnecting = true;
+    this.#connection.open();
+    const { pair, terminals } = await hello;
+    this.#isConnecting = false;
+    this.#infos = terminals;
     return pair.phase === 'ready';
   }
 
-  /** Cuts the connection without a closing handshake. */
+  /** Cuts the line without a word. */
   cut(): void {
-    this.socket?.terminate();
+    this.#socket?.terminate();
   }
 
-  /** Reconnects until the pair accepts commands. */
+  /** Connects, and waits until the pair takes commands. */
   async untilReady(): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    while (!(await this.connect())) {
-      if (Date.now() > deadline) throw new Error('The pair did not become ready in time.');
-      this.cut();
-      await sleep(500);
-    }
+    if (await this.connect()) return;
+    await this.#next('pair', ({ pair }) => pair.phase === 'ready');
   }
 
   /** Opens `count` terminals, half on each host, and attaches to all. */
   async open(count: number): Promise<Line[]> {
-    for (let index = this.infos.length; index < count; index++) {
+    for (let index = this.#infos.length; index < count; index++) {
       const requestId = randomUUID();
-      const opened = this.next('terminals', (message) => message.requestId === requestId);
-      this.send({ type: 'open-terminal', host: hostOf(index), requestId });
-      this.infos = (await opened).terminals;
+      const opened = this.#next('terminals', (message) => message.requestId === requestId);
+      this.#connection.openTerminal(hostOf(index), requestId);
+      this.#infos = (await opened).terminals;
     }
-    return Promise.all(this.infos.slice(0, count).map((info) => this.show(info)));
+    return Promise.all(this.#infos.slice(0, count).map((info) => this.#show(info)));
   }
 
   /**
-   * Attaches to a terminal again, on a new connection, and resolves when everything missing has arrived.
-   * @param missed bytes that the page pretends to have missed; null for a page that has nothing
+   * Connects again after a {@link cut}, and waits until a terminal has all that it has put out.
+   * @param missed bytes that the page pretends not to have; null for a page that has nothing
    */
-  async attachAgain(line: Line, missed: number | null): Promise<void> {
-    const terminal = [...this.terminals.values()].find((one) => one === line);
-    if (!terminal) throw new Error('This line belongs to another page.');
-    const end = terminal.received ?? 0;
-    terminal.received = missed === null ? null : end - missed;
+  async reconnect(line: Line, missed: number | null): Promise<void> {
+    const terminal = [...this.#terminals.values()].find((one) => one === line);
+    if (!terminal) throw new Error('This line is not of this page.');
+    const { id } = terminal.info;
+    const end = this.#connection.offset(id) ?? 0;
+    this.#connection.close();
+    this.#connection.attach(id, terminal, size, missed === null ? null : end - missed);
     const complete = new Promise<void>((done) => {
       let isAttached = false;
       const look = (message?: ServerMessage): void => {
-        isAttached ||= message?.type === 'attached';
-        if (!isAttached || terminal.screen.left > 0 || terminal.received === null || terminal.received < end)
-          return;
-        this.listeners.delete(look);
-        terminal.onData = () => undefined;
+        isAttached ||= message?.type === 'attached' && message.terminal === id;
+        const offset = this.#connection.offset(id);
+        if (!isAttached || offset === null || offset < end) return;
+        this.#listeners.delete(look);
         done();
       };
-      terminal.onData = () => {
-        look();
-      };
-      this.listeners.add(look);
+      this.#listeners.add(look);
     });
-    this.attach(terminal);
+    await this.connect();
     await complete;
   }
 
-  private async show(info: TerminalInfo): Promise<Line> {
-    const known = this.terminals.get(info.id);
+  async #show(info: TerminalInfo): Promise<Line> {
+    const known = this.#terminals.get(info.id);
     if (known) return known;
-    const terminal: LabTerminal = {
-      info,
-      received: null,
-      screen: { left: 0, offset: 0 },
-      typed: 0,
-      onData: () => undefined,
-      send: (text) => {
-        const bytes = Buffer.from(text);
-        const { channel } = info;
-        this.socket?.send(encodeFrame({ kind: 'input', channel, offset: terminal.typed, bytes }));
-        terminal.typed += bytes.length;
-      },
-      close: () => {
-        terminal.onData = () => undefined;
-        // A host's first terminal stays open; only its program ends.
-        if (info.id === info.host) terminal.send('\x03');
-        else this.closeTerminal(info);
-      },
+    const onChange = (): void => {
+      this.#tell();
     };
-    this.terminals.set(info.id, terminal);
-    this.channels.set(info.channel, terminal);
-    const attached = this.next('attached', (message) => message.terminal === info.id);
-    this.attach(terminal);
+    // At once, not when the server says so: what is opened next must not be taken for this one.
+    const onClosed = (): void => {
+      this.#terminals.delete(info.id);
+      this.#infos = this.#infos.filter(({ id }) => id !== info.id);
+    };
+    const terminal = new CountingTerminal(info, this.#connection, onChange, onClosed);
+    this.#terminals.set(info.id, terminal);
+    const attached = this.#next('attached', (message) => message.terminal === info.id);
+    this.#connection.attach(info.id, terminal, size);
     await attached;
     return terminal;
   }
 
-  private closeTerminal({ id, channel }: TerminalInfo): void {
-    this.send({ type: 'close-terminal', terminal: id });
-    this.terminals.delete(id);
-    this.channels.delete(channel);
-    this.infos = this.infos.filter((info) => info.id !== id);
+  /** Something came: a message, or output. */
+  #tell(message?: ServerMessage): void {
+    for (const listen of this.#listeners) listen(message);
   }
 
-  private attach({ info, received }: LabTerminal): void {
-    this.send({ type: 'attach', terminal: info.id, from: received, ...size, clientId: this.clientId });
-  }
-
-  private send(message: ClientMessage): void {
-    this.socket?.send(JSON.stringify(message));
-  }
-
-  private request(method: string, path: string): Promise<Response> {
-    return fetch(`${this.url}/api${path}`, { method, headers: { origin: this.url, cookie: this.cookie } });
-  }
-
-  private next<Type extends ServerMessage['type']>(
+  #next<Type extends ServerMessage['type']>(
     type: Type,
     matches: (message: Extract<ServerMessage, { type: Type }>) => boolean = () => true,
   ): Promise<Extract<ServerMessage, { type: Type }>> {
     return new Promise((found, fail) => {
       const timer = setTimeout(() => {
-        this.listeners.delete(listen);
-        fail(new Error(`No ${type} message arrived in ${timeoutMs} ms.`));
+        this.#listeners.delete(listen);
+        fail(new Error(`No message ${type} in ${timeoutMs} ms.`));
       }, timeoutMs);
-      const listen = (message: ServerMessage): void => {
+      const listen = (message?: ServerMessage): void => {
         const candidate = message as Extract<ServerMessage, { type: Type }>;
-        if (message.type !== type || !matches(candidate)) return;
+        if (message?.type !== type || !matches(candidate)) return;
         clearTimeout(timer);
-        this.listeners.delete(listen);
+        this.#listeners.delete(listen);
         found(candidate);
       };
-      this.listeners.add(listen);
+      this.#listeners.add(listen);
     });
-  }
-
-  private receive(message: ServerMessage): void {
-    if (message.type === 'error') throw new Error(message.error.message);
-    if (message.type === 'screen') {
-      const terminal = this.terminals.get(message.terminal);
-      if (terminal) {
-        terminal.screen = { left: message.bytes, offset: message.offset };
-        this.endScreen(terminal);
-      }
-    }
-    if (message.type === 'attached' && !message.screen) {
-      const terminal = this.terminals.get(message.terminal);
-      if (terminal && terminal.received !== message.offset)
-        throw new Error('The output has a gap after attaching.');
-    }
-    for (const listen of this.listeners) listen(message);
-  }
-
-  private receiveFrame(data: Buffer): void {
-    const frame = decodeFrame(data);
-    const terminal = this.channels.get(frame.channel);
-    // Output of a terminal that has just been closed.
-    if (!terminal) return;
-    if (frame.kind === 'screen') {
-      terminal.screen.left -= frame.bytes.length;
-      this.endScreen(terminal);
-      terminal.onData(frame.bytes);
-      return;
-    }
-    if (terminal.received !== null && terminal.received !== frame.offset) {
-      throw new Error(`Output continues at offset ${frame.offset} instead of ${terminal.received}.`);
-    }
-    terminal.received = frame.offset + frame.bytes.length;
-    terminal.onData(frame.bytes);
-    this.send({ type: 'ack', terminal: terminal.info.id, offset: terminal.received });
-  }
-
-  private endScreen(terminal: LabTerminal): void {
-    if (terminal.screen.left > 0) return;
-    terminal.received = terminal.screen.offset;
-    this.send({ type: 'ack', terminal: terminal.info.id, offset: terminal.received });
   }
 }
 

@@ -559,8 +559,7 @@ async function reconnects(lab: Served, browser: Browser, amounts: Amounts): Prom
       page.cut();
       await sleep(50);
       const begun = performance.now();
-      await page.connect();
-      await page.attachAgain(line, missed);
+      await page.reconnect(line, missed);
       samples.push(performance.now() - begun);
     }
     const what = missed === null ? 'whole screen, after 12000 lines of 80' : `${missed} missed bytes`;

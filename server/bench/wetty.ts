@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import { size, type Line } from './lines';
-import { freePort } from '../testing/server';
+import { freePort } from '../free-port';
 
 /** The version that this code knows: it starts its command with `env -S`, and its page acknowledges parsed output in portions of this size. */
 const version = '3.2.0';

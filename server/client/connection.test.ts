@@ -14,7 +14,14 @@ import {
   type ConnectionState,
 } from './connection';
 import { maxAgeMs } from './input-queue';
-import { FakeClock, FakeSocket, FakeTerminal, settle } from '../testing/connection';
+import { FakeClock, FakeNetwork, FakeTerminal, settle, type FakeSocket } from '../testing/connection';
+
+class InstantTerminal extends FakeTerminal {
+  override write(bytes: Uint8Array, replayed: boolean, parsed: () => void): void {
+    super.write(bytes, replayed, parsed);
+    this.parseAll();
+  }
+}
 
 const hello = (
   sandboxId = 's1',
@@ -66,19 +73,14 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe('Connection', () => {
   let clock: FakeClock;
-  let sockets: FakeSocket[];
+  let network: FakeNetwork;
   let states: ConnectionState[];
   let errors: LabError[];
   let silences: (number | null)[];
   let lost: [string, number][];
-  let refuse: LabError | undefined;
   let connection: Connection;
   let terminal: FakeTerminal;
-  const socket = (): FakeSocket => {
-    const last = sockets.at(-1);
-    if (last === undefined) throw new Error('no socket was opened');
-    return last;
-  };
+  const socket = (): FakeSocket => network.socket;
   /** The line breaks, and the next one gets its hello. */
   const reconnect = async (): Promise<void> => {
     socket().handlers.onClose(1006);
@@ -93,20 +95,14 @@ describe('Connection', () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
-    sockets = [];
+    network = new FakeNetwork();
     states = [];
     errors = [];
     silences = [];
     lost = [];
-    refuse = undefined;
     terminal = new FakeTerminal();
     connection = new Connection({
-      openSocket: (handlers) => {
-        if (refuse !== undefined) return Promise.reject(refuse);
-        const opened = new FakeSocket(handlers);
-        sockets.push(opened);
-        return Promise.resolve(opened);
-      },
+      openSocket: network.openSocket,
       onState: (state) => states.push(state),
       onSilence: (sinceMs) => silences.push(sinceMs),
       onMessage: () => undefined,
@@ -129,7 +125,7 @@ describe('Connection', () => {
   });
 
   it('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
-    refuse = new LabError('lost', 'No server.');
+    network.refuse = new LabError('lost', 'No server.');
     socket().handlers.onClose(1006);
     const waits: number[] = [];
     for (let attempt = 0; attempt < 7; attempt += 1) {
@@ -138,7 +134,7 @@ describe('Connection', () => {
       await clock.pass(wait + 1);
     }
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
-    refuse = undefined;
+    network.refuse = undefined;
     connection.wake();
     await settle();
     socket().message(hello());
@@ -157,11 +153,11 @@ describe('Connection', () => {
   });
 
   it('gives up when the server says that there is no session', async () => {
-    refuse = new LabError('no-session', 'There is no session.');
+    network.refuse = new LabError('no-session', 'There is no session.');
     socket().handlers.onClose(1006);
     await clock.pass(500);
     expect(connection.state).toBe('closed');
-    expect(errors).toEqual([refuse]);
+    expect(errors).toEqual([network.refuse]);
     expect(clock.waiting).toEqual([]);
   });
 
@@ -170,13 +166,13 @@ describe('Connection', () => {
     socket().handlers.onClose(code);
     await clock.pass(60_000);
     expect(connection.state).toBe('closed');
-    expect(sockets).toHaveLength(1);
+    expect(network.sockets).toHaveLength(1);
   });
 
   it('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
     const first = socket();
     await clock.pass(helloMs + 1000);
-    expect(sockets).toHaveLength(2);
+    expect(network.sockets).toHaveLength(2);
     expect(first.closed).toBe(true);
     first.message(hello('old'));
     expect(connection.state).toBe('connecting');
@@ -188,12 +184,12 @@ describe('Connection', () => {
     await clock.pass(1000);
     connection.wake();
     await settle();
-    expect(sockets).toHaveLength(1);
+    expect(network.sockets).toHaveLength(1);
     await clock.pass(1000);
     connection.wake();
     await settle();
-    expect(sockets).toHaveLength(2);
-    sockets[0]?.message(hello());
+    expect(network.sockets).toHaveLength(2);
+    network.sockets[0]?.message(hello());
     expect(connection.state).toBe('connecting');
     socket().message(hello());
     expect(connection.state).toBe('open');
@@ -316,6 +312,29 @@ describe('Connection', () => {
       });
     });
 
+    it('is acknowledged, screen and all, by a terminal that parses at once', async () => {
+      connection.attach('source', new InstantTerminal(), size);
+      socket().message(hello());
+      socket().message(attached({ offset: 100, screen: true }));
+      socket().message({ type: 'screen', terminal: 'source', offset: 100, ...size, bytes: 2, commands: [] });
+      socket().frame('screen', 0, '$ ');
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toEqual([{ type: 'ack', terminal: 'source', offset: 100 }]);
+      socket().frame('output', 100, 'ls');
+      await clock.pass(ackMs);
+      expect(socket().ofType('ack')).toHaveLength(2);
+    });
+
+    it('begins where the sink says that it is', () => {
+      connection.attach('source', terminal, size, 40);
+      socket().message(hello());
+      expect(socket().ofType('attach')).toMatchObject([{ from: 40 }]);
+      socket().message(attached({ offset: 38 }));
+      socket().frame('output', 38, 'abcd');
+      expect(terminal).toMatchObject({ text: 'cd', restarts: 0 });
+      expect(connection.offset('source')).toBe(42);
+    });
+
     it('of another session replaces what is shown, and its input is counted anew', async () => {
       socket().message(hello());
       socket().message(attached());
@@ -401,10 +420,10 @@ describe('Connection', () => {
       socket().message(attached());
       connection.input('source', bytes('r'));
       connection.input('source', bytes('m'));
-      refuse = new LabError('lost', 'No server.');
+      network.refuse = new LabError('lost', 'No server.');
       socket().handlers.onClose(1006);
       await clock.pass(maxAgeMs);
-      refuse = undefined;
+      network.refuse = undefined;
       connection.wake();
       await settle();
       socket().message(hello());
@@ -465,7 +484,7 @@ describe('Connection', () => {
       expect(connection.state).toBe('connecting');
       expect(silences).toEqual([0, null]);
       await clock.pass(500);
-      expect(sockets).toHaveLength(2);
+      expect(network.sockets).toHaveLength(2);
     });
 
     it('that answers stays, and is not asked while it is heard', async () => {

@@ -1,39 +1,40 @@
-/** A learner without a browser, for the lesson test and other tests: the same requests, tickets, frames and bytes as the page's. */
+/**
+ * A learner without a browser, for the lesson test, other tests and benchmarks: the page's own {@link Connection} and gateway client,
+ * with terminals that keep what they show, and with ways to wait for it.
+ *
+ * Unlike a page it reconnects only when it is told to, so that a test knows over which line a message came.
+ */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { WebSocket } from 'ws';
 import { LabError } from '../protocol/errors';
-import { decodeFrame, encodeFrame, maxInputBytes } from '../protocol/frames';
-import type { TerminalInfo } from '../protocol/terminal';
+import type { ClientMessage, ServerMessage } from '../protocol/messages';
 import type { SessionInfo } from '../protocol/session';
-import {
-  protocolName,
-  serverMessageSchema,
-  type ClientMessage,
-  type ServerMessage,
-} from '../protocol/messages';
-import { errorReplySchema, sessionReplySchema, ticketReplySchema } from '../protocol/http';
+import type { TerminalInfo } from '../protocol/terminal';
+import { Connection } from './connection';
+import { GatewayClient } from './gateway-client';
+import { NodeBrowser, type NodeSocket } from './node-browser';
+import { systemClock, type Socket, type SocketHandlers } from './socket';
+import type { TerminalSink, TerminalSize } from './terminal-stream';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
-/** What a page knows of a terminal, whatever connections it has meanwhile. */
-interface Shown {
-  /** All output before this has been shown; null before anything was. */
-  offset: number | null;
-  /** Of the screen that is being received: what is still to come, and where it stands in the output. */
-  screen: { bytesLeft: number; offset: number } | undefined;
-  /** What was typed and not acknowledged. */
-  typed: Buffer;
-  /** Bytes typed before `typed`. */
-  typedOffset: number;
-  /** Bytes of `typed` that this connection has sent; nothing is sent before the terminal is attached. */
-  sent: number | undefined;
+/** A gateway on a busy machine has to find the runner first. */
+const connectTimeoutMs = 30_000;
+
+/** A line that is being opened. */
+interface Opening {
+  /** Gets a ticket. @returns the path to open a socket with */
+  socketPath: () => Promise<string>;
+  origin: string;
+  resolve: (hello: MessageOf<'hello'>) => void;
+  reject: (error: unknown) => void;
 }
 
 export class Learner {
-  /** All messages received over this connection, oldest first. */
+  readonly connection: Connection;
+  readonly gateway: GatewayClient;
+  /** All messages received over this line, oldest first. */
   readonly messages: ServerMessage[] = [];
-  /** Everything each terminal has shown, by terminal id; a repainted screen takes the place of what was before it. */
+  /** Everything each terminal has shown, by terminal id; a repainted screen replaces what was before it. */
   readonly screens = new Map<string, Buffer>();
   /** Told of all that a terminal shows, as it comes. */
   onOutput: ((terminal: string, bytes: Uint8Array) => void) | undefined;
@@ -41,103 +42,96 @@ export class Learner {
   closeCode: number | undefined;
   /** The session's terminals, in the order in which they were opened. */
   terminals: readonly TerminalInfo[] = [];
-  private sandboxId = '';
-  private readonly shown = new Map<string, Shown>();
+  #socket: NodeSocket | undefined;
+  #opening: Opening | undefined;
+  /** The line was of no use any more. */
+  #failure: LabError | undefined;
+  /** Terminals that are shown, and their sizes. */
+  readonly #sizes = new Map<string, TerminalSize>();
   /** What `screens` are the beginnings of. */
-  private readonly rooms = new Map<string, Buffer>();
-  private readonly clientId = randomUUID();
-  private cookie = '';
-  private socket: WebSocket | undefined;
-  private readonly wakeups = new Set<() => void>();
+  readonly #rooms = new Map<string, Buffer>();
+  readonly #wakeups = new Set<() => void>();
 
-  constructor(private readonly url: string) {}
-
-  /** @throws LabError as the gateway answered it */
-  async request(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${this.url}/api${path}`, {
-      method,
-      headers: { origin: this.url, cookie: this.cookie, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  /** @param browser another learner's, for a second page of the same browser */
+  constructor(
+    url: string,
+    readonly browser = new NodeBrowser(url),
+  ) {
+    this.gateway = new GatewayClient(browser.fetchPath);
+    this.connection = new Connection({
+      openSocket: (handlers) => this.#openSocket(handlers),
+      onState: () => undefined,
+      onSilence: () => undefined,
+      onMessage: (message) => {
+        this.#onMessage(message);
+      },
+      onError: (error) => {
+        this.#onError(error);
+      },
+      onInputLost: (terminal, keys) => {
+        this.#onError(
+          new LabError('lost', `${keys} keys typed into ${terminal} before a break never arrived.`),
+        );
+      },
+      clock: systemClock,
+      clientId: randomUUID(),
     });
-    const set = response.headers.get('set-cookie');
-    if (set) this.cookie = set.split(';')[0] ?? '';
-    if (response.status === 204) return undefined;
-    const reply: unknown = await response.json();
-    if (!response.ok) {
-      const { error } = errorReplySchema.parse(reply);
-      throw new LabError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint });
-    }
-    return reply;
   }
 
+  /** Any request of the gateway's API, by its path behind `/api`. @throws LabError as the gateway answered it */
+  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+    return this.gateway.request(method, `/api${path}`, body);
+  }
+
+  /** @throws LabError as the gateway answered it; `no-session` when the gateway only gave a queue position */
   async startSession(lessonId: string): Promise<SessionInfo> {
-    const { session } = sessionReplySchema.parse(await this.request('POST', '/session', { lessonId }));
+    const { session } = await this.gateway.postSession(lessonId);
     if (!session) throw new LabError('no-session', 'The gateway gave no session.');
     return session;
   }
 
-  /** Opens the socket with a fresh ticket and waits for `hello`. */
-  async connect(): Promise<MessageOf<'hello'>> {
-    const { ticket } = ticketReplySchema.parse(await this.request('POST', '/session/ticket'));
-    return this.open(ticket);
+  /** Opens a line with a fresh ticket and waits for `hello`. What was attached before is attached again. */
+  connect(): Promise<MessageOf<'hello'>> {
+    return this.#open(() => this.gateway.sessionSocket(), this.browser.url);
   }
 
-  /** Opens the socket with a ticket, whoever it was issued to. */
-  async open(ticket: string, origin = this.url): Promise<MessageOf<'hello'>> {
-    const socket = new WebSocket(
-      `${this.url.replace('http', 'ws')}/api/session/socket?ticket=${ticket}`,
-      protocolName,
-      { headers: { origin, cookie: this.cookie } },
-    );
-    socket.binaryType = 'nodebuffer';
-    socket.on('message', (data, isBinary) => {
-      this.receive(data as Buffer, isBinary);
-    });
-    socket.on('close', (code) => {
-      // The close of a handshake that was refused, or of a socket before this one, is not of interest.
-      if (this.socket === socket) this.closeCode = code;
-      this.wake();
-    });
-    // Not after the await: `hello` may come with the handshake's answer.
-    socket.once('open', () => {
-      this.closeCode = undefined;
-      this.messages.length = 0;
-      for (const shown of this.shown.values()) {
-        shown.sent = undefined;
-        shown.screen = undefined;
-      }
-      this.socket = socket;
-    });
-    // Rejects with the socket's error when the handshake is refused.
-    await once(socket, 'open');
-    return this.waitFor('hello', () => true, 30_000);
+  /**
+   * Opens a line with a ticket, whoever it was issued to.
+   * @throws Error of the socket when the handshake is refused
+   */
+  open(ticket: string, origin = this.browser.url): Promise<MessageOf<'hello'>> {
+    const path = this.gateway.socketWith(ticket);
+    return this.#open(() => Promise.resolve(path), origin);
   }
 
+  /** Sends a message as it is, without what the connection would do besides. */
   send(message: ClientMessage): void {
     this.sendRaw(JSON.stringify(message));
   }
 
   /** Sends anything, valid or not. */
   sendRaw(data: string | Uint8Array): void {
-    this.socket?.send(data);
+    this.#socket?.send(data);
   }
 
-  /** Shows a terminal; again, from where it was left on. */
+  /** Shows a terminal from now on, over this line and later ones. */
   attach(terminal: string, columns = 120, rows = 40): void {
-    const { offset } = this.of(terminal);
-    this.send({ type: 'attach', terminal, from: offset, columns, rows, clientId: this.clientId });
+    const size = { columns, rows };
+    const before = this.#sizes.get(terminal);
+    this.#sizes.set(terminal, size);
+    if (before === undefined) this.connection.attach(terminal, this.#sink(terminal), size);
+    else if (before.columns !== columns || before.rows !== rows) this.connection.viewport(terminal, size);
   }
 
-  /** Types as a keyboard would; while the terminal is not attached, as soon as it is. */
+  /** Types as a keyboard would; while the terminal is not attached, as soon as it is. @throws Error when there is no line */
   type(terminal: string, text: string): void {
-    const shown = this.of(terminal);
-    shown.typed = Buffer.concat([shown.typed, Buffer.from(text)]);
-    this.sendTyped(terminal);
+    const result = this.connection.input(terminal, Buffer.from(text));
+    if (result !== 'taken') throw new Error(`Typing into ${terminal} was refused: ${result}.`);
   }
 
   /** Offset of the output that was shown, null before anything was. */
   offset(terminal: string): number | null {
-    return this.of(terminal).offset;
+    return this.connection.offset(terminal);
   }
 
   /** Waits until the terminal's shell is at its prompt, or a program runs in it. */
@@ -211,12 +205,16 @@ export class Learner {
     return find() as NonNullable<ReturnType<typeof find>>;
   }
 
-  /** Waits until a condition holds, looking again whenever anything arrives. @throws Error naming `what` when it never does */
+  /**
+   * Waits until a condition holds, looking again whenever anything arrives.
+   * @throws Error naming `what` when it never does; LabError when the connection failed meanwhile
+   */
   async until(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!condition()) {
+      if (this.#failure !== undefined) throw this.#failure;
       const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms.`);
+      if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms; the line is ${this.connection.state}.`);
       const ended = this.latest('ended');
       if (ended && this.closeCode !== undefined) {
         const lost = this.latest('pair', ({ pair }) => pair.error !== undefined)?.pair.error;
@@ -224,131 +222,116 @@ export class Learner {
       }
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
-        this.wakeups.add(resolve);
+        this.#wakeups.add(resolve);
         timer = setTimeout(resolve, left);
       });
       clearTimeout(timer);
-      this.wakeups.clear();
+      this.#wakeups.clear();
     }
   }
 
-  /** Cuts the connection without a word, as a lost network does. */
+  /** Cuts the line without a word, as a lost network does. */
   cut(): void {
-    this.socket?.terminate();
+    this.#socket?.terminate();
   }
 
-  private of(terminal: string): Shown {
-    const known = this.shown.get(terminal);
-    if (known) return known;
-    const made = { offset: null, screen: undefined, typed: Buffer.alloc(0), typedOffset: 0, sent: undefined };
-    this.shown.set(terminal, made);
-    return made;
-  }
-
-  private sendTyped(terminal: string): void {
-    const shown = this.of(terminal);
-    const channel = this.terminals.find(({ id }) => id === terminal)?.channel;
-    if (shown.sent === undefined || channel === undefined) return;
-    // No more may be on the way than one longest frame.
-    const bytes = shown.typed.subarray(shown.sent, maxInputBytes);
-    if (bytes.length === 0) return;
-    const offset = shown.typedOffset + shown.sent;
-    shown.sent += bytes.length;
-    this.sendRaw(encodeFrame({ kind: 'input', channel, offset, bytes }));
-  }
-
-  /** The terminal has the input before `offset`. */
-  private forgetTyped(shown: Shown, offset: number): void {
-    const count = offset - shown.typedOffset;
-    shown.typed = shown.typed.subarray(count);
-    shown.typedOffset = offset;
-    if (shown.sent !== undefined) shown.sent -= count;
-  }
-
-  private receive(data: Buffer, isBinary: boolean): void {
-    if (isBinary) {
-      this.receiveFrame(data);
-    } else {
-      const message = serverMessageSchema.parse(JSON.parse(data.toString()));
-      this.messages.push(message);
-      this.note(message);
-    }
-    this.wake();
-  }
-
-  private note(message: ServerMessage): void {
-    switch (message.type) {
-      case 'hello':
-        this.terminals = message.terminals;
-        if (message.sandboxId !== this.sandboxId) {
-          this.sandboxId = message.sandboxId;
-          this.shown.clear();
-          this.screens.clear();
-        }
-        break;
-      case 'terminals':
-        this.terminals = message.terminals;
-        break;
-      case 'attached': {
-        const shown = this.of(message.terminal);
-        shown.sent = undefined;
-        this.forgetTyped(shown, message.inputOffset);
-        shown.sent = 0;
-        this.sendTyped(message.terminal);
-        break;
-      }
-      case 'screen':
-        this.screens.set(message.terminal, Buffer.alloc(0));
-        this.of(message.terminal).screen = { bytesLeft: message.bytes, offset: message.offset };
-        this.endScreen(message.terminal);
-        break;
-      case 'input-ack':
-        this.forgetTyped(this.of(message.terminal), message.offset);
-        this.sendTyped(message.terminal);
-        break;
+  async #open(socketPath: () => Promise<string>, origin: string): Promise<MessageOf<'hello'>> {
+    this.connection.close();
+    this.#failure = undefined;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<MessageOf<'hello'>>((resolve, reject) => {
+        timer = setTimeout(() => {
+          reject(new Error(`No hello in ${connectTimeoutMs} ms.`));
+        }, connectTimeoutMs);
+        this.#opening = { socketPath, origin, resolve, reject };
+        this.connection.open();
+      });
+    } catch (error) {
+      this.connection.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#opening = undefined;
     }
   }
 
-  private receiveFrame(data: Buffer): void {
-    const frame = decodeFrame(data);
-    const terminal = this.terminals.find(({ channel }) => channel === frame.channel)?.id ?? '';
-    const shown = this.of(terminal);
-    this.show(terminal, frame.bytes);
-    if (frame.kind === 'screen') {
-      if (!shown.screen) throw new LabError('bad-message', 'A screen frame came without a screen.');
-      shown.screen.bytesLeft -= frame.bytes.length;
-      this.endScreen(terminal);
-      return;
-    }
-    if (shown.offset !== null && frame.offset !== shown.offset) {
-      throw new LabError('bad-message', `Output goes on at ${frame.offset} and not at ${shown.offset}.`);
-    }
-    shown.offset = frame.offset + frame.bytes.length;
-    this.send({ type: 'ack', terminal, offset: shown.offset });
+  async #openSocket(handlers: SocketHandlers): Promise<Socket> {
+    const opening = this.#opening;
+    if (opening === undefined) throw new LabError('cancelled', 'The test alone decides when to reconnect.');
+    const path = await opening.socketPath().catch((error: unknown) => {
+      opening.reject(error);
+      throw error;
+    });
+    const socket: NodeSocket = this.browser.openSocket(
+      path,
+      {
+        onOpen: () => {
+          this.#socket = socket;
+          this.closeCode = undefined;
+          this.messages.length = 0;
+        },
+        onMessage: handlers.onMessage,
+        onError: opening.reject,
+        onClose: (code) => {
+          // The close of a handshake that was refused, or of a socket before this one, is not of interest.
+          if (this.#socket === socket) this.closeCode = code;
+          handlers.onClose(code);
+          this.#wake();
+        },
+      },
+      opening.origin,
+    );
+    return socket;
+  }
+
+  #onMessage(message: ServerMessage): void {
+    this.messages.push(message);
+    if (message.type === 'hello' || message.type === 'terminals') this.terminals = message.terminals;
+    if (message.type === 'hello') this.#opening?.resolve(message);
+    this.#wake();
+  }
+
+  #onError(error: LabError): void {
+    if (error.code === 'cancelled') return;
+    this.#failure = error;
+    this.#opening?.reject(error);
+    this.#wake();
+  }
+
+  #sink(terminal: string): TerminalSink {
+    return {
+      restart: () => {
+        this.screens.set(terminal, Buffer.alloc(0));
+      },
+      write: (bytes, _replayed, parsed) => {
+        this.#show(terminal, bytes);
+        parsed();
+        this.#wake();
+      },
+      commands: () => {
+        this.#wake();
+      },
+      resize: () => undefined,
+      mark: () => undefined,
+      inUse: () => false,
+    };
   }
 
   /** Appends in place, in a buffer that doubles: tests let terminals flood. */
-  private show(terminal: string, bytes: Uint8Array): void {
+  #show(terminal: string, bytes: Uint8Array): void {
     const { length } = this.screens.get(terminal) ?? Buffer.alloc(0);
-    let room = this.rooms.get(terminal) ?? Buffer.alloc(0);
+    let room = this.#rooms.get(terminal) ?? Buffer.alloc(0);
     if (room.length < length + bytes.length) {
       room = Buffer.concat([room.subarray(0, length)], 2 * (length + bytes.length));
-      this.rooms.set(terminal, room);
+      this.#rooms.set(terminal, room);
     }
     room.set(bytes, length);
     this.onOutput?.(terminal, bytes);
     this.screens.set(terminal, room.subarray(0, length + bytes.length));
   }
 
-  private endScreen(terminal: string): void {
-    const shown = this.of(terminal);
-    if (!shown.screen || shown.screen.bytesLeft > 0) return;
-    shown.offset = shown.screen.offset;
-    shown.screen = undefined;
-    this.send({ type: 'ack', terminal, offset: shown.offset });
-  }
-
-  private wake(): void {
-    for (const wakeup of this.wakeups) wakeup();
+  #wake(): void {
+    for (const wakeup of this.#wakeups) wakeup();
   }
 }

@@ -148,13 +148,13 @@ describe('a session', () => {
     });
 
     test('a socket of another site, with the learner’s own cookie and ticket', async () => {
-      await expect(learner.open(await ticket(), 'http://localhost.example')).rejects.toThrow('403');
+      const socket = new Learner(lab.url, learner.browser);
+      await expect(socket.open(await ticket(), 'http://localhost.example')).rejects.toThrow('403');
     });
 
     test('a ticket that was used', async () => {
       const other = await ticket();
-      const socket = new Learner(lab.url);
-      Object.assign(socket, { cookie: Reflect.get(learner, 'cookie') as string });
+      const socket = new Learner(lab.url, learner.browser);
       await socket.open(other);
       socket.cut();
       await expect(socket.open(other)).rejects.toThrow('403');
@@ -163,7 +163,7 @@ describe('a session', () => {
     test('a stranger with a stolen ticket', async () => {
       const stranger = new Learner(lab.url);
       await expect(stranger.open(await ticket())).rejects.toThrow('403');
-      Object.assign(stranger, { cookie: 'live-migration-lab=guessed' });
+      stranger.browser.setCookie('live-migration-lab', 'guessed');
       await expect(stranger.open(await ticket())).rejects.toThrow('403');
     });
 
@@ -182,8 +182,7 @@ describe('a session', () => {
         encodeFrame({ kind: 'input', channel: 9, offset: 0, bytes: Uint8Array.of(65) }),
       ],
     ])('%s, closing that socket alone', async (_, data) => {
-      const attacker = new Learner(lab.url);
-      Object.assign(attacker, { cookie: Reflect.get(learner, 'cookie') as string });
+      const attacker = new Learner(lab.url, learner.browser);
       await attacker.connect();
       attacker.sendRaw(data);
       await attacker.until(() => attacker.closeCode !== undefined, 10_000, 'close');
@@ -192,8 +191,7 @@ describe('a session', () => {
     });
 
     test('a frame over the size limit', async () => {
-      const attacker = new Learner(lab.url);
-      Object.assign(attacker, { cookie: Reflect.get(learner, 'cookie') as string });
+      const attacker = new Learner(lab.url, learner.browser);
       await attacker.connect();
       attacker.sendRaw(new Uint8Array(frameHeaderBytes + maxInputBytes + 1));
       await attacker.until(() => attacker.closeCode !== undefined, 10_000, 'close');

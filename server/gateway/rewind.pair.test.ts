@@ -80,8 +80,7 @@ describe('going back', () => {
   });
 
   test('works again, and from another tab that stays attached', async () => {
-    const other = new Learner(lab.url);
-    Object.assign(other, { cookie: Reflect.get(learner, 'cookie') as string });
+    const other = new Learner(lab.url, learner.browser);
     await other.connect();
     other.attach('source');
     await rewind(secondId);

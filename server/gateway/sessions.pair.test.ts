@@ -63,11 +63,11 @@ describe('a warm pool', () => {
     await nothingRuns(lab);
   });
 
-  const first = new Learner('');
+  let first: Learner;
   let sandboxId = '';
 
   test('hands its pair over at once, shells, clock and all', async () => {
-    Object.assign(first, { url: lab.url });
+    first = learner();
     const begun = performance.now();
     await first.startSession(lessonId);
     sandboxId = await attach(first);
@@ -152,12 +152,13 @@ describe('a warm pool', () => {
 
 describe('a full house', () => {
   let lab: TestLab;
-  const ada = new Learner('');
-  const bob = new Learner('');
+  let ada: Learner;
+  let bob: Learner;
 
   beforeAll(async () => {
     lab = await startTestLab({ maxSessions: 1, maxSessionsPerAddress: 3, queueGraceMs: 4000, maxQueue: 2 });
-    for (const learner of [ada, bob]) Object.assign(learner, { url: lab.url });
+    ada = new Learner(lab.url);
+    bob = new Learner(lab.url);
   }, labSetUpTimeoutMs);
   afterAll(async () => {
     await lab.stop();

@@ -42,8 +42,7 @@ describe('terminals', () => {
 
   /** The same learner on another page. */
   const anotherPage = async (): Promise<Learner> => {
-    const page = new Learner(lab.url);
-    Object.assign(page, { cookie: Reflect.get(learner, 'cookie') as string });
+    const page = new Learner(lab.url, learner.browser);
     await page.connect();
     return page;
   };
@@ -351,9 +350,9 @@ describe('terminals', () => {
     page.attach('source', columns, rows);
     await page.until(() => page.offset('source') !== null, commandTimeoutMs, 'screen');
     await says('echo "recorded: é€"', 'source', page);
-    const download = (cookie: unknown): Promise<Response> =>
-      fetch(`${lab.url}/api/session/cast?terminal=source`, { headers: { cookie: String(cookie) } });
-    const response = await download(Reflect.get(learner, 'cookie'));
+    const download = (cookie: string): Promise<Response> =>
+      fetch(`${lab.url}/api/session/cast?terminal=source`, { headers: { cookie } });
+    const response = await download(learner.browser.cookieHeader);
     expect(response.status).toBe(200);
     expect(response.headers.get('content-disposition')).toBe(
       `attachment; filename="${lessonId}-source.cast"`,
@@ -364,7 +363,7 @@ describe('terminals', () => {
     expect(events.map((event) => event.text).join('')).toContain('recorded: é€\r\n');
     expect(events.at(-1)?.at).toBeGreaterThan(events[0]?.at ?? Infinity);
 
-    for (const cookie of ['', String(Reflect.get(learner, 'cookie')).replace(/=.*/, '=another')]) {
+    for (const cookie of ['', learner.browser.cookieHeader.replace(/=.*/, '=another')]) {
       const refused = await download(cookie);
       expect(refused.status).toBe(404);
       expect(await refused.json()).toMatchObject({ error: { code: 'no-session' } });

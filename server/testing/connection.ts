@@ -1,8 +1,10 @@
 /** Fakes for tests: a clock, sockets and terminals that the test controls. */
+import type { LabError } from '../protocol/errors';
 import { encodeFrame } from '../protocol/frames';
 import type { ShellMark, ShownCommand } from '../protocol/terminal';
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
-import type { Clock, Socket, SocketHandlers, TerminalSink, TerminalSize } from '../client/connection';
+import type { Clock, Socket, SocketHandlers } from '../client/socket';
+import type { TerminalSink, TerminalSize } from '../client/terminal-stream';
 
 export class FakeClock implements Clock {
   nowMs = 0;
@@ -70,6 +72,27 @@ export class FakeSocket implements Socket {
   }
   ofType(type: string): ClientMessage[] {
     return this.sent.filter((message) => message.type === type);
+  }
+}
+
+/** The other end of a connection: keeps the sockets that it opens, or refuses them. */
+export class FakeNetwork {
+  readonly sockets: FakeSocket[] = [];
+  /** What opening a socket fails with; undefined: it does not fail. */
+  refuse: LabError | undefined;
+
+  readonly openSocket = (handlers: SocketHandlers): Promise<FakeSocket> => {
+    if (this.refuse !== undefined) return Promise.reject(this.refuse);
+    const socket = new FakeSocket(handlers);
+    this.sockets.push(socket);
+    return Promise.resolve(socket);
+  };
+
+  /** The socket that was opened last. @throws Error when none was */
+  get socket(): FakeSocket {
+    const last = this.sockets.at(-1);
+    if (last === undefined) throw new Error('No socket was opened.');
+    return last;
   }
 }
 

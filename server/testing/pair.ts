@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { vi } from 'vitest';
 import { readConfig, type Config } from '../config';
 import { hostNames, type HostName } from '../protocol/hosts';
 import { root } from '../root';

@@ -1,7 +1,5 @@
 /** Runs the server of `npm start` as a separate process, for tests that kill it. */
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -27,16 +25,6 @@ export interface TestServer {
   remove(): Promise<void>;
   processes(): string[];
   sessions(): string[];
-}
-
-/** Finds a loopback port on which nothing listens now. */
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 export interface TestServerOptions {

@@ -23,6 +23,9 @@ import type { HostTerminal } from '../terminal/terminal';
 import type { TerminalSet } from '../terminal/terminal-set';
 import { TerminalSlot } from '../terminal/terminal-slot';
 import { TerminalTabs } from '../terminal/terminal-tabs';
+import '../../ui/menu.css';
+import './splitter.css';
+import './host-pane.css';
 
 /** Keys that were pressed in vain. */
 export interface Refusals {

@@ -2,6 +2,8 @@
 
 import { useId, useRef, type ReactElement } from 'react';
 import { shortcutNames, shortcuts, type Shortcut } from './shortcuts';
+import '../../ui/dialog.css';
+import './shortcut-list.css';
 
 function Keys({ keys }: { keys: readonly string[] }): ReactElement {
   return (

@@ -3,6 +3,7 @@
 import { useSyncExternalStore, type ReactElement } from 'react';
 import { useNow } from '../../ui/use-now';
 import { useSessionState } from './context';
+import './connection-mark.css';
 
 /** Whether this computer says that it has a network. */
 function useOnline(): boolean {

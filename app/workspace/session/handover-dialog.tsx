@@ -4,6 +4,7 @@ import { useId, useState, type ReactElement, type Ref } from 'react';
 import { Problem } from '../../ui/problem';
 import { useLabSession, useSessionState } from './context';
 import { LinkField } from '../../ui/link-field';
+import '../../ui/dialog.css';
 
 /** A link by which the learner goes on in another browser. */
 export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {

@@ -4,6 +4,7 @@ import { useEffect, type ReactElement } from 'react';
 import { countdown, spellEstimate } from '../../ui/time';
 import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from './context';
+import './notice-strip.css';
 
 const minuteMs = 60_000;
 /** From here on the end of the session is said aloud, if the server has not set another time. */

@@ -7,6 +7,8 @@ import { useLabSession, useSessionState } from './context';
 import { hasPair } from './session';
 import { HandoverDialog } from './handover-dialog';
 import { ShareDialog } from './share-dialog';
+import '../../ui/popover.css';
+import './session-menu.css';
 
 /** One thing that can be done, and what it does. */
 function MenuEntry(props: { label: string; onChoose: () => void; children: ReactNode }): ReactElement {

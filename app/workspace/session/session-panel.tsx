@@ -12,6 +12,7 @@ import { spellEstimate } from '../../ui/time';
 import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from './context';
 import { hasPair } from './session';
+import './session-panel.css';
 
 const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
   { phase: 'cloning', doing: 'Cloning', why: 'Two machines are cloned from a pair that was booted before.' },

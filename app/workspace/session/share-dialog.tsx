@@ -4,6 +4,7 @@ import { useId, type ReactElement, type Ref } from 'react';
 import { Problem } from '../../ui/problem';
 import { useLabSession, useSessionState } from './context';
 import { LinkField } from '../../ui/link-field';
+import '../../ui/dialog.css';
 
 /** A link by which others may look on, and its end. */
 export function ShareDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {

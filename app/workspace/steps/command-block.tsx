@@ -10,6 +10,8 @@ import { useNow } from '../../ui/use-now';
 import { useLabSession, useSessionState } from '../session/context';
 import { CopyButton } from '../../ui/copy-button';
 import { blockKey, type RunState } from '../session/session';
+import '../../ui/command-prompt.css';
+import './command-block.css';
 
 /** The shell's for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
 const exitCodeOfInterrupt = 130;

@@ -6,6 +6,7 @@ import { Problem } from '../../ui/problem';
 import { timeOfDay } from '../../ui/time';
 import { useLabSession, useSessionState } from '../session/context';
 import { hasPair } from '../session/session';
+import './rewind-control.css';
 
 /** The way back to the start of a step, where there is one. */
 export function RewindControl({ stepId }: { stepId: string }): ReactElement | null {

@@ -3,6 +3,7 @@
 import { useEffect, useState, type ReactElement } from 'react';
 import { useLabSession, useSessionState } from '../session/context';
 import { StepMark } from './step-section';
+import './step-rail.css';
 
 /** The step that crosses the upper third of the window: the one that is being read. None above the first. */
 function useCurrentStep(ids: readonly string[]): string | undefined {

@@ -6,6 +6,8 @@ import { HostName } from '../../ui/host';
 import { useLabSession, useSessionState } from '../session/context';
 import { RewindControl } from './rewind-control';
 import { hasPair } from '../session/session';
+import '../../ui/script.css';
+import './step-section.css';
 
 function Scripts({ summary, blocks }: { summary: string; blocks: readonly Block[] }): ReactElement {
   return (

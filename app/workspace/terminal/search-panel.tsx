@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { Glyph } from '../../ui/glyph';
 import type { HostTerminal, TerminalState } from './terminal';
+import './search-panel.css';
 
 function Toggle(props: {
   label: string;

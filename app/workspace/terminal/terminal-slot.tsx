@@ -9,6 +9,9 @@ import { SearchPanel } from './search-panel';
 import type { HostTerminal, TerminalState } from './terminal';
 import { spellCommand } from './terminal';
 import { tabId, tabPanelId } from './terminal-tabs';
+import '../../ui/menu.css';
+import './terminal.css';
+import './terminal-slot.css';
 
 /** How long a note about something that went well stands, in milliseconds. */
 const noteMs = 5_000;

@@ -7,6 +7,7 @@ import { AskDialog } from '../../ui/ask-dialog';
 import { Glyph } from '../../ui/glyph';
 import { useLabSession, useSessionState } from '../session/context';
 import { activeTerminal } from '../panes/arrangement';
+import './terminal-tabs.css';
 
 export const tabId = (id: string): string => `terminal-tab-${id}`;
 export const tabPanelId = (id: string): string => `terminal-panel-${id}`;

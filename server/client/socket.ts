@@ -1,0 +1,35 @@
+/** What a connection is handed: a way to open sockets, and the time. Browser, Node and tests each have their own. */
+
+/** An open socket; a WebSocket in the browser. */
+export interface Socket {
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(): void;
+}
+
+/** What a socket reports. */
+export interface SocketHandlers {
+  /** A text frame, or the bytes of a binary one. */
+  onMessage: (data: string | ArrayBuffer | Uint8Array) => void;
+  /** The socket is gone, or never opened. */
+  onClose: (code: number) => void;
+}
+
+/** Time and chance, handed in so that tests own them. */
+export interface Clock {
+  setTimeout(callback: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+  /** Milliseconds, of any origin. */
+  now(): number;
+  /** From 0 up to, but not including, 1. */
+  random(): number;
+}
+
+/** The clock of a browser or of Node; `now` is Unix time. */
+export const systemClock: Clock = {
+  setTimeout: (callback, ms) => setTimeout(callback, ms),
+  clearTimeout: (timer) => {
+    clearTimeout(timer as ReturnType<typeof setTimeout> | undefined);
+  },
+  now: Date.now,
+  random: Math.random,
+};
