@@ -1,5 +1,5 @@
 /**
- * Exit codes of every command, by the code of the LabError that ended it; documented in README.md. Codes from 64 on are those of
+ * Exit codes of every command, by the code of the LabError that ended it; documented in docs/operation.md. Codes from 64 on are those of
  * sysexits(3); 130 is the shell's code for a program that Ctrl-C ended. Plain Node without dependencies, because prestart.mjs uses it.
  */
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { root } from '../root';
 import { formatDuration, parseRecipeStep, siteInputs } from './stages';
 
-test('the site is built anew when a room of the server changes that a page imports', () => {
+test('a change in any room of the server that a page imports rebuilds the site', () => {
   const pages = readdirSync(join(root, 'app'), { recursive: true, encoding: 'utf8' }).filter(
     (path) => /\.tsx?$/.test(path) && !path.includes('.test.'),
   );

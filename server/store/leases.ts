@@ -44,7 +44,7 @@ const namePattern = /^[\w-]+\.json$/;
  * `sandboxId`.
  * @throws ZodError, SyntaxError when the text is no lease
  */
-export function parseLease(text: string): Lease {
+function parseLease(text: string): Lease {
   const value: unknown = JSON.parse(text);
   const isOld = typeof value === 'object' && value !== null && 'id' in value && !('sandboxId' in value);
   return leaseSchema.parse(isOld ? { ...value, sandboxId: value.id } : value);
