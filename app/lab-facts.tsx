@@ -2,7 +2,7 @@
 
 import { useEffect, useState, type ReactElement } from 'react';
 import type { LabInfo } from '../server/protocol/http';
-import { getLab } from './workspace/session/api';
+import { BrowserGateway } from './workspace/session/browser-gateway';
 import { Problem } from './ui/problem';
 import './lab-facts.css';
 
@@ -10,7 +10,7 @@ import './lab-facts.css';
 export function LabFacts(): ReactElement | null {
   const [lab, setLab] = useState<LabInfo | null>(null);
   useEffect(() => {
-    getLab().then(setLab, () => undefined);
+    new BrowserGateway().getLab().then(setLab, () => undefined);
   }, []);
   if (lab === null) return null;
   return (

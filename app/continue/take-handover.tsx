@@ -3,7 +3,7 @@
 import { useState, type ReactElement } from 'react';
 import { LabError, type WireError } from '../../server/protocol/errors';
 import { Problem } from '../ui/problem';
-import { takeHandover } from '../workspace/session/api';
+import { BrowserGateway } from '../workspace/session/browser-gateway';
 import '../ui/message-page.css';
 
 /** Asks first: a link that somebody sent must not put a learner into the sender's session unnoticed. */
@@ -14,7 +14,7 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
     setIsTaking(true);
     setProblem(null);
     try {
-      const lessonId = await takeHandover(handover);
+      const lessonId = await new BrowserGateway().takeHandover(handover);
       // The key is used up, and the back button would lead to it.
       window.location.replace(`/lessons/${lessonId}`);
     } catch (thrown) {

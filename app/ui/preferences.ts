@@ -60,7 +60,7 @@ export function readPreference<K extends Key>(key: K): Preference<K> {
   return (readStored(key, schema) ?? schema.parse(undefined)) as Preference<K>;
 }
 
-export function writePreference<K extends Key>(key: K, value: Preference<K>): void {
+function writePreference<K extends Key>(key: K, value: Preference<K>): void {
   writeStored(key, value);
   if (key === 'theme') {
     if (value === 'system') delete document.documentElement.dataset['theme'];

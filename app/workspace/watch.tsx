@@ -12,7 +12,7 @@ import type { PaneName } from './panes/panes';
 import { ShortcutList } from './panes/shortcut-list';
 import { usePageLayout } from './panes/use-page-layout';
 import { usePaneKey } from './panes/use-pane-key';
-import * as httpApi from './session/api';
+import { BrowserGateway } from './session/browser-gateway';
 import { ConnectionMark } from './session/connection-mark';
 import { SessionContext, useSessionState } from './session/context';
 import { connectionOf, hasPair, shownPhase } from './session/selectors';
@@ -143,12 +143,10 @@ function WatchLayout(): ReactElement {
 export function Watch({ grant }: { grant: string }): ReactElement | null {
   const [session] = useState(
     () =>
-      new LabSession(
-        noLesson,
-        { ...httpApi, openSocket: (handlers) => httpApi.openWatchSocket(grant, handlers) },
-        () => () => undefined,
-        { load: () => undefined, save: () => undefined },
-      ),
+      new LabSession(noLesson, new BrowserGateway(grant), () => () => undefined, {
+        load: () => undefined,
+        save: () => undefined,
+      }),
   );
   usePageLife(session, () => {
     session.watch();

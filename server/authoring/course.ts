@@ -24,7 +24,7 @@ const talkSchema = z
   .describe('Slides of the talk by number');
 
 /** A slide of the talk. */
-export interface Slide {
+interface Slide {
   number: number;
   title: string;
   /** Why nothing on it can be done by hand. */

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeFrame, encodeFrame } from '../protocol/frames';
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
-import { Connection, type SocketHandlers } from './connection';
+import { Connection } from './connection';
+import type { SocketHandlers } from './socket';
 import { FakeClock, FakeTerminal, settle } from '../testing/connection';
 
 const terminalId = 'source';

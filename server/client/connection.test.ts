@@ -2,17 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { LabError } from '../protocol/errors';
 import { decodeFrame } from '../protocol/frames';
 import { closeCodes, type ServerMessage } from '../protocol/messages';
-import {
-  ackBytes,
-  ackMs,
-  answerMs,
-  Connection,
-  helloMs,
-  noticeMs,
-  pingAfterMs,
-  wakeAnswerMs,
-  type ConnectionState,
-} from './connection';
+import { Connection, type ConnectionState } from './connection';
+import { answerMs, helloMs, noticeMs, pingAfterMs, wakeAnswerMs } from './line';
+import { ackBytes, ackMs } from './terminal-stream';
 import { maxAgeMs } from './input-queue';
 import { FakeClock, FakeNetwork, FakeTerminal, settle, type FakeSocket } from '../testing/connection';
 

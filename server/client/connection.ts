@@ -27,11 +27,6 @@ import { closedLine, deadlineOf, next, silentSince, type Line, type LineEvent } 
 import type { Clock, Socket, SocketHandlers } from './socket';
 import { OutOfOrder, TerminalStream, type TerminalSink, type TerminalSize } from './terminal-stream';
 
-// What a caller of `Connection` hands in or tests against.
-export { answerMs, helloMs, noticeMs, pingAfterMs, wakeAnswerMs } from './line';
-export type { Clock, Socket, SocketHandlers } from './socket';
-export { ackBytes, ackMs, type TerminalSink, type TerminalSize } from './terminal-stream';
-
 /** `open` begins with the server's hello, not with the socket: before it nothing can be attached. */
 export type ConnectionState = 'open' | 'connecting' | 'closed';
 

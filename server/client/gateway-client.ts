@@ -27,11 +27,11 @@ const passingStatuses = [502, 503, 504];
  * @param id undefined: the only session of whoever asks, or the one that a ticket is for
  * @param part such as `/ticket`; none for the session itself
  */
-export const sessionPath = (id: string | undefined, part = ''): string =>
+const sessionPath = (id: string | undefined, part = ''): string =>
   id === undefined ? `/api/session${part}` : `/api/sessions/${encodeURIComponent(id)}${part}`;
 
 /** The path of a session's socket. @param ticket good for one socket */
-export const socketPath = (id: string | undefined, ticket: string): string =>
+const socketPath = (id: string | undefined, ticket: string): string =>
   `${sessionPath(id, '/socket')}?${new URLSearchParams({ ticket }).toString()}`;
 
 const noAnswer = (cause: unknown): LabError =>

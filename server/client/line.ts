@@ -37,7 +37,7 @@ interface Failures {
 }
 
 /** Whether the server answers on an open line. */
-export type Liveness =
+type Liveness =
   | { state: 'heard' }
   /** A ping is on its way. */
   | { state: 'pinged'; pingedAtMs: number; answerByMs: number }

@@ -389,7 +389,7 @@ describe('a session at its own path', () => {
   );
 
   test('says whose session it is, and no more than that', async () => {
-    const reply = (await (await ask('GET', ownPath, mine)).json()) as unknown;
+    const reply = await (await ask('GET', ownPath, mine)).json();
     expect(reply).toEqual({ session: sessionInfo(leaseOf('mine', '1')), queue: null });
   });
 
@@ -401,7 +401,7 @@ describe('a session at its own path', () => {
         ['session-2', 'session-9', 'session-1%2f..%2fsession-2', 'session-1%00', '%', '*', ':id'].map(
           async (id) => {
             const response = await ask(method, `/sessions/${id}${rest}`, mine);
-            return [response.status, (await response.json()) as unknown] as const;
+            return [response.status, await response.json()] as const;
           },
         ),
       );

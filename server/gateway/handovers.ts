@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 /** Long enough to find the other device and type an address that a colleague reads out. Short, because the key is worth the session. */
-export const handoverLifeMs = 600_000;
+const handoverLifeMs = 600_000;
 /** Keys that may wait at once. The oldest are dropped first, so a client that asks without end harms itself most. */
 const maxHandovers = 1000;
 

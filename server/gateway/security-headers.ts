@@ -43,7 +43,7 @@ const policyOfData = "default-src 'none'; frame-ancestors 'none'";
  * Styles may be inline: xterm.js makes style elements for its theme and its size, and its renderer without WebGL sets style
  * attributes; it offers no nonce for them.
  */
-export const policyOfPage = (scriptSources: readonly string[]): string =>
+const policyOfPage = (scriptSources: readonly string[]): string =>
   [
     "default-src 'none'",
     `script-src 'self' ${scriptSources.join(' ')}`.trimEnd(),

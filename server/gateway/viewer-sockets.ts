@@ -6,7 +6,7 @@ import { closeCodes } from '../protocol/messages';
  * Finds where frames end in what a WebSocket server sends (RFC 6455, 5.2): first the handshake's answer, then frames, which a
  * server does not mask.
  */
-export class FrameBoundaries {
+class FrameBoundaries {
   /** The last bytes of the handshake's answer; undefined when all of it has passed. */
   private handshake: string | undefined = '';
   private header: number[] = [];

@@ -44,7 +44,7 @@ export function judge(nowMs: number, { renewedMs, lostMs, session }: Times, limi
 }
 
 /** When the session ends for want of input. Null while that is far off. */
-export function idleEndsAtMs(nowMs: number, activeMs: number, limits: Limits): number | null {
+function idleEndsAtMs(nowMs: number, activeMs: number, limits: Limits): number | null {
   const endsAtMs = activeMs + limits.idleTimeoutMs;
   return endsAtMs - nowMs < limits.endWarningMs ? endsAtMs : null;
 }

@@ -48,9 +48,9 @@ export type Line =
   | { state: 'open'; silentSinceMs: number | null };
 
 /** Phases of a pair that runs or is about to. */
-export type LivePairPhase = Exclude<PairPhase, 'failed' | 'ended'>;
+type LivePairPhase = Exclude<PairPhase, 'failed' | 'ended'>;
 
-export interface Pair {
+interface Pair {
   phase: LivePairPhase;
   /** Milliseconds since the pair's launch, as the server said at `atMs`. */
   elapsedMs: number;

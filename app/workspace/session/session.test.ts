@@ -9,11 +9,11 @@ import {
   type ClientMessage,
   type ServerMessage,
 } from '../../../server/protocol/messages';
-import type { SocketHandlers } from '../../../server/client/connection';
+import type { SocketHandlers } from '../../../server/client/socket';
 import type { Layout } from '../panes/pane-layout';
 import { queuePollMs } from './queue-poll';
 import * as selectors from './selectors';
-import { LabSession, type Api } from './session';
+import { LabSession, type Gateway } from './session';
 import type { StateIn } from './session-state';
 
 const run = { host: 'source', text: 'true', line: 2, terminal: 1, exit: 0, background: false } as const;
@@ -90,7 +90,7 @@ const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
 });
 
 /** A server that answers what the test says, and the sockets that were opened to it. */
-class FakeServer implements Api {
+class FakeServer implements Gateway {
   /** What the next GET answers. */
   now: SessionReply | LabError = nothing;
   /** What the next POST, of whatever kind, answers. */
@@ -114,7 +114,7 @@ class FakeServer implements Api {
     terminal === 'gone'
       ? Promise.reject(new LabError('bad-message', 'There is no terminal gone.'))
       : Promise.resolve({ name: `x-${terminal}.cast`, content: new Blob(['{}']) });
-  openSocket: Api['openSocket'] = (handlers) => {
+  openSocket: Gateway['openSocket'] = (handlers) => {
     const socket = { handlers, sent: [] as ClientMessage[], closed: false };
     this.sockets.push(socket);
     return Promise.resolve({

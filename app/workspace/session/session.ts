@@ -10,7 +10,7 @@ import type { HostName } from '../../../server/protocol/hosts';
 import type { SessionReply } from '../../../server/protocol/http';
 import type { Direction } from '../panes/pane-layout';
 import { announcementOf } from './announcements';
-import * as httpApi from './api';
+import { BrowserGateway } from './browser-gateway';
 import { everyInBackground, type Every } from './every';
 import { QueuePoll } from './queue-poll';
 import { randomId } from './random-id';
@@ -21,9 +21,9 @@ import { initialState, type SessionEvent, type SessionState, type UndeliveredInp
 import { SessionStore } from './session-store';
 import { browserLayouts, TerminalActions, type LayoutStore } from './terminal-actions';
 
-/** What a session asks of the server; tests hand in their own. */
-export type Api = Pick<
-  typeof httpApi,
+/** What a session asks of the gateway; tests hand in their own. */
+export type Gateway = Pick<
+  BrowserGateway,
   | 'getLab'
   | 'getSession'
   | 'postSession'
@@ -46,7 +46,7 @@ export class LabSession {
 
   constructor(
     readonly lesson: Lesson,
-    private readonly api: Api = httpApi,
+    private readonly gateway: Gateway = new BrowserGateway(),
     every: Every = everyInBackground,
     layoutStore: LayoutStore = browserLayouts,
   ) {
@@ -61,7 +61,7 @@ export class LabSession {
       },
     );
     this.connection = new Connection({
-      openSocket: api.openSocket,
+      openSocket: gateway.openSocket,
       onState: (state) => {
         this.#dispatch({ type: 'line', state, atMs: Date.now() });
       },
@@ -89,7 +89,7 @@ export class LabSession {
     });
     this.#queue = new QueuePoll(
       every,
-      () => this.api.getSession(),
+      () => this.gateway.getSession(),
       (reply) => {
         this.#onReply(reply);
       },
@@ -114,7 +114,7 @@ export class LabSession {
   /** Finds out what this browser has already, and continues with it. */
   async load(): Promise<void> {
     this.#terminals.loadLayout();
-    const lab = this.api.getLab().then(
+    const lab = this.gateway.getLab().then(
       (found) => {
         this.#dispatch({ type: 'lab', lab: found });
       },
@@ -130,9 +130,9 @@ export class LabSession {
     const isInTheWay = (state.phase === 'none' && state.otherSession !== null) || state.phase === 'failed';
     this.#dispatch({ type: 'start', atMs: Date.now() });
     await this.#try('Starting the hosts', async () => {
-      if (isInTheWay) await this.api.deleteSession();
+      if (isInTheWay) await this.gateway.deleteSession();
       this.#dispatch({ type: 'other-session-deleted' });
-      this.#onReply(given(await this.api.postSession(this.lesson.id)));
+      this.#onReply(given(await this.gateway.postSession(this.lesson.id)));
     });
   }
 
@@ -140,7 +140,7 @@ export class LabSession {
   async reset(): Promise<void> {
     this.#dispatch({ type: 'reset', atMs: Date.now() });
     try {
-      this.#onReply(given(await this.api.resetSession()));
+      this.#onReply(given(await this.gateway.resetSession()));
     } catch (thrown) {
       // Perhaps nothing happened at all, and the old pair is still there.
       await this.#find('Looking for a session');
@@ -150,14 +150,14 @@ export class LabSession {
 
   async end(): Promise<void> {
     await this.#try('Ending the session', async () => {
-      await this.api.deleteSession();
+      await this.gateway.deleteSession();
       this.#dispatch({ type: 'session-deleted' });
     });
   }
 
   async leaveQueue(): Promise<void> {
     this.#dispatch({ type: 'leave-queue' });
-    await this.#try('Leaving the queue', () => this.api.deleteSession());
+    await this.#try('Leaving the queue', () => this.gateway.deleteSession());
   }
 
   /** Requests a later end. */
@@ -165,7 +165,7 @@ export class LabSession {
     if (isExtending(this.getState())) return;
     this.#dispatch({ type: 'extend' });
     await this.#try('Getting more time', async () => {
-      const { session } = await this.api.extendSession();
+      const { session } = await this.gateway.extendSession();
       if (session !== null) this.#dispatch({ type: 'extended', session });
     });
     this.#dispatch({ type: 'extend-answered' });
@@ -254,13 +254,13 @@ export class LabSession {
   /** Makes a link for viewers; the same one until it is revoked. */
   async share(): Promise<void> {
     await this.#try('Sharing the view', async () => {
-      this.#dispatch({ type: 'grant', grant: await this.api.grantView() });
+      this.#dispatch({ type: 'grant', grant: await this.gateway.grantView() });
     });
   }
 
   async stopSharing(): Promise<void> {
     await this.#try('Revoking the link', async () => {
-      await this.api.revokeView();
+      await this.gateway.revokeView();
       this.#dispatch({ type: 'grant', grant: null });
     });
   }
@@ -269,7 +269,7 @@ export class LabSession {
   async offerHandover(): Promise<string | undefined> {
     let key: string | undefined;
     await this.#try('Making a link', async () => {
-      key = await this.api.offerHandover();
+      key = await this.gateway.offerHandover();
     });
     return key;
   }
@@ -280,7 +280,7 @@ export class LabSession {
    */
   async takeRecording(terminal: string, save: (name: string, content: Blob) => void): Promise<void> {
     await this.#try('Downloading the recording', async () => {
-      const { name, content } = await this.api.getCast(terminal);
+      const { name, content } = await this.gateway.getCast(terminal);
       save(name, content);
       this.#dispatch({ type: 'recording-saved', name });
     });
@@ -345,7 +345,7 @@ export class LabSession {
 
   async #find(doing: string): Promise<void> {
     await this.#try(doing, async () => {
-      this.#onReply(await this.api.getSession());
+      this.#onReply(await this.gateway.getSession());
     });
   }
 
@@ -360,7 +360,7 @@ export class LabSession {
         this.#dispatch({ type: 'request-failed', problem });
         return;
       }
-      const otherSession = await this.api.getSession().then(
+      const otherSession = await this.gateway.getSession().then(
         ({ session }) => session,
         () => null,
       );

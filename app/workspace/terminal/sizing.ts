@@ -1,7 +1,7 @@
 /** How large a terminal is: what fits into its place, and letters small enough to show a larger page's terminal whole. */
 import { FitAddon } from '@xterm/addon-fit';
 import type { Terminal } from '@xterm/xterm';
-import type { TerminalSize } from '../../../server/client/connection';
+import type { TerminalSize } from '../../../server/client/terminal-stream';
 
 /** With smaller letters than this, nobody could read; a larger page's terminal is cut instead. */
 const leastShrunkPx = 6;

@@ -1,0 +1,29 @@
+/** The gateway as this page reaches it. */
+import '../../../server/protocol/zod-without-eval';
+import { GatewayClient } from '../../../server/client/gateway-client';
+import type { Socket, SocketHandlers } from '../../../server/client/socket';
+import { protocolName } from '../../../server/protocol/messages';
+
+/** The gateway's HTTP API over `fetch`, and its sockets as the browser opens them. */
+export class BrowserGateway extends GatewayClient {
+  /** @param grant of somebody else's session, which the page watches; absent for the browser's own */
+  constructor(private readonly grant?: string) {
+    super((path, init) => fetch(path, { ...init, cache: 'no-store' }));
+  }
+
+  /** @throws LabError with a code other than `lost` when trying again cannot help */
+  readonly openSocket = async (handlers: SocketHandlers): Promise<Socket> => {
+    const path = this.grant === undefined ? this.sessionSocket() : this.watchSocket(this.grant);
+    const url = new URL(await path, window.location.href);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const socket = new WebSocket(url, protocolName);
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
+      handlers.onMessage(event.data);
+    };
+    socket.onclose = ({ code }) => {
+      handlers.onClose(code);
+    };
+    return socket;
+  };
+}
