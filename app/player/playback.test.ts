@@ -23,7 +23,7 @@ describe('parseCast', () => {
   });
 
   test('refuses input that is no asciicast', () => {
-    expect(() => parseCast('{"version":3,"term":{}}')).toThrow('no asciicast of version 2');
+    expect(() => parseCast('{"version":3,"term":{}}')).toThrow('not an asciicast of version 2');
     expect(() => parseCast('<html>')).toThrow();
   });
 });
