@@ -29,25 +29,25 @@ describe('parseCast', () => {
 });
 
 class FakeClock implements Clock {
-  private nowMs = 1000;
-  private waiting: (() => void) | undefined;
+  #nowMs = 1000;
+  #waiting: (() => void) | undefined;
   now(): number {
-    return this.nowMs;
+    return this.#nowMs;
   }
   soon(callback: () => void): () => void {
-    this.waiting = callback;
+    this.#waiting = callback;
     return () => {
-      this.waiting = undefined;
+      this.#waiting = undefined;
     };
   }
   pass(ms: number): void {
-    this.nowMs += ms;
-    const { waiting } = this;
-    this.waiting = undefined;
+    this.#nowMs += ms;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
     waiting?.();
   }
   get isWaiting(): boolean {
-    return this.waiting !== undefined;
+    return this.#waiting !== undefined;
   }
 }
 

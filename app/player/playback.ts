@@ -49,6 +49,9 @@ export interface PlaybackState {
 }
 
 export class Playback {
+  readonly #screens: readonly Screen[];
+  readonly #clock: Clock;
+  readonly #onChange: (state: PlaybackState) => void;
   #state: PlaybackState;
   readonly #events: readonly PlayEvent[];
   /** Index of the first event that is not on the screens yet. */
@@ -63,10 +66,13 @@ export class Playback {
    */
   constructor(
     casts: readonly Cast[],
-    private readonly screens: readonly Screen[],
-    private readonly clock: Clock,
-    private readonly onChange: (state: PlaybackState) => void,
+    screens: readonly Screen[],
+    clock: Clock,
+    onChange: (state: PlaybackState) => void,
   ) {
+    this.#screens = screens;
+    this.#clock = clock;
+    this.#onChange = onChange;
     this.#events = arrange(casts);
     const duration = (this.#events.at(-1)?.at ?? 0) + endPause;
     this.#state = { playing: false, position: 0, duration };
@@ -81,7 +87,7 @@ export class Playback {
   play(): void {
     if (this.#state.playing) return;
     if (this.#state.position >= this.#state.duration) this.seek(0);
-    this.#tickedAt = this.clock.now();
+    this.#tickedAt = this.#clock.now();
     this.#set({ playing: true });
     this.#wait();
   }
@@ -101,16 +107,16 @@ export class Playback {
     const position = Math.min(Math.max(0, seconds), this.#state.duration);
     if (position < this.#state.position) {
       this.#next = 0;
-      for (const screen of this.screens) screen.clear();
+      for (const screen of this.#screens) screen.clear();
     }
     this.#show(position);
-    this.#tickedAt = this.clock.now();
+    this.#tickedAt = this.#clock.now();
     this.#set({ position });
   }
 
   #set(change: Partial<PlaybackState>): void {
     this.#state = { ...this.#state, ...change };
-    this.onChange(this.#state);
+    this.#onChange(this.#state);
   }
 
   #show(position: number): void {
@@ -119,13 +125,13 @@ export class Playback {
       event !== undefined && event.at <= position;
       event = this.#events[++this.#next]
     ) {
-      this.screens[event.screen]?.write(event.text);
+      this.#screens[event.screen]?.write(event.text);
     }
   }
 
   #wait(): void {
-    this.#cancel = this.clock.soon(() => {
-      const now = this.clock.now();
+    this.#cancel = this.#clock.soon(() => {
+      const now = this.#clock.now();
       const position = Math.min(
         this.#state.duration,
         this.#state.position + ((now - this.#tickedAt) / 1000) * this.#speed,

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { formatDiagnostic } from '../lessons/diagnostics';
 import { root as checkout } from '../root';
 import { readCourse, type Course } from './course';
@@ -70,7 +70,7 @@ async function lint(...only: string[]): Promise<string[]> {
 
 const step = ['## One', '', ...run, '', ...check];
 
-it('finds nothing in a good lesson', async () => {
+test('finds nothing in a good lesson', async () => {
   await write(
     'x',
     [
@@ -108,7 +108,7 @@ const figure = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">
 </svg>
 `;
 
-it('tells where links lead nowhere', async () => {
+test('tells where links lead nowhere', async () => {
   await write('x', [
     '[a](../other/lesson.mdx) [b](../x/lesson.mdx#two) [c](#tow) [d](/lessons/x)',
     '[e](../../docs/x.md) [f](mailto:a@b) [g](http://a:b) [h][i]',
@@ -129,7 +129,7 @@ it('tells where links lead nowhere', async () => {
   ]);
 });
 
-it('tells of figures that not everyone sees', async () => {
+test('tells of figures that not everyone sees', async () => {
   await write('x', [
     '![](a.svg) ![a.svg](a.svg) ![A box with a lid](b.png) ![A box with a lid](c.svg)',
     '',
@@ -154,7 +154,7 @@ it('tells of figures that not everyone sees', async () => {
   ]);
 });
 
-it('tells of what is no plain Markdown, and of text that is not right', async () => {
+test('tells of what is no plain Markdown, and of text that is not right', async () => {
   await write(
     'x',
     [
@@ -195,7 +195,7 @@ it('tells of what is no plain Markdown, and of text that is not right', async ()
   ]);
 });
 
-it('tells of checks that say nothing, and of shell that is none', async () => {
+test('tells of checks that say nothing, and of shell that is none', async () => {
   const silent = [
     '[ -e /x ]',
     "[ -e /x ] || exit 1\necho 'x'",
@@ -215,7 +215,7 @@ it('tells of checks that say nothing, and of shell that is none', async () => {
   ]);
 });
 
-it('wants solutions out of sight, and hints in the clinic', async () => {
+test('wants solutions out of sight, and hints in the clinic', async () => {
   await write('x', ['## One', ...fence('bash solve host=source'), ...check, '## Two', ...run, ...check], {
     place: 'part: 8, order: 1',
   });
@@ -227,7 +227,7 @@ it('wants solutions out of sight, and hints in the clinic', async () => {
   ]);
 });
 
-it('knows the course as a whole', async () => {
+test('knows the course as a whole', async () => {
   await write('x', step, { 'builds-on': '[later, x, nobody]', slides: '{ 1: one, 2: one, 9: one }' });
   await write('later', step, { place: 'part: 1, order: 2' });
   await write('same', step, { place: 'part: 1, order: 2' });
@@ -243,7 +243,7 @@ it('knows the course as a whole', async () => {
   ]);
 });
 
-it('tells what no test has run', async () => {
+test('tells what no test has run', async () => {
   await write('x', step);
   const warnings = async (): Promise<string[]> =>
     (await lintCourse(await readCourse(root), ['x'])).map(formatDiagnostic);
@@ -280,7 +280,7 @@ it('tells what no test has run', async () => {
   expect((await warnings())[0]).toContain('This is not a recording');
 });
 
-it('asks for questions, and passes on what the parser finds', async () => {
+test('asks for questions, and passes on what the parser finds', async () => {
   await mkdir(join(root, 'lessons/empty'));
   await mkdir(join(root, 'lessons/x'));
   await writeFile(join(root, 'lessons/x/lesson.mdx'), '## One\n');
@@ -293,7 +293,7 @@ it('asks for questions, and passes on what the parser finds', async () => {
   ]);
 });
 
-it.each([1, 8])('begins a lesson of part %i that is right but for what is marked TODO', async (part) => {
+test.each([1, 8])('begins a lesson of part %i that is right but for what is marked TODO', async (part) => {
   await scaffold(await readCourse(root), { id: 'first-one', part });
   const path = await scaffold(await readCourse(root), { id: 'x', part, title: 'On: {this}' });
   expect(path).toBe('lessons/x/lesson.mdx');
@@ -309,7 +309,7 @@ it.each([1, 8])('begins a lesson of part %i that is right but for what is marked
   expect(found.filter((text) => !text.endsWith('warning: A TODO is left here.'))).toEqual([]);
 });
 
-it.each([
+test.each([
   ['X', 1, 'cannot be'],
   ['first', 1, 'already'],
   ['x', 9, 'no part 9'],
@@ -321,7 +321,7 @@ it.each([
   });
 });
 
-it('has examples in the reference that a lesson may hold', async () => {
+test('has examples in the reference that a lesson may hold', async () => {
   const { quiz: example, run: runs, ...blocks } = examples;
   await write(
     'x',
@@ -340,11 +340,11 @@ it('has examples in the reference that a lesson may hold', async () => {
   expect(await lint('x')).toEqual([]);
 });
 
-it('finds the files that are made from schemas and lessons current in this checkout', async () => {
+test('finds the files that are made from schemas and lessons current in this checkout', async () => {
   expect(await lintGenerated(await readCourse(checkout))).toEqual([]);
 });
 
-it('tells when one of them is not', async () => {
+test('tells when one of them is not', async () => {
   await write('x', step, { slides: '{ 2: one }' });
   const course = await readCourse(root);
   expect((await lintGenerated(course)).map(({ file }) => file)).toEqual(Object.keys(generatedFiles(course)));

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Lesson, Run, Step } from '../lessons/lesson';
 import { lessonHash, recordingSchema } from '../lessons/recording';
 import { Recorder } from './record';
@@ -47,7 +47,7 @@ async function castOf(file: string): Promise<unknown[]> {
     .map((line) => JSON.parse(line) as unknown);
 }
 
-it('writes a cast for each step and terminal that showed anything, each beginning with its prompt', async () => {
+test('writes a cast for each step and terminal that showed anything, each beginning with its prompt', async () => {
   const recorder = new Recorder(lesson);
   const show = (terminal: string, text: string, afterMs = 0): void => {
     vi.advanceTimersByTime(afterMs);
@@ -106,7 +106,7 @@ it('writes a cast for each step and terminal that showed anything, each beginnin
   expect(manifest.steps['one']?.runs).toMatchObject([{ exitCode: 0, ms: 20, output: 'a' }]);
 });
 
-it('leaves the rest out of a cast that has no end', async () => {
+test('leaves the rest out of a cast that has no end', async () => {
   const recorder = new Recorder(lesson);
   recorder.beginStep();
   vi.advanceTimersByTime(1);
@@ -118,7 +118,7 @@ it('leaves the rest out of a cast that has no end', async () => {
   expect(cast.at(-1)).toEqual([0.001, 'o', '\r\n[output truncated]\r\n']);
 });
 
-it('has a hash of what is run, and not of the prose around it', () => {
+test('has a hash of what is run, and not of the prose around it', () => {
   const moved = structuredClone(lesson);
   moved.summary = 'other';
   moved.steps[0] = { ...step('one'), line: 9, title: 'other', runs: [{ ...run, line: 10 }] };

@@ -32,43 +32,46 @@ interface Chunk {
 const promptMark = Buffer.from('\x1b]133;A\x07');
 
 export class Recorder {
-  private chunks: Chunk[] = [];
+  readonly #lesson: Lesson;
+  #chunks: Chunk[] = [];
   /** Output of each terminal since its newest prompt began. The next step's cast begins with it. */
-  private readonly prompts = new Map<string, Buffer>();
-  private beganMs = 0;
-  private readonly steps: Record<string, RecordedStep> = {};
-  private readonly casts = new Map<string, string>();
+  readonly #prompts = new Map<string, Buffer>();
+  #beganMs = 0;
+  readonly #steps: Record<string, RecordedStep> = {};
+  readonly #casts = new Map<string, string>();
 
-  constructor(private readonly lesson: Lesson) {}
+  constructor(lesson: Lesson) {
+    this.#lesson = lesson;
+  }
 
   /** Takes the output of a terminal. */
   readonly output = (terminal: string, bytes: Uint8Array): void => {
     const copy = Buffer.from(bytes);
-    this.chunks.push({ terminal, atMs: Date.now(), bytes: copy });
-    const shown = Buffer.concat([this.prompts.get(terminal) ?? Buffer.alloc(0), copy]);
+    this.#chunks.push({ terminal, atMs: Date.now(), bytes: copy });
+    const shown = Buffer.concat([this.#prompts.get(terminal) ?? Buffer.alloc(0), copy]);
     const from = shown.lastIndexOf(promptMark);
-    this.prompts.set(terminal, from < 0 ? shown.subarray(-promptMark.length) : shown.subarray(from));
+    this.#prompts.set(terminal, from < 0 ? shown.subarray(-promptMark.length) : shown.subarray(from));
   };
 
   beginStep(): void {
-    this.beganMs = Date.now();
-    this.chunks = [...this.prompts]
+    this.#beganMs = Date.now();
+    this.#chunks = [...this.#prompts]
       .filter(([, bytes]) => bytes.includes(promptMark))
-      .map(([terminal, bytes]) => ({ terminal, atMs: this.beganMs, bytes }));
+      .map(([terminal, bytes]) => ({ terminal, atMs: this.#beganMs, bytes }));
   }
 
   endStep(step: Step, { ms, runs, after }: StepResult): void {
-    const terminals = new Set(this.chunks.map(({ terminal }) => terminal));
+    const terminals = new Set(this.#chunks.map(({ terminal }) => terminal));
     const casts: Record<string, string> = {};
     for (const terminal of [...terminals].sort()) {
-      const chunks = this.chunks.filter((chunk) => chunk.terminal === terminal);
+      const chunks = this.#chunks.filter((chunk) => chunk.terminal === terminal);
       // A cast of nothing but the prompt is useless.
-      if (chunks.every(({ atMs }) => atMs === this.beganMs)) continue;
+      if (chunks.every(({ atMs }) => atMs === this.#beganMs)) continue;
       const file = `${step.id}.${terminal}.cast`;
       casts[terminal] = file;
-      this.casts.set(file, this.cast(`${this.lesson.title}: ${step.title} (${terminal})`, chunks));
+      this.#casts.set(file, this.#cast(`${this.#lesson.title}: ${step.title} (${terminal})`, chunks));
     }
-    this.steps[step.id] = {
+    this.#steps[step.id] = {
       ms,
       runs: step.runs.map((run, index) => ({
         hash: runHash(run),
@@ -86,21 +89,21 @@ export class Recorder {
     const directory = join(folder, recordingsFolder);
     await rm(directory, { recursive: true, force: true });
     await mkdir(directory, { recursive: true });
-    for (const [file, text] of this.casts) await writeFile(join(directory, file), text);
+    for (const [file, text] of this.#casts) await writeFile(join(directory, file), text);
     const recording: Recording = {
       version: 1,
-      lesson: lessonHash(this.lesson),
+      lesson: lessonHash(this.#lesson),
       image,
       accelerator,
       recordedOn: new Date().toISOString().slice(0, 10),
       ...castSize,
-      steps: this.steps,
+      steps: this.#steps,
     };
     const text = JSON.stringify(recordingSchema.parse(recording), null, 2);
     await writeFile(join(directory, manifestName), `${text}\n`);
   }
 
-  private cast(title: string, chunks: readonly Chunk[]): string {
+  #cast(title: string, chunks: readonly Chunk[]): string {
     const kept: CastPart[] = [];
     let bytes = 0;
     for (const chunk of chunks) {
@@ -111,6 +114,6 @@ export class Recorder {
       }
       kept.push(chunk);
     }
-    return [...castLines({ title, ...castSize, beganMs: this.beganMs }, kept)].join('');
+    return [...castLines({ title, ...castSize, beganMs: this.#beganMs }, kept)].join('');
   }
 }

@@ -72,18 +72,20 @@ interface Typed {
 }
 
 export class Rehearsal {
+  readonly #learner: Learner;
+  readonly #lesson: Lesson;
   /** Terminals whose command keeps running in later steps. */
-  private readonly held = new Set<string>();
+  readonly #held = new Set<string>();
   /** Terminals that were held when a step began, by the step's id. A rewind restores them. */
-  private readonly heldBefore = new Map<string, ReadonlySet<string>>();
+  readonly #heldBefore = new Map<string, ReadonlySet<string>>();
   /** The last step that passed, while nothing has changed on the hosts since. */
-  private passed: Step | undefined;
-  private size = { columns: 120, rows: 40 };
+  #passed: Step | undefined;
+  #size = { columns: 120, rows: 40 };
 
-  constructor(
-    private readonly learner: Learner,
-    private readonly lesson: Lesson,
-  ) {}
+  constructor(learner: Learner, lesson: Lesson) {
+    this.#learner = learner;
+    this.#lesson = lesson;
+  }
 
   /**
    * Starts a session and waits for a prompt on both hosts.
@@ -91,18 +93,18 @@ export class Rehearsal {
    * @throws LabError `no-session` when the machine has no room for another pair
    */
   async start(columns = 120, rows = 40): Promise<string> {
-    this.size = { columns, rows };
-    await this.learner.startSession(this.lesson.id);
-    const hello = await this.learner.connect();
-    for (const { id } of hello.terminals) this.learner.attach(id, columns, rows);
-    await this.learner.until(
+    this.#size = { columns, rows };
+    await this.#learner.startSession(this.#lesson.id);
+    const hello = await this.#learner.connect();
+    for (const { id } of hello.terminals) this.#learner.attach(id, columns, rows);
+    await this.#learner.until(
       () =>
-        this.learner.latest('pair')?.pair.phase === 'failed' ||
-        hostNames.every((host) => this.isAtPrompt(host)),
+        this.#learner.latest('pair')?.pair.phase === 'failed' ||
+        hostNames.every((host) => this.#isAtPrompt(host)),
       readyTimeoutMs,
       'prompt on both hosts',
     );
-    const error = this.learner.latest('pair')?.pair.error;
+    const error = this.#learner.latest('pair')?.pair.error;
     if (error) throw new Error(`The hosts failed to start: ${error.message}`);
     return hello.sandboxId;
   }
@@ -114,23 +116,23 @@ export class Rehearsal {
   async doStep(step: Step): Promise<StepResult> {
     const sinceMs = Date.now();
     const place = { line: step.line };
-    this.heldBefore.set(step.id, new Set(this.held));
+    this.#heldBefore.set(step.id, new Set(this.#held));
     try {
-      const before = await this.before(step);
+      const before = await this.#before(step);
       if (before.state === 'passed') throw new Error(`The check passes before the step: ${before.message}`);
       if (before.message === '') throw new Error('The check fails without a message.');
       const typed = await this.perform(step, place);
       place.line = step.checks[0]?.line ?? step.line;
-      const after = await this.pass(step);
+      const after = await this.#pass(step);
       const ms = Date.now() - sinceMs;
-      await this.interrupt(typed);
-      await this.atPrompts();
-      this.passed = typed.some(({ run }) => run.interrupt !== undefined) ? undefined : step;
+      await this.#interrupt(typed);
+      await this.#atPrompts();
+      this.#passed = typed.some(({ run }) => run.interrupt !== undefined) ? undefined : step;
       const runs = typed.map((one) => one.result);
       return { ms, runs, before: before.message, after: after.message };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      const file = `lessons/${this.lesson.id}/lesson.mdx`;
+      const file = `lessons/${this.#lesson.id}/lesson.mdx`;
       throw new StepFailure(step.id, place.line, reason, this.screens(), file, cause);
     }
   }
@@ -143,20 +145,20 @@ export class Rehearsal {
     const typed: Typed[] = [];
     for (const [index, run] of step.runs.entries()) {
       place.line = run.line;
-      typed.push(await this.run(step, index, run));
+      typed.push(await this.#run(step, index, run));
     }
     for (const solve of step.solves) {
       place.line = solve.line;
-      await this.solve(solve);
+      await this.#solve(solve);
     }
     return typed;
   }
 
   /** Runs a step's check now. */
   async check(step: Step): Promise<StepState> {
-    const after = this.learner.messages.length;
-    this.learner.connection.check(step.id);
-    const message = await this.learner.waitFor(
+    const after = this.#learner.messages.length;
+    this.#learner.connection.check(step.id);
+    const message = await this.#learner.waitFor(
       'step',
       ({ stepId }) => stepId === step.id,
       checkTimeoutMs,
@@ -167,10 +169,10 @@ export class Rehearsal {
 
   /** Why the hosts are gone; undefined while they run. */
   loss(): string | undefined {
-    const { closeCode } = this.learner;
-    const error = this.learner.latest('pair')?.pair.error;
+    const { closeCode } = this.#learner;
+    const error = this.#learner.latest('pair')?.pair.error;
     if (error) return error.message;
-    const ended = this.learner.latest('ended');
+    const ended = this.#learner.latest('ended');
     if (ended) return `The session has ended (${ended.reason}).`;
     return closeCode === undefined ? undefined : `The connection was closed with code ${closeCode}.`;
   }
@@ -180,8 +182,8 @@ export class Rehearsal {
    * step. Without the wait, a rewind would be impossible or would restore a later state.
    */
   async untilKept(step: Step): Promise<void> {
-    await this.learner.until(
-      () => this.learner.latest('saves')?.saves.some(({ stepId }) => stepId === step.id) === true,
+    await this.#learner.until(
+      () => this.#learner.latest('saves')?.saves.some(({ stepId }) => stepId === step.id) === true,
       readyTimeoutMs,
       `saved state in which “${step.title}” begins`,
     );
@@ -189,11 +191,11 @@ export class Rehearsal {
 
   /** Rewinds to the beginning of a step, held terminals included. */
   async rewind(step: Step): Promise<void> {
-    const after = this.learner.messages.length;
-    this.learner.connection.rewind(step.id);
-    await this.learner.until(
+    const after = this.#learner.messages.length;
+    this.#learner.connection.rewind(step.id);
+    await this.#learner.until(
       () => {
-        const news = this.learner.messages.slice(after);
+        const news = this.#learner.messages.slice(after);
         const failure = news.find((message) => message.type === 'error');
         if (failure?.type === 'error') throw new Error(failure.error.message);
         return news.some((message) => message.type === 'rewound');
@@ -201,47 +203,47 @@ export class Rehearsal {
       readyTimeoutMs,
       'way back',
     );
-    this.passed = undefined;
-    this.held.clear();
-    for (const terminal of this.heldBefore.get(step.id) ?? []) this.held.add(terminal);
-    await this.atPrompts();
+    this.#passed = undefined;
+    this.#held.clear();
+    for (const terminal of this.#heldBefore.get(step.id) ?? []) this.#held.add(terminal);
+    await this.#atPrompts();
   }
 
   /** Gives the pair back. */
   async end(): Promise<void> {
-    await this.learner.gateway.deleteSession();
-    this.learner.cut();
+    await this.#learner.gateway.deleteSession();
+    this.#learner.cut();
   }
 
   /** The end of what each terminal shows. */
   screens(): string {
-    return [...this.learner.screens.keys()]
+    return [...this.#learner.screens.keys()]
       .sort()
       .map((terminal) => {
-        const lines = stripVTControlCharacters(this.learner.screen(terminal)).split(/\r?\n/);
+        const lines = stripVTControlCharacters(this.#learner.screen(terminal)).split(/\r?\n/);
         return [`── ${terminal}`, ...lines.slice(-shownLines)].join('\n');
       })
       .join('\n');
   }
 
-  private async run(step: Step, index: number, block: Run): Promise<Typed> {
-    const names = this.lesson.values.map((value) => value.name);
+  async #run(step: Step, index: number, block: Run): Promise<Typed> {
+    const names = this.#lesson.values.map((value) => value.name);
     const needed = splitAtValues(block.text, names).flatMap((part) =>
       'valueName' in part ? [part.valueName] : [],
     );
-    await this.learner.until(
-      () => needed.every((name) => this.learner.latest('values')?.values[name] !== undefined),
+    await this.#learner.until(
+      () => needed.every((name) => this.#learner.latest('values')?.values[name] !== undefined),
       checkTimeoutMs,
       `value for ${needed.join(', ')}`,
     );
-    const terminal = await this.terminalOf(block);
-    await this.freeTerminal(terminal);
-    const from = this.bytes(terminal).length;
-    const after = this.learner.messages.length;
+    const terminal = await this.#terminalOf(block);
+    await this.#freeTerminal(terminal);
+    const from = this.#bytes(terminal).length;
+    const after = this.#learner.messages.length;
     const sinceMs = Date.now();
     const runId = randomUUID();
-    this.learner.connection.run({ runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
-    const answer = await this.learner.runAnswer(runId, 30_000);
+    this.#learner.connection.run({ runId, stepId: step.id, block: index, terminal, whenBusy: 'cut-line' });
+    const answer = await this.#learner.runAnswer(runId, 30_000);
     if (answer.type === 'run-refused')
       throw new Error(`The lab refused to type the command: ${answer.error.message}`);
 
@@ -254,25 +256,25 @@ export class Rehearsal {
       result: { exitCode: null, ms: 0, output: '' },
     };
     if (block.background || block.interrupt !== undefined) {
-      await this.untilMarks(typed, (marks) => marks.some(({ kind }) => kind === 'start'), 'start');
-      this.held.add(terminal);
+      await this.#untilMarks(typed, (marks) => marks.some(({ kind }) => kind === 'start'), 'start');
+      this.#held.add(terminal);
       if (typeof block.interrupt === 'number') {
         await sleep(block.interrupt * 1000);
-        await this.interrupt([typed]);
+        await this.#interrupt([typed]);
       }
-      this.note(typed);
+      this.#note(typed);
       return typed;
     }
-    const marks = await this.untilEnd(typed);
+    const marks = await this.#untilEnd(typed);
     const exitCode = marks.find((mark) => mark.kind === 'end')?.exitCode ?? null;
-    this.note(typed);
+    this.#note(typed);
     typed.result.exitCode = exitCode;
     if (exitCode !== block.exit) {
       const wanted = block.exit === 0 ? '' : ` and not with ${block.exit}`;
       throw new Error(`\`${block.text}\` ended with exit code ${exitCode ?? 'none'}${wanted}.`);
     }
     if (block.output) {
-      const known = this.learner.latest('values')?.values ?? {};
+      const known = this.#learner.latest('values')?.values ?? {};
       const filled = fillValues(block.output.text, names, known);
       const missing = missingLine('text' in filled ? filled.text : block.output.text, typed.result.output);
       if (missing !== undefined) {
@@ -283,48 +285,48 @@ export class Rehearsal {
   }
 
   /** Types the solution of an exercise and waits until the shell has finished it. */
-  private async solve(block: Solve): Promise<void> {
-    const terminal = await this.terminalOf(block);
-    await this.freeTerminal(terminal);
-    const after = this.learner.messages.length;
-    this.learner.type(terminal, pasted(block.text));
-    await this.untilEnd({ terminal, after });
+  async #solve(block: Solve): Promise<void> {
+    const terminal = await this.#terminalOf(block);
+    await this.#freeTerminal(terminal);
+    const after = this.#learner.messages.length;
+    this.#learner.type(terminal, pasted(block.text));
+    await this.#untilEnd({ terminal, after });
   }
 
   /** Waits for a prompt in a terminal that the next command needs. */
-  private async freeTerminal(terminal: string): Promise<void> {
-    await this.learner.until(
-      () => this.isAtPrompt(terminal),
+  async #freeTerminal(terminal: string): Promise<void> {
+    await this.#learner.until(
+      () => this.#isAtPrompt(terminal),
       commandTimeoutMs,
       `prompt in ${terminal}, where a command goes on`,
     );
-    this.held.delete(terminal);
+    this.#held.delete(terminal);
   }
 
   /** Presses Ctrl-C in each terminal whose command the lesson interrupts. */
-  private async interrupt(typed: readonly Typed[]): Promise<void> {
+  async #interrupt(typed: readonly Typed[]): Promise<void> {
     for (const one of typed) {
-      if (one.run.interrupt === undefined || !this.held.has(one.terminal)) continue;
-      this.learner.type(one.terminal, interruptKey);
-      await this.untilEnd(one);
-      this.held.delete(one.terminal);
+      if (one.run.interrupt === undefined || !this.#held.has(one.terminal)) continue;
+      this.#learner.type(one.terminal, interruptKey);
+      await this.#untilEnd(one);
+      this.#held.delete(one.terminal);
     }
-    for (const one of typed) if (one.run.background || one.run.interrupt !== undefined) this.note(one);
+    for (const one of typed) if (one.run.background || one.run.interrupt !== undefined) this.#note(one);
   }
 
-  private note(typed: Typed): void {
-    typed.result.output = this.outputOf(typed);
+  #note(typed: Typed): void {
+    typed.result.output = this.#outputOf(typed);
     typed.result.ms = Date.now() - typed.sinceMs;
   }
 
   /** Output between the start and end marks of the command. */
-  private outputOf({ terminal, from }: Typed): string {
-    const shown = this.bytes(terminal).subarray(from).toString();
+  #outputOf({ terminal, from }: Typed): string {
+    const shown = this.#bytes(terminal).subarray(from).toString();
     return plainText(/\x1b\]133;C\x07([\s\S]*?)(?:\x1b\]133;D|$)/.exec(shown)?.[1] ?? '');
   }
 
-  private untilEnd(typed: { terminal: string; after: number }): Promise<ShellMark[]> {
-    return this.untilMarks(
+  #untilEnd(typed: { terminal: string; after: number }): Promise<ShellMark[]> {
+    return this.#untilMarks(
       typed,
       (marks) => {
         const started = marks.findIndex(({ kind }) => kind === 'start');
@@ -334,15 +336,15 @@ export class Rehearsal {
     );
   }
 
-  private async untilMarks(
+  async #untilMarks(
     { terminal, after }: { terminal: string; after: number },
     condition: (marks: ShellMark[]) => boolean,
     what: string,
   ): Promise<ShellMark[]> {
     let marks: ShellMark[] = [];
-    await this.learner.until(
+    await this.#learner.until(
       () => {
-        marks = this.learner.messages
+        marks = this.#learner.messages
           .slice(after)
           .flatMap((message) =>
             message.type === 'mark' && message.terminal === terminal ? [message.mark] : [],
@@ -359,13 +361,14 @@ export class Rehearsal {
    * Result of a step's check before the step. After a step passes, the runner checks the next one by itself. That result counts
    * unless Ctrl-C ended something since; then the rehearsal asks for a check.
    */
-  private async before(step: Step): Promise<StepState> {
-    const { passed } = this;
-    if (!passed || this.lesson.steps[this.lesson.steps.indexOf(passed) + 1] !== step) return this.check(step);
-    const after = this.learner.messages.findLastIndex(
+  async #before(step: Step): Promise<StepState> {
+    const passed = this.#passed;
+    if (!passed || this.#lesson.steps[this.#lesson.steps.indexOf(passed) + 1] !== step)
+      return this.check(step);
+    const after = this.#learner.messages.findLastIndex(
       (message) => message.type === 'step' && message.stepId === passed.id && message.step.state === 'passed',
     );
-    const looked = await this.learner.waitFor(
+    const looked = await this.#learner.waitFor(
       'step',
       ({ stepId }) => stepId === step.id,
       checkTimeoutMs,
@@ -375,11 +378,11 @@ export class Rehearsal {
   }
 
   /** Waits for the runner's own checks, as a learner does. */
-  private async pass(step: Step): Promise<StepState> {
+  async #pass(step: Step): Promise<StepState> {
     const latest = (): StepState | undefined =>
-      this.learner.latest('step', ({ stepId }) => stepId === step.id)?.step;
+      this.#learner.latest('step', ({ stepId }) => stepId === step.id)?.step;
     try {
-      await this.learner.until(() => latest()?.state === 'passed', passTimeoutMs, 'passed check');
+      await this.#learner.until(() => latest()?.state === 'passed', passTimeoutMs, 'passed check');
     } catch (cause) {
       throw new Error(`The check does not pass: ${latest()?.message ?? 'it never ran'}`, { cause });
     }
@@ -387,32 +390,34 @@ export class Rehearsal {
   }
 
   /** Waits until every terminal is at its prompt, except those that are held. */
-  private async atPrompts(): Promise<void> {
-    await this.learner.until(
-      () => this.learner.terminals.every(({ id }) => this.held.has(id) || this.isAtPrompt(id)),
+  async #atPrompts(): Promise<void> {
+    await this.#learner.until(
+      () => this.#learner.terminals.every(({ id }) => this.#held.has(id) || this.#isAtPrompt(id)),
       commandTimeoutMs,
       'prompt in every terminal',
     );
   }
 
   /** Id of a block's terminal. The first use of a host's second terminal opens it. */
-  private async terminalOf({ host, terminal }: Run | Solve): Promise<string> {
+  async #terminalOf({ host, terminal }: Run | Solve): Promise<string> {
     if (terminal === 1) return host;
     const second = () =>
-      this.learner.terminals.filter((candidate) => candidate.host === host).map(({ id }) => id)[terminal - 1];
+      this.#learner.terminals.filter((candidate) => candidate.host === host).map(({ id }) => id)[
+        terminal - 1
+      ];
     if (second() === undefined) {
-      this.learner.connection.openTerminal(host, randomUUID());
-      await this.learner.until(() => second() !== undefined, readyTimeoutMs, `second terminal on ${host}`);
-      this.learner.attach(second() ?? host, this.size.columns, this.size.rows);
+      this.#learner.connection.openTerminal(host, randomUUID());
+      await this.#learner.until(() => second() !== undefined, readyTimeoutMs, `second terminal on ${host}`);
+      this.#learner.attach(second() ?? host, this.#size.columns, this.#size.rows);
     }
     return second() ?? host;
   }
 
-  private isAtPrompt(terminal: string): boolean {
-    return this.learner.latest('prompt', (prompt) => prompt.terminal === terminal)?.idle === true;
+  #isAtPrompt(terminal: string): boolean {
+    return this.#learner.latest('prompt', (prompt) => prompt.terminal === terminal)?.idle === true;
   }
 
-  private bytes(terminal: string): Buffer {
-    return this.learner.screens.get(terminal) ?? Buffer.alloc(0);
+  #bytes(terminal: string): Buffer {
+    return this.#learner.screens.get(terminal) ?? Buffer.alloc(0);
   }
 }

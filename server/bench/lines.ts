@@ -103,15 +103,23 @@ export async function plainLine(command: readonly [string, ...string[]]): Promis
 class CountingTerminal implements Line, TerminalSink {
   onData: (data: Uint8Array | string) => void = () => undefined;
 
+  readonly #connection: Connection;
+  readonly #onChange: () => void;
+  readonly #onClosed: () => void;
+
   constructor(
     readonly info: TerminalInfo,
-    private readonly connection: Connection,
-    private readonly onChange: () => void,
-    private readonly onClosed: () => void,
-  ) {}
+    connection: Connection,
+    onChange: () => void,
+    onClosed: () => void,
+  ) {
+    this.#connection = connection;
+    this.#onChange = onChange;
+    this.#onClosed = onClosed;
+  }
 
   send(text: string): void {
-    const result = this.connection.input(this.info.id, Buffer.from(text));
+    const result = this.#connection.input(this.info.id, Buffer.from(text));
     if (result !== 'taken') throw new Error(`Typing into ${this.info.id} was refused: ${result}.`);
   }
 
@@ -122,19 +130,19 @@ class CountingTerminal implements Line, TerminalSink {
     if (id === host) {
       this.send('\x03');
     } else {
-      this.connection.detach(id);
-      this.connection.closeTerminal(id);
-      this.onClosed();
+      this.#connection.detach(id);
+      this.#connection.closeTerminal(id);
+      this.#onClosed();
     }
   }
 
   write(bytes: Uint8Array, _replayed: boolean, parsed: () => void): void {
     parsed();
     this.onData(bytes);
-    this.onChange();
+    this.#onChange();
   }
   commands(): void {
-    this.onChange();
+    this.#onChange();
   }
   restart(): void {
     // It shows nothing.

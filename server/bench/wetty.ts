@@ -24,12 +24,15 @@ interface Socket {
 type Connect = (url: string, options: Record<string, unknown>) => Socket;
 
 export class Wetty {
-  private readonly servers: ChildProcess[] = [];
+  readonly #connect: Connect;
+  readonly #servers: ChildProcess[] = [];
 
   private constructor(
     readonly directory: string,
-    private readonly connect: Connect,
-  ) {}
+    connect: Connect,
+  ) {
+    this.#connect = connect;
+  }
 
   static readonly version = version;
 
@@ -63,7 +66,7 @@ export class Wetty {
 
   /** Starts a server whose terminals run a shell script. @returns its address */
   async serve(script: string): Promise<string> {
-    const file = join(this.directory, `command-${this.servers.length}`);
+    const file = join(this.directory, `command-${this.#servers.length}`);
     await writeFile(file, `#!/bin/sh\n${script}\n`);
     await chmod(file, 0o755);
     const port = await freePort();
@@ -73,7 +76,7 @@ export class Wetty {
       [main, '--host', '127.0.0.1', '--port', String(port), '--base', '/', '--command', file],
       { stdio: 'ignore', env: { ...process.env, NODE_ENV: 'production' } },
     );
-    this.servers.push(server);
+    this.#servers.push(server);
     const url = `http://127.0.0.1:${port}`;
     for (let tried = 0; tried < 200; tried++) {
       const answer = await fetch(url).catch(() => undefined);
@@ -85,12 +88,12 @@ export class Wetty {
 
   /** Process ids of its servers. */
   get processIds(): number[] {
-    return this.servers.flatMap(({ pid }) => pid ?? []);
+    return this.#servers.flatMap(({ pid }) => pid ?? []);
   }
 
   /** Opens a terminal in the same way as wetty's page. */
   async line(url: string): Promise<Line> {
-    const socket = this.connect(url, { path: '/socket.io', transports: ['websocket'], forceNew: true });
+    const socket = this.#connect(url, { path: '/socket.io', transports: ['websocket'], forceNew: true });
     const line: Line = {
       onData: () => undefined,
       send: (text) => {
@@ -122,7 +125,7 @@ export class Wetty {
   }
 
   async remove(): Promise<void> {
-    for (const server of this.servers) {
+    for (const server of this.#servers) {
       if (server.exitCode !== null) continue;
       server.kill('SIGKILL');
       await once(server, 'exit');

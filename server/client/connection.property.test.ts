@@ -3,7 +3,7 @@
  * learner was told. The server here is a model of the protocol that is simple enough to be seen to be right.
  */
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { decodeFrame, encodeFrame } from '../protocol/frames';
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
 import { Connection } from './connection';
@@ -209,7 +209,7 @@ function missing(keys: readonly string[], arrived: string): number | undefined {
   return lost + keys.length - next;
 }
 
-it('shows a prefix of the output and types everything once, whatever the network does', async () => {
+test('shows a prefix of the output and types everything once, whatever the network does', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
       const clock = new FakeClock();

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { LabError } from '../protocol/errors';
 import { decodeFrame } from '../protocol/frames';
 import { closeCodes, type ServerMessage } from '../protocol/messages';
@@ -108,7 +108,7 @@ describe('Connection', () => {
     await settle();
   });
 
-  it('is open only after hello, and attaches then', () => {
+  test('is open only after hello, and attaches then', () => {
     expect(states).toEqual(['connecting']);
     expect(socket().sent).toEqual([]);
     socket().message(hello());
@@ -116,7 +116,7 @@ describe('Connection', () => {
     expect(socket().sent).toEqual([{ type: 'attach', terminal: 'source', from: null, ...size, clientId }]);
   });
 
-  it('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
+  test('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
     network.refuse = new LabError('lost', 'No server.');
     socket().handlers.onClose(1006);
     const waits: number[] = [];
@@ -134,7 +134,7 @@ describe('Connection', () => {
     expect(clock.waiting).toEqual([500]);
   });
 
-  it('is in no hurry to come back when the server ended the line for what this page did', async () => {
+  test('is in no hurry to come back when the server ended the line for what this page did', async () => {
     socket().message(hello());
     socket().handlers.onClose(closeCodes.badMessage);
     expect(clock.waiting.map((ms) => Math.round(ms / 100) * 100)).toEqual([8000]);
@@ -144,7 +144,7 @@ describe('Connection', () => {
     expect(clock.waiting.map((ms) => Math.round(ms / 100) * 100)).toEqual([8000]);
   });
 
-  it('gives up when the server says that there is no session', async () => {
+  test('gives up when the server says that there is no session', async () => {
     network.refuse = new LabError('no-session', 'There is no session.');
     socket().handlers.onClose(1006);
     await clock.pass(500);
@@ -153,7 +153,7 @@ describe('Connection', () => {
     expect(clock.waiting).toEqual([]);
   });
 
-  it.each([closeCodes.sessionEnded, closeCodes.forbidden])('does not come back after %i', async (code) => {
+  test.each([closeCodes.sessionEnded, closeCodes.forbidden])('does not come back after %i', async (code) => {
     socket().message(hello());
     socket().handlers.onClose(code);
     await clock.pass(60_000);
@@ -161,7 +161,7 @@ describe('Connection', () => {
     expect(network.sockets).toHaveLength(1);
   });
 
-  it('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
+  test('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
     const first = socket();
     await clock.pass(helloMs + 1000);
     expect(network.sockets).toHaveLength(2);
@@ -172,7 +172,7 @@ describe('Connection', () => {
     expect(connection.state).toBe('open');
   });
 
-  it('begins anew when it is woken while an attempt hangs', async () => {
+  test('begins anew when it is woken while an attempt hangs', async () => {
     await clock.pass(1000);
     connection.wake();
     await settle();
@@ -187,14 +187,14 @@ describe('Connection', () => {
     expect(connection.state).toBe('open');
   });
 
-  it('reports a message that it does not understand and goes on', () => {
+  test('reports a message that it does not understand and goes on', () => {
     socket().message(hello());
     socket().handlers.onMessage('{"type":"from-the-future"}');
     expect(errors.map((error) => error.code)).toEqual(['bad-message']);
     expect(connection.state).toBe('open');
   });
 
-  it('sends a run again with the same id until it is answered, and then no more', async () => {
+  test('sends a run again with the same id until it is answered, and then no more', async () => {
     socket().message(hello());
     socket().message(attached());
     connection.run(run);
@@ -216,7 +216,7 @@ describe('Connection', () => {
     expect(socket().ofType('run')).toEqual([]);
   });
 
-  it('opens, closes and renames terminals only now or not at all', async () => {
+  test('opens, closes and renames terminals only now or not at all', async () => {
     expect(connection.openTerminal('source', run.runId)).toBe(false);
     socket().message(hello());
     expect(connection.openTerminal('source', run.runId)).toBe(true);
@@ -226,7 +226,7 @@ describe('Connection', () => {
     expect(socket().sent.map(({ type }) => type)).toEqual(['attach']);
   });
 
-  it('attaches a terminal that is opened later as soon as it is known', () => {
+  test('attaches a terminal that is opened later as soon as it is known', () => {
     socket().message(hello());
     connection.attach('source-2', new FakeTerminal(), size);
     expect(socket().ofType('attach')).toHaveLength(1);
@@ -236,7 +236,7 @@ describe('Connection', () => {
   });
 
   describe('output', () => {
-    it('goes on after a break at exactly what was not received', async () => {
+    test('goes on after a break at exactly what was not received', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'hello ');
@@ -247,7 +247,7 @@ describe('Connection', () => {
       expect(terminal).toMatchObject({ text: 'hello world', restarts: 1 });
     });
 
-    it('begins with the screen, at its size and with its commands', () => {
+    test('begins with the screen, at its size and with its commands', () => {
       socket().message(hello());
       socket().message(attached({ offset: 100, screen: true }));
       const screen = { type: 'screen' as const, terminal: 'source', offset: 100, columns: 132, rows: 40 };
@@ -259,7 +259,7 @@ describe('Connection', () => {
       expect(terminal.log).toEqual(['restart 132', 'write scr', 'write een$ ', 'commands 1', 'write ls']);
     });
 
-    it('asks for the whole screen again when it was cut in the middle of one', async () => {
+    test('asks for the whole screen again when it was cut in the middle of one', async () => {
       socket().message(hello());
       socket().message(attached({ offset: 100, screen: true }));
       socket().message({ type: 'screen', terminal: 'source', offset: 100, ...size, bytes: 8, commands: [] });
@@ -268,7 +268,7 @@ describe('Connection', () => {
       expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
     });
 
-    it('brings sizes and marks at their place', () => {
+    test('brings sizes and marks at their place', () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, '$ ');
@@ -285,7 +285,7 @@ describe('Connection', () => {
       ]);
     });
 
-    it('is acknowledged when the terminal has parsed it, soon or at once if it is much', async () => {
+    test('is acknowledged when the terminal has parsed it, soon or at once if it is much', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'abc');
@@ -304,7 +304,7 @@ describe('Connection', () => {
       });
     });
 
-    it('is acknowledged, screen and all, by a terminal that parses at once', async () => {
+    test('is acknowledged, screen and all, by a terminal that parses at once', async () => {
       connection.attach('source', new InstantTerminal(), size);
       socket().message(hello());
       socket().message(attached({ offset: 100, screen: true }));
@@ -317,7 +317,7 @@ describe('Connection', () => {
       expect(socket().ofType('ack')).toHaveLength(2);
     });
 
-    it('begins where the sink says that it is', () => {
+    test('begins where the sink says that it is', () => {
       connection.attach('source', terminal, size, 40);
       socket().message(hello());
       expect(socket().ofType('attach')).toMatchObject([{ from: 40 }]);
@@ -327,7 +327,7 @@ describe('Connection', () => {
       expect(connection.offset('source')).toBe(42);
     });
 
-    it('of another session replaces what is shown, and its input is counted anew', async () => {
+    test('of another session replaces what is shown, and its input is counted anew', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('rm '));
@@ -340,7 +340,7 @@ describe('Connection', () => {
       expect(socket().input).toEqual([]);
     });
 
-    it('that is missing is never shown: the line is given up, and the screen asked for', async () => {
+    test('that is missing is never shown: the line is given up, and the screen asked for', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'abc');
@@ -353,7 +353,7 @@ describe('Connection', () => {
       expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
     });
 
-    it('of an attachment that was replaced meanwhile is not taken for the new one’s', () => {
+    test('of an attachment that was replaced meanwhile is not taken for the new one’s', () => {
       socket().message(hello());
       socket().message(attached());
       connection.detach('source');
@@ -373,7 +373,7 @@ describe('Connection', () => {
       expect(next.text).toBe('oldnew');
     });
 
-    it('from before the attachment is a replay, up to its very byte', () => {
+    test('from before the attachment is a replay, up to its very byte', () => {
       socket().message(hello());
       socket().message(attached({ end: 5 }));
       socket().frame('output', 0, 'abc');
@@ -384,7 +384,7 @@ describe('Connection', () => {
   });
 
   describe('input', () => {
-    it('is sent with its offset', () => {
+    test('is sent with its offset', () => {
       socket().message(hello());
       socket().message(attached());
       expect(connection.input('source', bytes('l'))).toBe('taken');
@@ -395,7 +395,7 @@ describe('Connection', () => {
       ]);
     });
 
-    it('that was not taken is sent once more after a break', async () => {
+    test('that was not taken is sent once more after a break', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('ls'));
@@ -407,7 +407,7 @@ describe('Connection', () => {
       expect(lost).toEqual([]);
     });
 
-    it('that has become too old is dropped, and the learner told', async () => {
+    test('that has become too old is dropped, and the learner told', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('r'));
@@ -426,7 +426,7 @@ describe('Connection', () => {
       expect(typed()).toEqual([[0, 'x']]);
     });
 
-    it('is refused without a connection, and waits for the answer to the attachment', () => {
+    test('is refused without a connection, and waits for the answer to the attachment', () => {
       expect(connection.input('source', bytes('x'))).toBe('offline');
       socket().message(hello());
       expect(connection.input('source', bytes('y'))).toBe('taken');
@@ -435,7 +435,7 @@ describe('Connection', () => {
       expect(typed()).toEqual([[0, 'y']]);
     });
 
-    it('is nothing that a viewer has', () => {
+    test('is nothing that a viewer has', () => {
       socket().message(hello('s1', { role: 'viewer' }));
       socket().message(attached());
       expect(connection.input('source', bytes('x'))).toBe('watching');
@@ -446,7 +446,7 @@ describe('Connection', () => {
     });
   });
 
-  it('rests while nobody looks, and then goes on where it was', () => {
+  test('rests while nobody looks, and then goes on where it was', () => {
     socket().message(hello());
     socket().message(attached());
     socket().frame('output', 0, 'abc');
@@ -466,7 +466,7 @@ describe('Connection', () => {
       socket().message(hello());
     });
 
-    it('is asked, told of and given up', async () => {
+    test('is asked, told of and given up', async () => {
       await clock.pass(pingAfterMs);
       expect(socket().ofType('ping')).toHaveLength(1);
       expect(silences).toEqual([]);
@@ -479,7 +479,7 @@ describe('Connection', () => {
       expect(network.sockets).toHaveLength(2);
     });
 
-    it('that answers stays, and is not asked while it is heard', async () => {
+    test('that answers stays, and is not asked while it is heard', async () => {
       await clock.pass(pingAfterMs);
       socket().message({ type: 'pong' });
       await clock.pass(pingAfterMs - 1);
@@ -491,7 +491,7 @@ describe('Connection', () => {
       expect(silences).toEqual([]);
     });
 
-    it('is given up sooner when the page was just woken', async () => {
+    test('is given up sooner when the page was just woken', async () => {
       connection.wake();
       expect(socket().ofType('ping')).toHaveLength(1);
       await clock.pass(wakeAnswerMs);

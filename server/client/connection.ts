@@ -70,6 +70,7 @@ const attemptOf = (line: Line): { attempt: number; socket: Socket | undefined } 
   line.state === 'opening' || line.state === 'open' ? line : undefined;
 
 export class Connection {
+  readonly #options: ConnectionOptions;
   #line = closedLine;
   /** Fires at {@link deadlineOf} the line or earlier. */
   #timer: { id: unknown; atMs: number } | undefined;
@@ -82,7 +83,9 @@ export class Connection {
   /** By run id: what the server has not answered. */
   readonly #unansweredRuns = new Map<string, RunRequest>();
 
-  constructor(private readonly options: ConnectionOptions) {}
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
 
   get state(): ConnectionState {
     return stateOf(this.#line);
@@ -205,7 +208,7 @@ export class Connection {
 
   /** Leads the line to its next state and does what the change means: sockets, the timer, the ping, and the callbacks last. */
   #go(event: LineEvent): void {
-    const { clock, onSilence, onState } = this.options;
+    const { clock, onSilence, onState } = this.#options;
     const before = this.#line;
     const line = next(before, event, { nowMs: clock.now(), random: clock.random() });
     this.#line = line;
@@ -228,7 +231,7 @@ export class Connection {
 
   /** A timer that fires too early does no harm, so a busy line does not set it anew with each message. */
   #setTimer(isNewState: boolean): void {
-    const { clock } = this.options;
+    const { clock } = this.#options;
     const atMs = deadlineOf(this.#line);
     if (!isNewState && this.#timer !== undefined && atMs !== undefined && this.#timer.atMs <= atMs) return;
     clock.clearTimeout(this.#timer?.id);
@@ -247,7 +250,7 @@ export class Connection {
   #openSocket(attempt: number): void {
     const isCurrent = (): boolean => attemptOf(this.#line)?.attempt === attempt;
     const hasSocket = (): boolean => isCurrent() && attemptOf(this.#line)?.socket !== undefined;
-    const opening = this.options.openSocket({
+    const opening = this.#options.openSocket({
       onMessage: (data) => {
         if (hasSocket()) this.#onData(data);
       },
@@ -267,7 +270,7 @@ export class Connection {
           this.#go({ type: 'failed', fault: false });
         } else {
           this.close();
-          this.options.onError(error);
+          this.#options.onError(error);
         }
       },
     );
@@ -280,7 +283,7 @@ export class Connection {
         break;
       case closeCodes.forbidden:
         this.close();
-        this.options.onError(new LabError('forbidden', 'This page may no longer watch these terminals.'));
+        this.#options.onError(new LabError('forbidden', 'This page may no longer watch these terminals.'));
         break;
       case closeCodes.badMessage:
       case closeCodes.overloaded:
@@ -306,7 +309,7 @@ export class Connection {
       if (typeof data === 'string') this.#onMessage(parseMessage(serverMessageSchema, data));
       else this.#onFrame(data instanceof Uint8Array ? data : new Uint8Array(data));
     } catch (thrown) {
-      this.options.onError(LabError.from(thrown, 'Reading what the session sent'));
+      this.#options.onError(LabError.from(thrown, 'Reading what the session sent'));
       if (thrown instanceof OutOfOrder) this.#go({ type: 'failed', fault: true });
     }
   }
@@ -364,7 +367,7 @@ export class Connection {
       default:
         message satisfies never;
     }
-    this.options.onMessage(message);
+    this.#options.onMessage(message);
     if (message.type === 'ended') this.close();
   }
 
@@ -404,7 +407,7 @@ export class Connection {
     this.#go({ type: 'attached' });
     // The server takes each line for another page's.
     if (stream.isInUse) this.activate(terminal);
-    if (answered.lostKeys > 0) this.options.onInputLost(terminal, answered.lostKeys);
+    if (answered.lostKeys > 0) this.#options.onInputLost(terminal, answered.lostKeys);
     for (const request of this.#unansweredRuns.values()) {
       if (request.terminal === terminal) this.#sendRun(request);
     }
@@ -419,7 +422,7 @@ export class Connection {
   #streamOf(terminal: string): TerminalStream {
     const known = this.#streams.get(terminal);
     if (known !== undefined) return known;
-    const { clock, clientId } = this.options;
+    const { clock, clientId } = this.#options;
     const line = {
       send: (message: ClientMessage) => this.#send(message),
       sendInput: (id: string, offset: number, bytes: Uint8Array) => {

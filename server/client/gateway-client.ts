@@ -47,9 +47,12 @@ const noAnswer = (cause: unknown): LabError =>
  * the protocol says; `internal` when the gateway failed without saying why.
  */
 export class GatewayClient {
+  readonly #fetchPath: FetchPath;
   #sessionId: string | undefined;
 
-  constructor(private readonly fetchPath: FetchPath = (path, init) => fetch(path, init)) {}
+  constructor(fetchPath: FetchPath = (path, init) => fetch(path, init)) {
+    this.#fetchPath = fetchPath;
+  }
 
   /** What sandbox hosts run on. */
   getLab(): Promise<LabInfo> {
@@ -171,7 +174,7 @@ export class GatewayClient {
   async #fetch(method: Method, path: string, body?: unknown): Promise<Response> {
     let response: Response;
     try {
-      response = await this.fetchPath(path, {
+      response = await this.#fetchPath(path, {
         method,
         ...(body === undefined
           ? {}

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { InputQueue, inputWindowBytes, maxAgeMs, maxWaitingBytes } from './input-queue';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -8,7 +8,7 @@ const taken = (queue: InputQueue): [number, string] | undefined => {
 };
 
 describe('InputQueue', () => {
-  it('gives each byte once, with its offset', () => {
+  test('gives each byte once, with its offset', () => {
     const queue = new InputQueue();
     queue.push(bytes('l'), 0);
     expect(taken(queue)).toEqual([0, 'l']);
@@ -21,7 +21,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toEqual([5, '\r']);
   });
 
-  it('gives what was not taken again after a break, from where the server stands', () => {
+  test('gives what was not taken again after a break, from where the server stands', () => {
     const queue = new InputQueue();
     queue.push(bytes('echo '), 0);
     queue.push(bytes('a'), 0);
@@ -34,7 +34,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toBeUndefined();
   });
 
-  it('drops all of it when the oldest is too old, and goes on where the server stands', () => {
+  test('drops all of it when the oldest is too old, and goes on where the server stands', () => {
     const queue = new InputQueue();
     queue.push(bytes('a'), 0);
     queue.push(bytes('b'), 0);
@@ -45,7 +45,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toEqual([1, 'd']);
   });
 
-  it('sends a paste as the window opens, and refuses one that is too long', () => {
+  test('sends a paste as the window opens, and refuses one that is too long', () => {
     const queue = new InputQueue();
     const paste = new Uint8Array(inputWindowBytes + 10).fill(97);
     expect(queue.push(paste, 0)).toBe(true);

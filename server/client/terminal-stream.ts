@@ -97,6 +97,10 @@ const sizeOf = ({ columns, rows }: TerminalSize): TerminalSize => ({ columns, ro
 const positionAt = (offset: number): Position => ({ received: offset, parsed: offset, acked: offset });
 
 export class TerminalStream {
+  readonly #terminal: string;
+  readonly #line: StreamLine;
+  readonly #clock: Clock;
+  readonly #clientId: string;
   #output: Output = { state: 'hidden' };
   /** How many `attach` messages the server has not answered on this line. */
   #unanswered = 0;
@@ -104,12 +108,12 @@ export class TerminalStream {
   /** Survives attachments: offsets continue when a terminal is shown again. */
   #input = new InputQueue();
 
-  constructor(
-    private readonly terminal: string,
-    private readonly line: StreamLine,
-    private readonly clock: Clock,
-    private readonly clientId: string,
-  ) {}
+  constructor(terminal: string, line: StreamLine, clock: Clock, clientId: string) {
+    this.#terminal = terminal;
+    this.#line = line;
+    this.#clock = clock;
+    this.#clientId = clientId;
+  }
 
   get isHidden(): boolean {
     return this.#output.state === 'hidden';
@@ -154,8 +158,13 @@ export class TerminalStream {
     if (output.state === 'hidden') return;
     this.#enter({ state: 'attaching', view: output.view, position: this.#position });
     this.#unanswered += 1;
-    const { terminal, clientId } = this;
-    this.line.send({ type: 'attach', terminal, from: this.offset, ...output.view.size, clientId });
+    this.#line.send({
+      type: 'attach',
+      terminal: this.#terminal,
+      from: this.offset,
+      ...output.view.size,
+      clientId: this.#clientId,
+    });
   }
 
   /** What comes is ignored until the next {@link attach}. */
@@ -188,7 +197,7 @@ export class TerminalStream {
 
   /** @returns false when more waits than is kept; then none of it is taken */
   type(bytes: Uint8Array): boolean {
-    if (!this.#input.push(bytes, this.clock.now())) return false;
+    if (!this.#input.push(bytes, this.#clock.now())) return false;
     this.#sendInput();
     return true;
   }
@@ -211,7 +220,7 @@ export class TerminalStream {
       view.sink.resize(sizeOf(message));
       this.#enter({ state: 'live', view, replayEnd, position });
     }
-    const lostKeys = this.#input.resume(message.inputOffset, this.clock.now());
+    const lostKeys = this.#input.resume(message.inputOffset, this.#clock.now());
     this.#sendInput();
     return { lostKeys };
   }
@@ -270,7 +279,7 @@ export class TerminalStream {
 
   #enter(output: Output): void {
     this.#output = output;
-    this.clock.clearTimeout(this.#ackTimer);
+    this.#clock.clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
   }
 
@@ -340,20 +349,20 @@ export class TerminalStream {
   #ackWhenDue(position: Position): void {
     if (this.#output.state !== 'live' || this.#output.position !== position) return;
     const sendAck = (): void => {
-      this.clock.clearTimeout(this.#ackTimer);
+      this.#clock.clearTimeout(this.#ackTimer);
       this.#ackTimer = undefined;
       position.acked = position.parsed;
-      this.line.send({ type: 'ack', terminal: this.terminal, offset: position.acked });
+      this.#line.send({ type: 'ack', terminal: this.#terminal, offset: position.acked });
     };
     if (position.parsed - position.acked >= ackBytes) sendAck();
-    else this.#ackTimer ??= this.clock.setTimeout(sendAck, ackMs);
+    else this.#ackTimer ??= this.#clock.setTimeout(sendAck, ackMs);
   }
 
   #sendInput(): void {
     // Before the attachment is answered, it is not known from where the server counts on; then everything is sent.
     if (!this.isAttached) return;
     for (let piece = this.#input.take(); piece !== undefined; piece = this.#input.take()) {
-      this.line.sendInput(this.terminal, piece.offset, piece.bytes);
+      this.#line.sendInput(this.#terminal, piece.offset, piece.bytes);
     }
   }
 }

@@ -11,6 +11,9 @@ const rememberedDurations = 50;
 
 export class Admission {
   readonly queue: Queue;
+  readonly #config: Config;
+  readonly #book: LeaseBook;
+  readonly #poolSize: () => number;
   readonly #durationsMs: number[] = [];
   /** Private memory of each sandbox, as its runner said last. */
   readonly #memoryBytes = new Map<string, number>();
@@ -18,11 +21,10 @@ export class Admission {
   #capacity: Capacity | undefined;
 
   /** @param poolSize sandboxes in the pool, those included that are being made */
-  constructor(
-    private readonly config: Config,
-    private readonly book: LeaseBook,
-    private readonly poolSize: () => number,
-  ) {
+  constructor(config: Config, book: LeaseBook, poolSize: () => number) {
+    this.#config = config;
+    this.#book = book;
+    this.#poolSize = poolSize;
     this.#meter = new CapacityMeter(config);
     this.queue = new Queue(
       config.queueGraceMs,
@@ -32,7 +34,7 @@ export class Admission {
 
   /** Begins with what pairs have cost before. @param peaks as the last server's {@link peaks} */
   startWith(peaks: number[]): void {
-    this.#meter = new CapacityMeter(this.config, peaks);
+    this.#meter = new CapacityMeter(this.#config, peaks);
   }
 
   /** Most memory of each pair that learners had. */
@@ -52,7 +54,7 @@ export class Admission {
   /** Counts again: another program may have taken memory. */
   async measure(): Promise<void> {
     const available = await availableMemoryBytes();
-    this.#capacity = this.#meter.capacity(available, this.book.sandboxes + this.poolSize());
+    this.#capacity = this.#meter.capacity(available, this.#book.sandboxes + this.#poolSize());
   }
 
   /** Takes in what a runner says of itself. */
@@ -75,14 +77,14 @@ export class Admission {
 
   /** Whether the machine holds one pair more than there are and will be, as of the last {@link measure}. */
   hasRoom(): boolean {
-    const { sandboxes, untaken } = this.book;
-    return sandboxes + untaken + this.poolSize() < (this.#capacity?.pairs ?? 0);
+    const { sandboxes, untaken } = this.#book;
+    return sandboxes + untaken + this.#poolSize() < (this.#capacity?.pairs ?? 0);
   }
 
   /** Whether one session more can have a pair: one of the pool that nobody else will take, or a new one. */
   canAdmit(): boolean {
-    const { sandboxes, untaken } = this.book;
-    return untaken < this.poolSize() || sandboxes + untaken < (this.#capacity?.pairs ?? 0);
+    const { sandboxes, untaken } = this.#book;
+    return untaken < this.#poolSize() || sandboxes + untaken < (this.#capacity?.pairs ?? 0);
   }
 
   /** Why this machine can run no pair at all; undefined when it can. */
@@ -100,8 +102,8 @@ export class Admission {
 
   /** @throws LabError `too-many-sessions` when the address has as many sessions and queue positions as it may have */
   requireRoomFor(address: string): void {
-    const limit = this.config.maxSessionsPerAddress;
-    if (this.book.countOf(address) + this.queue.countOf(address) < limit) return;
+    const limit = this.#config.maxSessionsPerAddress;
+    if (this.#book.countOf(address) + this.queue.countOf(address) < limit) return;
     throw new LabError(
       'too-many-sessions',
       `Your network address already has ${limit} sessions or queue positions, the most that it may have.`,
@@ -112,19 +114,19 @@ export class Admission {
   /** Takes the last position in the queue, or keeps the learner's own. @throws LabError `no-capacity` when the queue is full */
   join(ownerHash: string, address: string, lessonId: string): void {
     const isWaiting = this.queue.ask(ownerHash) !== undefined;
-    if (!isWaiting && this.queue.size >= this.config.maxQueue) {
+    if (!isWaiting && this.queue.size >= this.#config.maxQueue) {
       throw new LabError('no-capacity', 'All pairs are in use, and the queue for them is full.', {
         hint: 'Try again in some minutes. Until then you can read the lesson without hosts.',
       });
     }
-    if (!isWaiting) void this.book.apply(ownerHash, { type: 'join' });
+    if (!isWaiting) void this.#book.apply(ownerHash, { type: 'join' });
     this.queue.join(ownerHash, address, lessonId);
   }
 
   /** Gives a position in the queue up. @returns whether there was one */
   leave(ownerHash: string): boolean {
     const wasWaiting = this.queue.ask(ownerHash) !== undefined;
-    if (wasWaiting) void this.book.apply(ownerHash, { type: 'leave-queue' });
+    if (wasWaiting) void this.#book.apply(ownerHash, { type: 'leave-queue' });
     this.queue.leave(ownerHash);
     return wasWaiting;
   }
@@ -132,7 +134,7 @@ export class Admission {
   /** Takes the first in the queue who may have a session now. The caller begins it before it awaits anything. */
   takeNext(): Waiting | undefined {
     if (this.queue.size === 0 || !this.canAdmit()) return undefined;
-    return this.queue.take(({ address }) => this.book.countOf(address) < this.config.maxSessionsPerAddress);
+    return this.queue.take(({ address }) => this.#book.countOf(address) < this.#config.maxSessionsPerAddress);
   }
 
   /**
@@ -143,7 +145,7 @@ export class Admission {
     const sorted = this.#durationsMs.toSorted((a, b) => a - b);
     const usual = sorted[Math.floor(sorted.length / 2)];
     const now = Date.now();
-    const left = this.book
+    const left = this.#book
       .leases()
       .map((lease) => {
         const atLatest = lease.endsAtMs - now;
@@ -155,6 +157,6 @@ export class Admission {
     if (left.length === 0) return null;
     // With more learners in front than pairs, those at the front have to be through first.
     const rounds = Math.floor((position - 1) / left.length);
-    return (left[(position - 1) % left.length] ?? 0) + rounds * (usual ?? this.config.totalTimeoutMs);
+    return (left[(position - 1) % left.length] ?? 0) + rounds * (usual ?? this.#config.totalTimeoutMs);
   }
 }

@@ -55,41 +55,43 @@ interface Observed {
  * not begun to cost what it will.
  */
 export class CapacityMeter {
-  private readonly observed = new Map<string, Observed>();
-  private readonly cpus: number[] = [];
+  readonly #limits: Pick<Config, 'maxSessions' | 'hostMemoryMiB' | 'sessionOverheadMiB' | 'memoryReserveMiB'>;
+  readonly #processors: number;
+  readonly #observed = new Map<string, Observed>();
+  readonly #cpus: number[] = [];
 
   /**
    * @param peaks most memory of each pair that learners had before, oldest first; those that end are added
    */
   constructor(
-    private readonly limits: Pick<
-      Config,
-      'maxSessions' | 'hostMemoryMiB' | 'sessionOverheadMiB' | 'memoryReserveMiB'
-    >,
+    limits: Pick<Config, 'maxSessions' | 'hostMemoryMiB' | 'sessionOverheadMiB' | 'memoryReserveMiB'>,
     readonly peaks: number[] = [],
-    private readonly processors: number = availableParallelism(),
-  ) {}
+    processors: number = availableParallelism(),
+  ) {
+    this.#limits = limits;
+    this.#processors = processors;
+  }
 
   observe(sandboxId: string, status: RunnerStatus, atMs: number): void {
     if (status.lessonId === null || status.phase !== 'ready') return;
-    const before = this.observed.get(sandboxId);
+    const before = this.#observed.get(sandboxId);
     if (before && atMs > before.atMs && before.atMs - before.sinceMs >= settlingMs) {
       const cpus = ((status.cpuSeconds - before.cpuSeconds) * 1000) / (atMs - before.atMs);
-      if (cpus >= 0) remember(this.cpus, cpus, keptCpuSamples);
+      if (cpus >= 0) remember(this.#cpus, cpus, keptCpuSamples);
     }
-    this.observed.set(sandboxId, {
+    this.#observed.set(sandboxId, {
       sinceMs: before?.sinceMs ?? atMs,
       cpuSeconds: status.cpuSeconds,
       atMs,
       // What a runner says of itself may not be true, but a pair cannot have more than this.
-      peakBytes: Math.min(Math.max(before?.peakBytes ?? 0, status.memoryBytes), this.mostBytes),
+      peakBytes: Math.min(Math.max(before?.peakBytes ?? 0, status.memoryBytes), this.#mostBytes),
     });
   }
 
   /** The sandbox has ended. @returns whether there is one more peak now */
   forget(sandboxId: string): boolean {
-    const last = this.observed.get(sandboxId);
-    this.observed.delete(sandboxId);
+    const last = this.#observed.get(sandboxId);
+    this.#observed.delete(sandboxId);
     if (!last || last.atMs - last.sinceMs < tellingMs) return false;
     remember(this.peaks, last.peakBytes, keptPeaks);
     return true;
@@ -100,19 +102,19 @@ export class CapacityMeter {
    * @param pairs that exist now and have taken theirs from it already
    */
   capacity(availableBytes: number, pairs: number): Capacity {
-    const telling = [...this.observed.values()].filter(({ sinceMs, atMs }) => atMs - sinceMs >= tellingMs);
+    const telling = [...this.#observed.values()].filter(({ sinceMs, atMs }) => atMs - sinceMs >= tellingMs);
     const measured = percentile([...this.peaks, ...telling.map(({ peakBytes }) => peakBytes)], 0.9);
-    const pairBytes = measured ?? this.mostBytes;
-    const spare = availableBytes - this.limits.memoryReserveMiB * mebibyte;
+    const pairBytes = measured ?? this.#mostBytes;
+    const spare = availableBytes - this.#limits.memoryReserveMiB * mebibyte;
     const byMemory = Math.max(0, pairs + Math.floor(spare / pairBytes));
     const meanCpus =
-      this.cpus.length < neededCpuSamples
+      this.#cpus.length < neededCpuSamples
         ? null
-        : this.cpus.reduce((sum, cpus) => sum + cpus, 0) / this.cpus.length;
+        : this.#cpus.reduce((sum, cpus) => sum + cpus, 0) / this.#cpus.length;
     // A pair that does nothing is not the measure of one that a learner works with: never more than 20 a processor.
     const byCpu =
-      meanCpus === null ? Infinity : Math.floor((this.processors * cpuShare) / Math.max(meanCpus, 0.045));
-    const least = Math.min(byMemory, byCpu, this.limits.maxSessions);
+      meanCpus === null ? Infinity : Math.floor((this.#processors * cpuShare) / Math.max(meanCpus, 0.045));
+    const least = Math.min(byMemory, byCpu, this.#limits.maxSessions);
     return {
       pairs: least,
       limitedBy: least === byMemory ? 'memory' : least === byCpu ? 'cpu' : 'configuration',
@@ -123,8 +125,8 @@ export class CapacityMeter {
   }
 
   /** Counted for a pair until one was measured. */
-  private get mostBytes(): number {
-    return mostPairBytes(this.limits);
+  get #mostBytes(): number {
+    return mostPairBytes(this.#limits);
   }
 }
 

@@ -50,13 +50,13 @@ class SessionsInMemory {
   obtained = 0;
 
   find = (ownerHash: string, sessionId?: string) => {
-    const lease = this.of(ownerHash);
+    const lease = this.#of(ownerHash);
     return Promise.resolve(sessionId === undefined || lease?.id === sessionId ? lease : undefined);
   };
   lastEnd = () => undefined;
   cannotRun = () => undefined;
   ask = (ownerHash: string): Promise<SessionReply> => {
-    const lease = this.of(ownerHash);
+    const lease = this.#of(ownerHash);
     return Promise.resolve({ session: lease ? sessionInfo(lease) : null, queue: null });
   };
   leave = (ownerHash: string) => {
@@ -64,12 +64,12 @@ class SessionsInMemory {
     return Promise.resolve(true);
   };
   reset = (sessionId: string) => {
-    const lease = this.require(sessionId);
+    const lease = this.#require(sessionId);
     lease.sandboxId += '-fresh';
     return Promise.resolve(lease);
   };
   extend = (sessionId: string) => {
-    const lease = this.require(sessionId);
+    const lease = this.#require(sessionId);
     lease.endsAtMs += 1;
     return Promise.resolve(lease);
   };
@@ -79,24 +79,24 @@ class SessionsInMemory {
   obtain = (ownerHash: string) => {
     this.obtained += 1;
     return Promise.resolve({
-      session: sessionInfo(this.of(ownerHash) ?? leaseOf('new', '3')),
+      session: sessionInfo(this.#of(ownerHash) ?? leaseOf('new', '3')),
       queue: null,
     });
   };
   grant = (sessionId: string) => {
-    const lease = this.require(sessionId);
+    const lease = this.#require(sessionId);
     lease.grant ??= `grant-${lease.id}`;
     return Promise.resolve(lease.grant);
   };
   revokeGrant = (sessionId: string) => {
-    this.require(sessionId).grant = null;
+    this.#require(sessionId).grant = null;
     return Promise.resolve();
   };
 
-  private of(ownerHash: string): HeldLease | undefined {
+  #of(ownerHash: string): HeldLease | undefined {
     return this.leases.find((lease) => lease.ownerHash === ownerHash);
   }
-  private require(sessionId: string): HeldLease {
+  #require(sessionId: string): HeldLease {
     const lease = this.leases.find(({ id }) => id === sessionId);
     if (!lease) throw new Error('no such lease');
     return lease;
@@ -115,12 +115,12 @@ class RunnerStandIn {
     this.requests.push(`${request.method ?? ''} ${request.url ?? ''}`);
     this.answer(response);
   });
-  private readonly sockets = new WebSocketServer({ noServer: true });
+  readonly #sockets = new WebSocketServer({ noServer: true });
 
   constructor() {
     this.server.on('upgrade', (request, socket, head) => {
       this.handshakes.push(request.headers);
-      this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         // What is no frame ends the connection, as in the real one.
         webSocket.on('error', () => {
           webSocket.terminate();
@@ -129,10 +129,10 @@ class RunnerStandIn {
     });
   }
   send(data: string | Uint8Array): void {
-    for (const socket of this.sockets.clients) socket.send(data);
+    for (const socket of this.#sockets.clients) socket.send(data);
   }
   get connections(): number {
-    return this.sockets.clients.size;
+    return this.#sockets.clients.size;
   }
 }
 

@@ -17,30 +17,33 @@ export interface Handover {
 
 /** Single-use keys by which a learner continues a session in another browser. A gateway that restarts forgets them. */
 export class Handovers {
-  private readonly waiting = new Map<string, Handover & { expiresAtMs: number }>();
+  readonly #now: () => number;
+  readonly #waiting = new Map<string, Handover & { expiresAtMs: number }>();
 
-  constructor(private readonly now: () => number = Date.now) {}
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
 
   /** @returns the key; keys that the session had before become invalid */
   offer(handover: Handover): string {
-    for (const [key, { sessionId, expiresAtMs }] of this.waiting) {
-      if (sessionId === handover.sessionId || expiresAtMs < this.now()) this.waiting.delete(key);
+    for (const [key, { sessionId, expiresAtMs }] of this.#waiting) {
+      if (sessionId === handover.sessionId || expiresAtMs < this.#now()) this.#waiting.delete(key);
     }
-    const [oldest] = this.waiting.keys();
-    if (this.waiting.size >= maxHandovers && oldest !== undefined) this.waiting.delete(oldest);
+    const [oldest] = this.#waiting.keys();
+    if (this.#waiting.size >= maxHandovers && oldest !== undefined) this.#waiting.delete(oldest);
     const key = randomBytes(24).toString('base64url');
-    this.waiting.set(key, { ...handover, expiresAtMs: this.now() + handoverLifeMs });
+    this.#waiting.set(key, { ...handover, expiresAtMs: this.#now() + handoverLifeMs });
     return key;
   }
 
   /** Reads a key without using it up. @returns undefined when the key is unknown, used or too old */
   find(key: string): Handover | undefined {
-    const found = this.waiting.get(key);
-    return found && found.expiresAtMs >= this.now() ? found : undefined;
+    const found = this.#waiting.get(key);
+    return found && found.expiresAtMs >= this.#now() ? found : undefined;
   }
 
   /** Uses a key up. */
   take(key: string): void {
-    this.waiting.delete(key);
+    this.#waiting.delete(key);
   }
 }

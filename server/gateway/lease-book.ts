@@ -20,6 +20,7 @@ const rememberedEnds = 1000;
 const none: SessionState = { phase: 'none' };
 
 export class LeaseBook {
+  readonly #store: LeaseStore;
   /** By owner; who has none is not in it. */
   readonly #states = new Map<string, SessionState>();
   /** The last write of each session's file that is under way, so that they reach the disk in order. */
@@ -27,7 +28,9 @@ export class LeaseBook {
   /** Sandboxes that belonged to sessions and are being stopped. */
   readonly retiring = new Set<string>();
 
-  constructor(private readonly store: LeaseStore) {}
+  constructor(store: LeaseStore) {
+    this.#store = store;
+  }
 
   state(ownerHash: string): SessionState {
     return this.#states.get(ownerHash) ?? none;
@@ -47,19 +50,19 @@ export class LeaseBook {
     const old = leaseOnDisk(before);
     const lease = leaseOnDisk(after);
     if (lease === undefined)
-      return old ? this.#write(old.id, () => this.store.remove(old.id)) : Promise.resolve();
+      return old ? this.#write(old.id, () => this.#store.remove(old.id)) : Promise.resolve();
     if (JSON.stringify(old) === JSON.stringify(lease)) return Promise.resolve();
-    return this.#write(lease.id, () => this.store.write(lease));
+    return this.#write(lease.id, () => this.#store.write(lease));
   }
 
   /** All that the last gateway left on disk. */
   stored(): Promise<Lease[]> {
-    return this.store.list();
+    return this.#store.list();
   }
 
   /** Removes a lease that no state came of. */
   discard(sessionId: string): Promise<void> {
-    return this.#write(sessionId, () => this.store.remove(sessionId));
+    return this.#write(sessionId, () => this.#store.remove(sessionId));
   }
 
   /** Leases of the sessions that run. */

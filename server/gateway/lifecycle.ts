@@ -39,10 +39,13 @@ export interface LifecycleParts {
 }
 
 export class Lifecycle {
+  readonly #parts: LifecycleParts;
   /** Sessions that are being created or get another sandbox, by owner: one at a time, so that two tabs get one pair. */
   readonly #underWay = new Map<string, Promise<HeldLease>>();
 
-  constructor(private readonly parts: LifecycleParts) {}
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+  }
 
   /** The owner's session once what is under way has been done; undefined when nothing is. */
   underWay(ownerHash: string): Promise<HeldLease> | undefined {
@@ -63,7 +66,7 @@ export class Lifecycle {
    * @throws LabError as the provider and the runner do
    */
   begin(ownerHash: string, address: string, lessonId: string): Promise<HeldLease> {
-    const { book, config, sources } = this.parts;
+    const { book, config, sources } = this.#parts;
     const now = Date.now();
     const lease = {
       id: randomUUID(),
@@ -89,13 +92,13 @@ export class Lifecycle {
     const { ownerHash } = lease;
     const running = this.#underWay.get(ownerHash);
     if (running) return running;
-    void this.parts.book.apply(ownerHash, { type: 'replace' });
+    void this.#parts.book.apply(ownerHash, { type: 'replace' });
     return this.#track(ownerHash, this.#replace(lease));
   }
 
   /** Finishes the replacements that the last gateway had begun. */
   resumeReplacements(): void {
-    const { book, log } = this.parts;
+    const { book, log } = this.#parts;
     for (const lease of book.leases()) {
       if (isHeld(lease)) continue;
       this.#track(lease.ownerHash, this.#replace(lease)).catch((error: unknown) => {
@@ -106,7 +109,7 @@ export class Lifecycle {
 
   /** Ends the session that has this sandbox, and the sandbox in any case. */
   async end(sandboxId: string, reason: EndReason): Promise<void> {
-    await this.parts.provider.stop(sandboxId, reason);
+    await this.#parts.provider.stop(sandboxId, reason);
     await this.release(sandboxId, reason, '');
   }
 
@@ -117,7 +120,7 @@ export class Lifecycle {
    * @returns whether it was a session's
    */
   async release(sandboxId: string, reason: EndReason | undefined, lastWords: string): Promise<boolean> {
-    const { book, admission, metrics, log } = this.parts;
+    const { book, admission, metrics, log } = this.#parts;
     this.#forget(sandboxId);
     const holder = book.holder(sandboxId);
     if (!holder) return false;
@@ -156,7 +159,7 @@ export class Lifecycle {
   }
 
   async #replace(lease: Lease): Promise<HeldLease> {
-    const { book, pool, sources, log } = this.parts;
+    const { book, pool, sources, log } = this.#parts;
     const { id, ownerHash, sandboxId: old } = lease;
     const templateDir = this.#templateOf(lease.lessonId);
     if (old === null) return this.#acquire(ownerHash, templateDir);
@@ -179,7 +182,7 @@ export class Lifecycle {
     templateDir: string,
     prepare: () => Promise<void> = () => Promise.resolve(),
   ): Promise<HeldLease> {
-    const { provider, book, admission, pool, metrics, sources, log } = this.parts;
+    const { provider, book, admission, pool, metrics, sources, log } = this.#parts;
     const begun = Date.now();
     let taken: string | undefined;
     try {
@@ -212,7 +215,7 @@ export class Lifecycle {
 
   /** Tells a runner whose it is. The deadline may be changed meanwhile, and is told again then. */
   async #introduce(ownerHash: string, sandboxId: string): Promise<void> {
-    const { provider, book } = this.parts;
+    const { provider, book } = this.#parts;
     let told: string | undefined;
     for (;;) {
       const state = book.state(ownerHash);
@@ -226,7 +229,7 @@ export class Lifecycle {
 
   /** Stops a sandbox that is replaced. @param vacated resolves when the next gateway would not take it for the session's */
   async #retire(sandboxId: string, vacated: Promise<void> = Promise.resolve()): Promise<void> {
-    const { book, provider, metrics, log } = this.parts;
+    const { book, provider, metrics, log } = this.#parts;
     book.retiring.add(sandboxId);
     try {
       await vacated;
@@ -240,7 +243,7 @@ export class Lifecycle {
   }
 
   #forget(sandboxId: string): void {
-    const { admission, config, sources, log } = this.parts;
+    const { admission, config, sources, log } = this.#parts;
     if (!admission.forget(sandboxId)) return;
     writePairPeaks(config.stateDir, sources.baseTemplateDir, admission.peaks).catch((error: unknown) => {
       log.warn({ err: error }, 'what pairs cost was not written down');
@@ -248,7 +251,7 @@ export class Lifecycle {
   }
 
   #templateOf(lessonId: string): string {
-    const { lessonTemplateDirs, baseTemplateDir } = this.parts.sources;
+    const { lessonTemplateDirs, baseTemplateDir } = this.#parts.sources;
     return lessonTemplateDirs.get(lessonId) ?? baseTemplateDir;
   }
 }

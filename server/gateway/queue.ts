@@ -11,6 +11,9 @@ export interface Waiting {
 }
 
 export class Queue {
+  readonly #graceMs: number;
+  readonly #onLapse: (ownerHash: string) => void;
+  readonly #now: () => number;
   /** By owner, in the order of arrival: a Map keeps it. */
   readonly #waiting = new Map<string, Waiting>();
 
@@ -18,11 +21,11 @@ export class Queue {
    * @param graceMs a learner loses the position when the page was not heard of for this long
    * @param onLapse told of each learner who loses the position in this way
    */
-  constructor(
-    private readonly graceMs: number,
-    private readonly onLapse: (ownerHash: string) => void,
-    private readonly now: () => number = Date.now,
-  ) {}
+  constructor(graceMs: number, onLapse: (ownerHash: string) => void, now: () => number = Date.now) {
+    this.#graceMs = graceMs;
+    this.#onLapse = onLapse;
+    this.#now = now;
+  }
 
   get size(): number {
     return this.#waiting.size;
@@ -36,7 +39,7 @@ export class Queue {
   /** Takes the last position. A learner who has one keeps it, also for another lesson. */
   join(ownerHash: string, address: string, lessonId: string): void {
     const known = this.#waiting.get(ownerHash);
-    const now = this.now();
+    const now = this.#now();
     if (known) {
       known.lessonId = lessonId;
       known.seenAtMs = now;
@@ -54,7 +57,7 @@ export class Queue {
     this.#expire();
     const entry = this.#waiting.get(ownerHash);
     if (!entry) return undefined;
-    entry.seenAtMs = this.now();
+    entry.seenAtMs = this.#now();
     return { entry, position: [...this.#waiting.keys()].indexOf(ownerHash) + 1 };
   }
 
@@ -70,11 +73,11 @@ export class Queue {
   }
 
   #expire(): void {
-    const oldest = this.now() - this.graceMs;
+    const oldest = this.#now() - this.#graceMs;
     for (const entry of this.#waiting.values()) {
       if (entry.seenAtMs >= oldest) continue;
       this.#waiting.delete(entry.ownerHash);
-      this.onLapse(entry.ownerHash);
+      this.#onLapse(entry.ownerHash);
     }
   }
 }

@@ -36,7 +36,7 @@ export function networkOf(address: string): string {
 }
 
 export class RateLimits {
-  private readonly limiters: Record<RequestKind, { learner: RateLimiterMemory; address: RateLimiterMemory }>;
+  readonly #limiters: Record<RequestKind, { learner: RateLimiterMemory; address: RateLimiterMemory }>;
 
   /** @param seats learners that one address may bring */
   constructor(seats: number) {
@@ -47,7 +47,7 @@ export class RateLimits {
         points: Math.max(perLearner[kind].points, perSeat[kind] * seats),
       }),
     });
-    this.limiters = { pair: limiters('pair'), other: limiters('other') };
+    this.#limiters = { pair: limiters('pair'), other: limiters('other') };
   }
 
   /**
@@ -56,7 +56,7 @@ export class RateLimits {
    * @throws LabError `too-many-requests`; its cause says when to ask again
    */
   async count(kind: RequestKind, address: string, learner: string | undefined): Promise<void> {
-    const limiters = this.limiters[kind];
+    const limiters = this.#limiters[kind];
     try {
       // The address first: a client can make up learners, and without this bound each would be kept for a while.
       await limiters.address.consume(address);

@@ -27,9 +27,12 @@ export interface ReconcilerParts {
 }
 
 export class Reconciler {
+  readonly #parts: ReconcilerParts;
   #underWay: Promise<void> | undefined;
 
-  constructor(private readonly parts: ReconcilerParts) {}
+  constructor(parts: ReconcilerParts) {
+    this.#parts = parts;
+  }
 
   /**
    * Removes what is left of dead sandboxes, ends sessions that are overdue, and renews the lease of all others. Failures go to the
@@ -38,7 +41,7 @@ export class Reconciler {
   reconcile(): Promise<void> {
     this.#underWay ??= this.#reconcile()
       .catch((error: unknown) => {
-        this.parts.log.error({ err: error }, 'reconcile failed');
+        this.#parts.log.error({ err: error }, 'reconcile failed');
       })
       .finally(() => {
         this.#underWay = undefined;
@@ -52,7 +55,7 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<void> {
-    const { provider, book, lifecycle } = this.parts;
+    const { provider, book, lifecycle } = this.#parts;
     const { running, ended } = await provider.list();
     for (const sandbox of ended) await this.#reap(sandbox);
     await Promise.all(
@@ -68,7 +71,7 @@ export class Reconciler {
   }
 
   async #renew(sandboxId: string): Promise<void> {
-    const { provider, book, admission, pool, log } = this.parts;
+    const { provider, book, admission, pool, log } = this.#parts;
     const isWanted = () => book.holder(sandboxId) !== undefined || pool.has(sandboxId);
     if (!isWanted()) return;
     try {
@@ -86,7 +89,7 @@ export class Reconciler {
   }
 
   async #reap(sandbox: EndedSandbox): Promise<void> {
-    const { pool, lifecycle, log } = this.parts;
+    const { pool, lifecycle, log } = this.#parts;
     pool.forget(sandbox.id);
     if (await lifecycle.release(sandbox.id, sandbox.reason, sandbox.lastWords)) return;
     log.info({ sandbox: sandbox.id, reason: sandbox.reason ?? 'crashed' }, 'remains removed');
@@ -99,7 +102,7 @@ export class Reconciler {
    * {@link Lifecycle.resumeReplacements} does the rest.
    */
   async adopt(): Promise<void> {
-    const { provider, book, lifecycle } = this.parts;
+    const { provider, book, lifecycle } = this.#parts;
     const { running, ended } = await provider.list();
     const runningIds = new Set(running.map(({ id }) => id));
     const { kept, surplus } = oneLeaseEach(await book.stored(), runningIds);
@@ -115,7 +118,7 @@ export class Reconciler {
 
   /** @param wasReplaced whether its session is known to have another sandbox */
   async #adopt(spec: SandboxSpec, wasReplaced: boolean): Promise<void> {
-    const { provider, book, pool, lifecycle, log } = this.parts;
+    const { provider, book, pool, lifecycle, log } = this.#parts;
     const sandboxId = spec.id;
     try {
       const state = book.holder(sandboxId)?.state;
@@ -135,7 +138,7 @@ export class Reconciler {
   }
 
   #isReusable(spec: SandboxSpec): boolean {
-    const { baseTemplateDir, lessonsDir } = this.parts.sources;
+    const { baseTemplateDir, lessonsDir } = this.#parts.sources;
     return spec.templateDir === baseTemplateDir && spec.lessonsDir === lessonsDir;
   }
 }

@@ -69,12 +69,15 @@ export function inlineScriptSources(html: string): string[] {
 }
 
 export class SecurityHeaders {
-  private constructor(
-    /** Sources of inline scripts, by the page's path. */
-    private readonly pages: ReadonlyMap<string, readonly string[]>,
-    /** Those of the pages that any path may be answered with: not found, failed. */
-    private readonly fallbacks: readonly string[],
-  ) {}
+  /** Sources of inline scripts, by the page's path. */
+  readonly #pages: ReadonlyMap<string, readonly string[]>;
+  /** Those of the pages that any path may be answered with: not found, failed. */
+  readonly #fallbacks: readonly string[];
+
+  private constructor(pages: ReadonlyMap<string, readonly string[]>, fallbacks: readonly string[]) {
+    this.#pages = pages;
+    this.#fallbacks = fallbacks;
+  }
 
   /** @param siteDir directory of the built site; undefined when there are no pages */
   static async read(siteDir: string | undefined): Promise<SecurityHeaders> {
@@ -94,22 +97,22 @@ export class SecurityHeaders {
   }
 
   forData(response: ServerResponse): void {
-    this.set(response, policyOfData);
+    this.#set(response, policyOfData);
   }
 
   /** For a request that the site's framework answers next. */
   forPage(request: IncomingMessage, response: ServerResponse): void {
     const nonce = randomBytes(16).toString('base64');
     const path = (request.url ?? '/').replace(/[?#].*/, '');
-    const sources = new Set([...(this.pages.get(path) ?? []), ...this.fallbacks]);
+    const sources = new Set([...(this.#pages.get(path) ?? []), ...this.#fallbacks]);
     const policy = policyOfPage([`'nonce-${nonce}'`, ...sources]);
-    this.set(response, policy);
+    this.#set(response, policy);
     // Where Next.js looks for the nonce; whatever the browser said there is not its to say.
     request.headers['content-security-policy'] = policy;
     delete request.headers['content-security-policy-report-only'];
   }
 
-  private set(response: ServerResponse, policy: string): void {
+  #set(response: ServerResponse, policy: string): void {
     for (const [name, value] of Object.entries(everywhere)) response.setHeader(name, value);
     response.setHeader('content-security-policy', policy);
   }

@@ -53,10 +53,13 @@ class World {
 
 /** What one gateway does to the world, until it is killed. */
 class Hands {
+  readonly #world: World;
   #left = Infinity;
   done = 0;
 
-  constructor(private readonly world: World) {}
+  constructor(world: World) {
+    this.#world = world;
+  }
 
   /** Kills the gateway before its next effect but `count`: from then on, nothing it does happens or returns. */
   killAfter(count: number): void {
@@ -75,20 +78,20 @@ class Hands {
   }
 
   readonly store: LeaseStore = {
-    list: () => this.#effect(() => structuredClone([...this.world.leases.values()])),
-    write: (lease) => this.#effect(() => void this.world.leases.set(lease.id, structuredClone(lease))),
-    remove: (id) => this.#effect(() => void this.world.leases.delete(id)),
+    list: () => this.#effect(() => structuredClone([...this.#world.leases.values()])),
+    write: (lease) => this.#effect(() => void this.#world.leases.set(lease.id, structuredClone(lease))),
+    remove: (id) => this.#effect(() => void this.#world.leases.delete(id)),
   };
 
   readonly provider: SandboxProvider = {
     launch: (spec) =>
       this.#effect(() => {
-        if (this.world.launchError !== undefined) throw this.world.launchError;
-        this.world.sandboxes.set(spec.id, { spec, session: null });
+        if (this.#world.launchError !== undefined) throw this.#world.launchError;
+        this.#world.sandboxes.set(spec.id, { spec, session: null });
       }),
     connect: (sandboxId) =>
       this.#effect(() => {
-        if (!this.world.sandboxes.has(sandboxId)) throw new LabError('lost', 'There is no runner.');
+        if (!this.#world.sandboxes.has(sandboxId)) throw new LabError('lost', 'There is no runner.');
         const [ours, theirs] = duplexPair();
         createServer((request, response) => void this.#answer(sandboxId, request, response)).emit(
           'connection',
@@ -98,32 +101,32 @@ class Hands {
       }),
     stop: (sandboxId, reason) =>
       this.#effect(() => {
-        if (this.world.sandboxes.delete(sandboxId)) this.world.stopped.push([sandboxId, reason]);
+        if (this.#world.sandboxes.delete(sandboxId)) this.#world.stopped.push([sandboxId, reason]);
       }),
     list: () =>
       this.#effect(() => ({
-        running: [...this.world.sandboxes.values()].map(({ spec }) => spec),
-        ended: this.world.dead.splice(0).map((id) => ({ id, reason: undefined, lastWords: '' })),
+        running: [...this.#world.sandboxes.values()].map(({ spec }) => spec),
+        ended: this.#world.dead.splice(0).map((id) => ({ id, reason: undefined, lastWords: '' })),
       })),
   };
 
   async #answer(sandboxId: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await text(request);
     await this.#effect(() => {
-      const sandbox = this.world.sandboxes.get(sandboxId);
+      const sandbox = this.#world.sandboxes.get(sandboxId);
       if (!sandbox) return response.destroy();
       if (request.method === 'PUT') {
-        const { refusal } = this.world;
+        const { refusal } = this.#world;
         if (refusal) return response.writeHead(400).end(JSON.stringify({ error: refusal.toWire() }));
         const assignment = assignmentSchema.parse(JSON.parse(body));
         sandbox.session = assignment;
-        this.world.onAssign?.(assignment);
+        this.#world.onAssign?.(assignment);
         return response.end('{}');
       }
       const status: RunnerStatus = {
         phase: 'ready',
         lessonId: sandbox.session?.lessonId ?? null,
-        sessionId: this.world.saysSession ? (sandbox.session?.id ?? null) : null,
+        sessionId: this.#world.saysSession ? (sandbox.session?.id ?? null) : null,
         connections: 0,
         memoryBytes: 1000,
         cpuSeconds: 0,

@@ -28,6 +28,10 @@ const tickMs = 1_000;
 
 export class Sessions {
   readonly metrics: Metrics;
+  readonly #config: Config;
+  readonly #sources: SessionSources;
+  readonly #provider: SandboxProvider;
+  readonly #log: Logger;
   readonly #book: LeaseBook;
   readonly #admission: Admission;
   readonly #pool: Pool;
@@ -40,12 +44,16 @@ export class Sessions {
   #stopped = false;
 
   constructor(
-    private readonly config: Config,
-    private readonly sources: SessionSources,
-    private readonly provider: SandboxProvider,
+    config: Config,
+    sources: SessionSources,
+    provider: SandboxProvider,
     store: LeaseStore,
-    private readonly log: Logger,
+    log: Logger,
   ) {
+    this.#config = config;
+    this.#sources = sources;
+    this.#provider = provider;
+    this.#log = log;
     const book = new LeaseBook(store);
     const admission = new Admission(config, book, () => this.#pool.size);
     this.#book = book;
@@ -94,12 +102,12 @@ export class Sessions {
 
   /** Adopts the sessions that outlived the last server, removes what is left of others, and keeps doing so. */
   async start(): Promise<void> {
-    this.#admission.startWith(await readPairPeaks(this.config.stateDir, this.sources.baseTemplateDir));
+    this.#admission.startWith(await readPairPeaks(this.#config.stateDir, this.#sources.baseTemplateDir));
     await this.#reconciler.adopt();
     await this.#admission.measure();
     this.#lifecycle.resumeReplacements();
     this.#timers = [
-      setInterval(() => void this.#reconciler.reconcile(), Math.min(reconcileMs, this.config.leaseMs / 4)),
+      setInterval(() => void this.#reconciler.reconcile(), Math.min(reconcileMs, this.#config.leaseMs / 4)),
       setInterval(() => void this.#tick(), tickMs),
     ];
     void this.#tick();
@@ -121,7 +129,7 @@ export class Sessions {
     }
     if (!lease || !isHeld(lease)) return undefined;
     try {
-      (await this.provider.connect(lease.sandboxId)).destroy();
+      (await this.#provider.connect(lease.sandboxId)).destroy();
     } catch {
       await this.#reconciler.reconcile();
     }
@@ -196,17 +204,17 @@ export class Sessions {
       });
     }
     const change = {
-      endsAtMs: mine.endsAtMs + this.config.extensionMs,
+      endsAtMs: mine.endsAtMs + this.#config.extensionMs,
       extensionsLeft: mine.extensionsLeft - 1,
     };
-    if (isHeld(mine)) await assign(this.provider, mine.sandboxId, sessionInfo({ ...mine, ...change }));
+    if (isHeld(mine)) await assign(this.#provider, mine.sandboxId, sessionInfo({ ...mine, ...change }));
     await this.#amend(sessionId, change);
     const longer = this.#require(sessionId);
     // A reset may have replaced the sandbox meanwhile, and told the new one the old end.
     if (isHeld(longer) && longer.sandboxId !== mine.sandboxId) {
-      await assign(this.provider, longer.sandboxId, sessionInfo(longer));
+      await assign(this.#provider, longer.sandboxId, sessionInfo(longer));
     }
-    this.log.info({ session: sessionId, left: longer.extensionsLeft }, 'session extended');
+    this.#log.info({ session: sessionId, left: longer.extensionsLeft }, 'session extended');
     return longer;
   }
 
@@ -220,14 +228,14 @@ export class Sessions {
     if (mine.grant !== null) return mine.grant;
     const grant = randomBytes(32).toString('base64url');
     await this.#amend(sessionId, { grant });
-    this.log.info({ session: sessionId }, 'grant to watch made');
+    this.#log.info({ session: sessionId }, 'grant to watch made');
     return grant;
   }
 
   /** Revokes the grant at once, and tickets that were issued for it. @throws LabError `no-session` */
   async revokeGrant(sessionId: string): Promise<void> {
     await this.#amend(sessionId, { grant: null });
-    this.log.info({ session: sessionId }, 'grant to watch revoked');
+    this.#log.info({ session: sessionId }, 'grant to watch revoked');
   }
 
   /** The session that this grant lets watch, once it has a sandbox. */
@@ -257,7 +265,7 @@ export class Sessions {
   /** Learners that will come: pairs are made ahead for those who have none yet. */
   announce(seats: number, forMs: number): void {
     this.#announced = { seats, untilMs: Date.now() + forMs };
-    this.log.info({ seats, forMs }, 'workshop announced');
+    this.#log.info({ seats, forMs }, 'workshop announced');
     this.#pool.fill();
   }
 
@@ -319,7 +327,7 @@ export class Sessions {
   #tick(): Promise<void> {
     this.#ticking ??= this.#serveQueue()
       .catch((error: unknown) => {
-        this.log.error({ err: error }, 'the queue could not be served');
+        this.#log.error({ err: error }, 'the queue could not be served');
       })
       .finally(() => {
         this.#ticking = undefined;
@@ -336,7 +344,7 @@ export class Sessions {
       try {
         await this.#lifecycle.begin(next.ownerHash, next.address, next.lessonId);
       } catch (error) {
-        this.log.error({ err: error }, 'no pair for the learner who was next in the queue');
+        this.#log.error({ err: error }, 'no pair for the learner who was next in the queue');
       }
       await this.#admission.measure();
     }

@@ -13,22 +13,25 @@ export type TicketHolder =
 
 /** Single-use keys that open one WebSocket each, because a browser cannot put headers on one. */
 export class Tickets {
-  private readonly waiting = new Map<string, { holder: TicketHolder; expiresAtMs: number }>();
+  readonly #now: () => number;
+  readonly #waiting = new Map<string, { holder: TicketHolder; expiresAtMs: number }>();
 
-  constructor(private readonly now: () => number = Date.now) {}
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
 
   issue(holder: TicketHolder): string {
-    const [oldest] = this.waiting.keys();
-    if (this.waiting.size >= maxTickets && oldest !== undefined) this.waiting.delete(oldest);
+    const [oldest] = this.#waiting.keys();
+    if (this.#waiting.size >= maxTickets && oldest !== undefined) this.#waiting.delete(oldest);
     const ticket = randomBytes(24).toString('base64url');
-    this.waiting.set(ticket, { holder, expiresAtMs: this.now() + ticketLifeMs });
+    this.#waiting.set(ticket, { holder, expiresAtMs: this.#now() + ticketLifeMs });
     return ticket;
   }
 
   /** @returns whom the ticket was issued to, once; undefined when it is unknown, used or too old */
   redeem(ticket: string): TicketHolder | undefined {
-    const found = this.waiting.get(ticket);
-    this.waiting.delete(ticket);
-    return found && found.expiresAtMs >= this.now() ? found.holder : undefined;
+    const found = this.#waiting.get(ticket);
+    this.#waiting.delete(ticket);
+    return found && found.expiresAtMs >= this.#now() ? found.holder : undefined;
   }
 }

@@ -38,34 +38,39 @@ const shellUnderDtach = (mode: '-A' | '-n', terminal: string): string =>
 export const startShell = `TERM=xterm-256color ${shellUnderDtach('-n', '"$HOSTNAME"')}`;
 
 export class ControlChannel {
-  private master: ChildProcess | undefined;
-  private opening: Promise<void> | undefined;
+  readonly #directory: string;
+  readonly #host: HostName;
+  #master: ChildProcess | undefined;
+  #opening: Promise<void> | undefined;
   /** Counts disconnects: a connection attempt that began before the latest one gives up. */
-  private generation = 0;
-  private closed = false;
+  #generation = 0;
+  #closed = false;
 
   /**
    * @param directory the machine's directory (see hostFiles)
    * @param credentials for the next connection; they may change while the host runs
    */
   constructor(
-    private readonly directory: string,
-    private readonly host: HostName,
+    directory: string,
+    host: HostName,
     public credentials: Credentials,
-  ) {}
+  ) {
+    this.#directory = directory;
+    this.#host = host;
+  }
 
   /** Connects unless connected, and waits up to `timeoutMs` for the guest's sshd. @throws LabError `host-unreachable` */
   open(timeoutMs: number): Promise<void> {
-    if (this.master?.exitCode === null && existsSync(hostFiles(this.directory, this.host).control)) {
+    if (this.#master?.exitCode === null && existsSync(hostFiles(this.#directory, this.#host).control)) {
       return Promise.resolve();
     }
-    if (!this.opening) {
-      const opening = this.connect(timeoutMs).finally(() => {
-        if (this.opening === opening) this.opening = undefined;
+    if (!this.#opening) {
+      const opening = this.#connect(timeoutMs).finally(() => {
+        if (this.#opening === opening) this.#opening = undefined;
       });
-      this.opening = opening;
+      this.#opening = opening;
     }
-    return this.opening;
+    return this.#opening;
   }
 
   /**
@@ -79,9 +84,9 @@ export class ControlChannel {
   attachCommand(terminal: string): [command: string, ...parameters: string[]] {
     return [
       'ssh',
-      ...this.options('share'),
+      ...this.#options('share'),
       '-tt',
-      `root@${this.host}`,
+      `root@${this.#host}`,
       `exec ${shellUnderDtach('-A', terminal)}`,
     ];
   }
@@ -106,7 +111,7 @@ export class ControlChannel {
    */
   async run(script: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<CommandResult> {
     // `bash -s` would start a second bash after the login shell and read the script byte by byte: 100 ms instead of 72 under TCG.
-    const running = execa('ssh', [...this.options('share'), '-T', `root@${this.host}`, 'eval "$(cat)"'], {
+    const running = execa('ssh', [...this.#options('share'), '-T', `root@${this.#host}`, 'eval "$(cat)"'], {
       input: script,
       reject: false,
       timeout: options.timeoutMs,
@@ -120,16 +125,16 @@ export class ControlChannel {
       running.stderr.destroy();
     });
     const result = await running;
-    if (result.isCanceled) throw new LabError('cancelled', `A command on ${this.host} was cancelled.`);
+    if (result.isCanceled) throw new LabError('cancelled', `A command on ${this.#host} was cancelled.`);
     if (result.timedOut) {
       throw new LabError(
         'host-unreachable',
-        `A command on ${this.host} did not finish in ${options.timeoutMs} ms.`,
+        `A command on ${this.#host} did not finish in ${options.timeoutMs} ms.`,
       );
     }
     // 255 is ssh's own exit code for a failed connection (ssh(1)).
     if (result.exitCode === undefined || result.exitCode === 255) {
-      throw new LabError('host-unreachable', `${this.host} does not answer: ${result.stderr}`, {
+      throw new LabError('host-unreachable', `${this.#host} does not answer: ${result.stderr}`, {
         cause: result,
       });
     }
@@ -158,7 +163,7 @@ export class ControlChannel {
     if (results.some(({ exitCode }) => Number.isNaN(exitCode))) {
       throw new LabError(
         'host-unreachable',
-        `${this.host} stopped answering before all scripts had run: ${stderr}`,
+        `${this.#host} stopped answering before all scripts had run: ${stderr}`,
       );
     }
     return results;
@@ -177,36 +182,36 @@ export class ControlChannel {
     if (result.exitCode !== 0) {
       throw new LabError(
         'host-unreachable',
-        `Cannot set the clock of ${this.host} and finish waking it: ${result.stderr}`,
+        `Cannot set the clock of ${this.#host} and finish waking it: ${result.stderr}`,
       );
     }
   }
 
   /** Drops the connection, for example because the host is replaced; {@link open} makes a new one. */
   disconnect(): void {
-    this.generation += 1;
-    this.opening = undefined;
-    this.master?.kill('SIGKILL');
+    this.#generation += 1;
+    this.#opening = undefined;
+    this.#master?.kill('SIGKILL');
     // A killed master leaves its socket behind, which looks like a connection.
-    rmSync(hostFiles(this.directory, this.host).control, { force: true });
+    rmSync(hostFiles(this.#directory, this.#host).control, { force: true });
   }
 
   close(): void {
-    this.closed = true;
-    this.master?.kill('SIGKILL');
+    this.#closed = true;
+    this.#master?.kill('SIGKILL');
   }
 
-  private async connect(timeoutMs: number): Promise<void> {
+  async #connect(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    const { generation } = this;
-    const { control } = hostFiles(this.directory, this.host);
-    while (!this.closed && generation === this.generation) {
+    const generation = this.#generation;
+    const { control } = hostFiles(this.#directory, this.#host);
+    while (!this.#closed && generation === this.#generation) {
       await rm(control, { force: true });
       let errorOutput = '';
-      const master = spawn('ssh', [...this.options('connect'), '-M', '-N', `root@${this.host}`], {
+      const master = spawn('ssh', [...this.#options('connect'), '-M', '-N', `root@${this.#host}`], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });
-      this.master = master;
+      this.#master = master;
       master.stderr.on('data', (data: Buffer) => {
         errorOutput = (errorOutput + data.toString()).slice(-500);
       });
@@ -223,20 +228,20 @@ export class ControlChannel {
       if (Date.now() > deadline) {
         throw new LabError(
           'host-unreachable',
-          `Cannot log in to ${this.host} within ${timeoutMs} ms. ${errorOutput}`,
+          `Cannot log in to ${this.#host} within ${timeoutMs} ms. ${errorOutput}`,
         );
       }
       await sleep(200);
     }
-    throw new LabError('cancelled', `The channel to ${this.host} was closed.`);
+    throw new LabError('cancelled', `The channel to ${this.#host} was closed.`);
   }
 
   /**
    * @param how `connect` lets ssh open a connection; `share` only lets it use one that exists. An ssh that opened its own while the
    * host was being replaced once held the new host's only port, and nothing else could log in.
    */
-  private options(how: 'connect' | 'share'): string[] {
-    const { control, ssh } = hostFiles(this.directory, this.host);
+  #options(how: 'connect' | 'share'): string[] {
+    const { control, ssh } = hostFiles(this.#directory, this.#host);
     const settings = {
       ControlPath: control,
       ProxyCommand: how === 'connect' ? `socat - UNIX-CONNECT:${ssh}` : 'false',

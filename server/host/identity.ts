@@ -28,10 +28,14 @@ const knownAs: Record<HostName, string> = {
 };
 
 export class PairIdentity {
+  readonly #scripts: Record<HostName, string>;
+
   private constructor(
     readonly credentials: Credentials,
-    private readonly scripts: Record<HostName, string>,
-  ) {}
+    scripts: Record<HostName, string>,
+  ) {
+    this.#scripts = scripts;
+  }
 
   /**
    * Makes the keys, which takes some milliseconds.
@@ -80,7 +84,7 @@ export class PairIdentity {
 
   /** A bash script that gives the host this identity. It writes into existing files, so they keep their modes and labels. */
   script(host: HostName): string {
-    return this.scripts[host];
+    return this.#scripts[host];
   }
 }
 

@@ -22,20 +22,22 @@ export class Machine {
   readonly host: HostName;
   /** Settles when the process has ended, whatever the reason. */
   readonly exited: Promise<void>;
+  readonly #plan: MachinePlan;
+  readonly #process: ChildProcess;
+  readonly #qmp: QmpClient;
   /** Number of overlays added on top of the disk with which the machine started. */
-  private overlays = 0;
+  #overlays = 0;
 
-  private constructor(
-    private readonly plan: MachinePlan,
-    private readonly process: ChildProcess,
-    private readonly qmp: QmpClient,
-  ) {
+  private constructor(plan: MachinePlan, process: ChildProcess, qmp: QmpClient) {
+    this.#plan = plan;
+    this.#process = process;
+    this.#qmp = qmp;
     this.host = plan.host;
     this.exited = process.exitCode === null ? once(process, 'exit').then(() => undefined) : Promise.resolve();
   }
 
   get pid(): number {
-    return this.process.pid ?? 0;
+    return this.#process.pid ?? 0;
   }
 
   /**
@@ -82,7 +84,7 @@ export class Machine {
    * keeps a guest's RAM outside QEMU as the lab does. Every QEMU has it.
    */
   async saveState(stateFile: string): Promise<void> {
-    await this.qmp.execute('xen-save-devices-state', { filename: stateFile, live: false });
+    await this.#qmp.execute('xen-save-devices-state', { filename: stateFile, live: false });
   }
 
   /**
@@ -90,30 +92,30 @@ export class Machine {
    * The guest stays stopped until {@link resume}.
    */
   async loadState(stateFile: string): Promise<void> {
-    await this.qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
-    await this.migrationDone();
+    await this.#qmp.execute('migrate-incoming', { uri: `file:${stateFile}` });
+    await this.#migrationDone();
   }
 
   /**
    * Gives the guest a new, empty overlay as its disk. QEMU no longer writes to the previous disk file.
    */
   async startOverlay(overlay: string): Promise<void> {
-    const node = `disk-${this.overlays + 1}`;
-    await this.qmp.execute('blockdev-snapshot-sync', {
-      'node-name': this.overlays === 0 ? 'disk' : `disk-${this.overlays}`,
+    const node = `disk-${this.#overlays + 1}`;
+    await this.#qmp.execute('blockdev-snapshot-sync', {
+      'node-name': this.#overlays === 0 ? 'disk' : `disk-${this.#overlays}`,
       'snapshot-file': overlay,
       'snapshot-node-name': node,
       format: 'qcow2',
     });
-    this.overlays += 1;
+    this.#overlays += 1;
   }
 
   async pause(): Promise<void> {
-    await this.qmp.execute('stop');
+    await this.#qmp.execute('stop');
   }
 
   async resume(): Promise<void> {
-    await this.qmp.execute('cont');
+    await this.#qmp.execute('cont');
   }
 
   /**
@@ -123,7 +125,7 @@ export class Machine {
    */
   async freshSshd(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    await this.readRing('ready');
+    await this.#readRing('ready');
     do {
       await sleep(20);
       if (Date.now() > deadline) {
@@ -132,7 +134,7 @@ export class Machine {
           `${this.host} did not end its SSH connection in ${timeoutMs} ms.`,
         );
       }
-    } while ((await this.readRing('ready')) === '');
+    } while ((await this.#readRing('ready')) === '');
   }
 
   /**
@@ -152,24 +154,24 @@ export class Machine {
 
   /** The last 64 KiB that the guest wrote to its serial console. */
   async consoleTail(): Promise<string> {
-    return this.readRing('console');
+    return this.#readRing('console');
   }
 
   /** Ends QEMU at once and waits until it is gone; the guest's disk overlay is disposable. */
   async kill(): Promise<void> {
-    this.qmp.close();
-    this.process.kill('SIGKILL');
+    this.#qmp.close();
+    this.#process.kill('SIGKILL');
     await this.exited;
   }
 
   /** Reads and empties a ring buffer. */
-  private async readRing(device: 'console' | 'ready'): Promise<string> {
-    return z.string().parse(await this.qmp.execute('ringbuf-read', { device, size: 65536 }));
+  async #readRing(device: 'console' | 'ready'): Promise<string> {
+    return z.string().parse(await this.#qmp.execute('ringbuf-read', { device, size: 65536 }));
   }
 
-  private async migrationDone(): Promise<void> {
+  async #migrationDone(): Promise<void> {
     for (;;) {
-      const info = migrationSchema.parse(await this.qmp.execute('query-migrate'));
+      const info = migrationSchema.parse(await this.#qmp.execute('query-migrate'));
       if (info.status === 'completed') return;
       if (info.status === 'failed' || info.status === 'cancelled') {
         throw new LabError(

@@ -28,22 +28,24 @@ interface Pending {
 }
 
 export class QmpClient extends EventEmitter<{ event: [name: string, data: Record<string, unknown>] }> {
-  private nextId = 1;
-  private readonly pending = new Map<number, Pending>();
+  readonly #socket: Socket;
+  #nextId = 1;
+  readonly #pending = new Map<number, Pending>();
 
-  private constructor(private readonly socket: Socket) {
+  private constructor(socket: Socket) {
     super();
+    this.#socket = socket;
     let cause: Error | undefined;
     const lines = createInterface({ input: socket });
     lines.on('line', (line) => {
-      this.receive(line);
+      this.#receive(line);
     });
     // Node forwards the socket's errors to the readline interface. Without a listener there, they would end the process.
     for (const emitter of [socket, lines]) emitter.on('error', (error: Error) => (cause = error));
     socket.on('close', () => {
       const lost = new LabError('qemu-failed', 'QEMU closed its control socket.', { cause });
-      for (const waiting of this.pending.values()) waiting.reject(lost);
-      this.pending.clear();
+      for (const waiting of this.#pending.values()) waiting.reject(lost);
+      this.#pending.clear();
     });
   }
 
@@ -76,31 +78,31 @@ export class QmpClient extends EventEmitter<{ event: [name: string, data: Record
 
   /** @throws LabError `qemu-failed` with QEMU's own description, or when the socket closes before the reply. */
   execute(command: string, parameters: Record<string, unknown> = {}): Promise<unknown> {
-    if (this.socket.destroyed) {
+    if (this.#socket.destroyed) {
       return Promise.reject(new LabError('qemu-failed', `Cannot send ${command}: QEMU has ended.`));
     }
-    const id = this.nextId++;
+    const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.pending.set(id, { resolve, reject });
-      this.socket.write(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`);
+      this.#pending.set(id, { resolve, reject });
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`);
     });
   }
 
   close(): void {
-    this.socket.destroy();
+    this.#socket.destroy();
   }
 
-  private receive(line: string): void {
+  #receive(line: string): void {
     const reply = parseReply(line);
     if (!reply) return;
     if ('event' in reply) {
       this.emit('event', reply.event, reply.data);
     } else if ('return' in reply) {
-      this.pending.get(reply.id)?.resolve(reply.return);
-      this.pending.delete(reply.id);
+      this.#pending.get(reply.id)?.resolve(reply.return);
+      this.#pending.delete(reply.id);
     } else if ('error' in reply && reply.id !== undefined) {
-      this.pending.get(reply.id)?.reject(new LabError('qemu-failed', `QEMU: ${reply.error.desc}`));
-      this.pending.delete(reply.id);
+      this.#pending.get(reply.id)?.reject(new LabError('qemu-failed', `QEMU: ${reply.error.desc}`));
+      this.#pending.delete(reply.id);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkDocuments, listLessons, loadLesson } from './load';
 
 let directory: string;
@@ -21,13 +21,13 @@ async function write(id: string, order: number, host = 'source'): Promise<void> 
   );
 }
 
-it('lists the lessons in their order', async () => {
+test('lists the lessons in their order', async () => {
   await write('a', 2);
   await write('b', 1);
   expect((await listLessons(directory)).map((lesson) => lesson.id)).toEqual(['b', 'a']);
 });
 
-it('gives the good lessons and an error for each bad one', async () => {
+test('gives the good lessons and an error for each bad one', async () => {
   await write('good', 1);
   await write('bad', 2, 'nowhere');
   await mkdir(join(directory, 'empty'));
@@ -44,7 +44,7 @@ it('gives the good lessons and an error for each bad one', async () => {
   });
 });
 
-it.each(['other', '..', '../x', 'good/../good', ''])('has no lesson %j', async (id) => {
+test.each(['other', '..', '../x', 'good/../good', ''])('has no lesson %j', async (id) => {
   await write('good', 1);
   await expect(loadLesson(directory, id)).rejects.toMatchObject({
     code: 'bad-lesson',

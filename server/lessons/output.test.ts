@@ -1,7 +1,7 @@
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { missingLine, plainText, shorten } from './output';
 
-it.each([
+test.each([
   ['a\r\nb\r\n', 'a\nb'],
   ['\u001b[1;31mred\u001b[0m  \r\n\r\n', 'red'],
   ['10 %\r50 %\r100 %\r\ndone', '100 %\ndone'],
@@ -12,7 +12,7 @@ it.each([
   expect(plainText(output)).toBe(text);
 });
 
-it('cuts the middle out of what is long', () => {
+test('cuts the middle out of what is long', () => {
   const lines = Array.from({ length: 200 }, (_, index) => `line ${index}`);
   const short = shorten(lines.join('\n')).split('\n');
   expect(short).toHaveLength(91);
@@ -22,7 +22,7 @@ it('cuts the middle out of what is long', () => {
   expect(shorten('a\nb')).toBe('a\nb');
 });
 
-it.each([
+test.each([
   ['0', '0', undefined],
   ['a  b', 'x a b y', undefined],
   ['a … c', 'a 1 2 c', undefined],

@@ -1,4 +1,4 @@
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LabError } from '../protocol/errors';
 import type { Lesson } from './lesson';
 import { parseLesson } from './parse';
@@ -55,7 +55,7 @@ describe('a good lesson', () => {
     ...fence('bash check host=source'),
   ]);
 
-  it('gives its front matter and its steps in order', () => {
+  test('gives its front matter and its steps in order', () => {
     expect(lesson).toMatchObject({
       id: 'x',
       title: 'A title',
@@ -70,7 +70,7 @@ describe('a good lesson', () => {
     ]);
   });
 
-  it('gives each block its host, text and line', () => {
+  test('gives each block its host, text and line', () => {
     const [first, second] = lesson.steps;
     const plain = { terminal: 1, exit: 0, background: false };
     expect(first?.runs).toEqual([
@@ -84,7 +84,7 @@ describe('a good lesson', () => {
   });
 });
 
-it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
+test('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
   const withCpus = (cpus: string): string[] => [
     ...frontMatter.slice(0, -2),
     `sources: [{ name: A talk, url: "https://example.org/", what: all of it }],`,
@@ -105,7 +105,7 @@ it('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
-it('has files alone made when a pair is given away, and not in a template', () => {
+test('has files alone made when a pair is given away, and not in a template', () => {
   const lesson = parse([...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')]);
   expect(lesson.setups).toEqual([]);
   expect(lesson.files).toEqual([
@@ -113,7 +113,7 @@ it('has files alone made when a pair is given away, and not in a template', () =
   ]);
 });
 
-it('collects setup blocks from anywhere, and makes no step of them', () => {
+test('collects setup blocks from anywhere, and makes no step of them', () => {
   const lesson = parse([
     ...frontMatter,
     ...fence('bash setup host=source', 'first\nsecond'),
@@ -130,7 +130,7 @@ it('collects setup blocks from anywhere, and makes no step of them', () => {
   ]);
 });
 
-it('reads all that a block may say', () => {
+test('reads all that a block may say', () => {
   const lesson = parse([
     ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
     '## One',
@@ -528,11 +528,11 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
   ];
-  it.each(cases)('%s', (_name, lines, told) => {
+  test.each(cases)('%s', (_name, lines, told) => {
     expect(errorsOf(lines)).toEqual(told);
   });
 
-  it.each([
+  test.each([
     ['unclosed expression', inSection('Look at {{this'), 14],
     ['unclosed tag', inSection('Type <name> here', 'and more'), 14],
     ['import that is not JavaScript', inSection('', 'import x from'), 15],
@@ -544,13 +544,13 @@ describe('each error is told with its line and the way out', () => {
     );
   });
 
-  it('broken YAML', () => {
+  test('broken YAML', () => {
     const errors = errorsOf(['---', 'title: x', 'summary: "x', 'minutes: 1', '---', ...step('One')]);
     expect(errors).toHaveLength(1);
     expect(errors[0]).toMatch(/^[345]: The front matter is not valid YAML: .+\.$/);
   });
 
-  it('all of them at once, in the order of their lines', () => {
+  test('all of them at once, in the order of their lines', () => {
     const errors = errorsOf([
       ...frontMatter.filter((line) => !line.startsWith('minutes')),
       '## One',

@@ -39,7 +39,7 @@ const fillTimeoutMs = 240_000;
 /** A learner with both prompts who runs one command at a time. */
 class Shell {
   readonly learner: Learner;
-  private commands = 0;
+  #commands = 0;
 
   constructor(lab: TestLab) {
     this.learner = new Learner(lab.url);
@@ -55,7 +55,7 @@ class Shell {
 
   /** Types a command, waits until it ends, and returns its output. */
   async run(host: HostName, command: string, timeoutMs = commandTimeoutMs): Promise<string> {
-    const mark = `done-${++this.commands}`;
+    const mark = `done-${++this.#commands}`;
     const before = this.learner.screen(host).length;
     // The typed mark must differ from the printed one.
     this.learner.type(host, `${command}\recho "<"${mark}">"\r`);

@@ -40,10 +40,13 @@ const emptyTimeoutMs = 10_000;
 const ownLeaf = 'lab-server';
 
 export class Cgroups {
-  private constructor(
-    private readonly parents: ReadonlyMap<Controller, Parent>,
-    private readonly root: Root,
-  ) {}
+  readonly #parents: ReadonlyMap<Controller, Parent>;
+  readonly #root: Root;
+
+  private constructor(parents: ReadonlyMap<Controller, Parent>, root: Root) {
+    this.#parents = parents;
+    this.#root = root;
+  }
 
   /** Finds the controllers for which this process may make groups; never throws. */
   static async find(root: Root = '/'): Promise<Cgroups> {
@@ -71,12 +74,12 @@ export class Cgroups {
 
   /** Controllers whose limits can be set here. */
   get available(): ReadonlySet<Controller> {
-    return new Set(this.parents.keys());
+    return new Set(this.#parents.keys());
   }
 
   /** Directories of a sandbox's groups, whether they exist or not. */
   paths(name: string): string[] {
-    return [...new Set([...this.parents.values()].map(({ directory }) => join(directory, name)))];
+    return [...new Set([...this.#parents.values()].map(({ directory }) => join(directory, name)))];
   }
 
   /**
@@ -86,11 +89,11 @@ export class Cgroups {
   async create(name: string, limits: CgroupLimits): Promise<string[]> {
     const directories = new Set<string>();
     try {
-      for (const [controller, parent] of this.parents) {
+      for (const [controller, parent] of this.#parents) {
         const directory = join(parent.directory, name);
         directories.add(directory);
         await mkdir(directory, { recursive: true });
-        for (const [file, value] of await this.settings(controller, parent.version, limits)) {
+        for (const [file, value] of await this.#settings(controller, parent.version, limits)) {
           await writeFile(join(directory, file), value).catch((error: unknown) => {
             // Kernels without swap accounting lack the swap files.
             if (!optionalFiles.has(file)) throw error;
@@ -104,7 +107,7 @@ export class Cgroups {
     }
   }
 
-  private async settings(
+  async #settings(
     controller: Controller,
     version: 1 | 2,
     limits: CgroupLimits,
@@ -133,7 +136,7 @@ export class Cgroups {
       case 'pids':
         return [['pids.max', String(limits.processes)]];
       case 'io': {
-        const device = await diskOf(limits.ioDirectory, this.root);
+        const device = await diskOf(limits.ioDirectory, this.#root);
         if (device === undefined) return [];
         const rate = limits.ioBytesPerSecond;
         return version === 1

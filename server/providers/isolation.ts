@@ -79,12 +79,20 @@ async function findProgram(name: string): Promise<string | undefined> {
 }
 
 export class Isolation {
+  readonly #config: Config;
+  readonly #cgroups: Cgroups | undefined;
+  readonly #kvmGroup: number | undefined;
+
   private constructor(
-    private readonly config: Config,
+    config: Config,
     readonly report: IsolationReport,
-    private readonly cgroups: Cgroups | undefined,
-    private readonly kvmGroup: number | undefined,
-  ) {}
+    cgroups: Cgroups | undefined,
+    kvmGroup: number | undefined,
+  ) {
+    this.#config = config;
+    this.#cgroups = cgroups;
+    this.#kvmGroup = kvmGroup;
+  }
 
   /** Tests this machine by making an empty sandbox. Never throws: the report lists what is missing. */
   static async probe(config: Config): Promise<Isolation> {
@@ -126,7 +134,7 @@ export class Isolation {
   /** @throws LabError `unsafe` listing everything that is missing, when the configuration requires full isolation */
   requireConfigured(): void {
     const { level, missing } = this.report;
-    if (this.config.isolation !== 'full' || level === 'full') return;
+    if (this.#config.isolation !== 'full' || level === 'full') return;
     throw new LabError(
       'unsafe',
       `isolation is set to full, but this machine does not provide it:\n${missing.map(({ what }) => `- ${what}`).join('\n')}`,
@@ -136,13 +144,13 @@ export class Isolation {
 
   /** Makes the control groups of a sandbox. @returns their directories */
   async createCgroups(name: string, runDirectory: string): Promise<string[]> {
-    return (await this.cgroups?.create(name, this.limits(runDirectory))) ?? [];
+    return (await this.#cgroups?.create(name, this.#limits(runDirectory))) ?? [];
   }
 
-  private limits(runDirectory: string): CgroupLimits {
-    const { sessionCpus, sessionIoMiBps } = this.config;
+  #limits(runDirectory: string): CgroupLimits {
+    const { sessionCpus, sessionIoMiBps } = this.#config;
     return {
-      memoryBytes: mostPairBytes(this.config),
+      memoryBytes: mostPairBytes(this.#config),
       cpus: sessionCpus,
       processes: maxProcesses,
       ioBytesPerSecond: sessionIoMiBps * 1024 * 1024,
@@ -163,17 +171,17 @@ export class Isolation {
     const { namespaces } = this.report;
     return [
       ...enterCgroups(identity.cgroups),
-      ...this.resourceLimits(identity),
+      ...this.#resourceLimits(identity),
       ...(namespaces ? ['bwrap', ...namespaced(files, identity.uid === undefined, accelerator)] : []),
       ...(namespaces && identity.uid !== undefined
-        ? unprivileged(identity.uid, accelerator === 'kvm' ? this.kvmGroup : undefined)
+        ? unprivileged(identity.uid, accelerator === 'kvm' ? this.#kvmGroup : undefined)
         : []),
       ...command,
     ];
   }
 
-  private resourceLimits({ uid }: SandboxIdentity): string[] {
-    const { hostDiskMiB, hostMemoryMiB } = this.config;
+  #resourceLimits({ uid }: SandboxIdentity): string[] {
+    const { hostDiskMiB, hostMemoryMiB } = this.#config;
     const fileBytes = Math.max(hostDiskMiB, hostMemoryMiB + fileSlackMiB) * 1024 * 1024;
     return [
       'prlimit',

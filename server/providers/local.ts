@@ -52,35 +52,38 @@ interface Launch {
 }
 
 export class LocalProvider implements SandboxProvider {
+  readonly #config: Config;
+  readonly #runnerProgram: string;
+  readonly #isolation: Isolation;
   /** Sandboxes whose runner is starting: {@link list} must not take them for dead. */
-  private readonly launching = new Map<string, Launch>();
+  readonly #launching = new Map<string, Launch>();
   /** User ids of those sandboxes; no process or file shows them yet. */
-  private readonly reservedUsers = new Set<number>();
+  readonly #reservedUsers = new Set<number>();
   /** By template directory; templates never change. */
-  private readonly pairFiles = new Map<string, Promise<PairFiles>>();
+  readonly #pairFiles = new Map<string, Promise<PairFiles>>();
 
   /**
    * @param runnerProgram path of the runner's bundle, `<checkout>/dist/runner.js`
    */
-  constructor(
-    private readonly config: Config,
-    private readonly runnerProgram: string,
-    private readonly isolation: Isolation,
-  ) {}
+  constructor(config: Config, runnerProgram: string, isolation: Isolation) {
+    this.#config = config;
+    this.#runnerProgram = runnerProgram;
+    this.#isolation = isolation;
+  }
 
   launch(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
-    const running = this.launching.get(spec.id);
+    const running = this.#launching.get(spec.id);
     if (running) return running.done;
     const abort = new AbortController();
     const either = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal;
-    const done = this.start(spec, either).finally(() => this.launching.delete(spec.id));
-    this.launching.set(spec.id, { done, abort });
+    const done = this.#start(spec, either).finally(() => this.#launching.delete(spec.id));
+    this.#launching.set(spec.id, { done, abort });
     return done;
   }
 
   async connect(sandboxId: string): Promise<Socket> {
     try {
-      return await connectUntrusted(sandboxFiles(this.directory(sandboxId)).socket);
+      return await connectUntrusted(sandboxFiles(this.#directory(sandboxId)).socket);
     } catch (cause) {
       throw new LabError('lost', 'The pair is lost: its runner has ended.', {
         hint: 'Start a new pair.',
@@ -90,22 +93,22 @@ export class LocalProvider implements SandboxProvider {
   }
 
   async stop(sandboxId: string, reason: EndReason): Promise<void> {
-    const launch = this.launching.get(sandboxId);
+    const launch = this.#launching.get(sandboxId);
     launch?.abort.abort();
     await launch?.done.catch(() => undefined);
-    await this.askToStop(sandboxId, reason);
-    await this.destroy(sandboxId);
+    await this.#askToStop(sandboxId, reason);
+    await this.#destroy(sandboxId);
   }
 
   async list(): Promise<SandboxList> {
     const running: SandboxSpec[] = [];
     const ended: EndedSandbox[] = [];
-    for (const id of await listSandboxIds(this.config.stateDir)) {
-      if (this.launching.has(id)) continue;
-      const files = sandboxFiles(this.directory(id));
-      const spec = await readSandbox(this.directory(id)).catch(() => undefined);
-      const isOverDisk = (await diskUsage(files.run)) > this.mostDiskBytes;
-      if (spec && !isOverDisk && (await this.answers(id))) {
+    for (const id of await listSandboxIds(this.#config.stateDir)) {
+      if (this.#launching.has(id)) continue;
+      const files = sandboxFiles(this.#directory(id));
+      const spec = await readSandbox(this.#directory(id)).catch(() => undefined);
+      const isOverDisk = (await diskUsage(files.run)) > this.#mostDiskBytes;
+      if (spec && !isOverDisk && (await this.#answers(id))) {
         running.push(spec);
         continue;
       }
@@ -114,55 +117,55 @@ export class LocalProvider implements SandboxProvider {
         ? 'The server killed it, because it wrote more to the disk than a pair can.'
         : (await readTailUntrusted(files.log, lastWordsBytes)).trim();
       ended.push({ id, reason: endReasonSchema.safeParse(endText).data, lastWords });
-      await this.destroy(id);
+      await this.#destroy(id);
     }
     return { running, ended };
   }
 
-  private directory(sandboxId: string): string {
-    return sandboxDir(this.config.stateDir, sandboxId);
+  #directory(sandboxId: string): string {
+    return sandboxDir(this.#config.stateDir, sandboxId);
   }
 
   /**
    * The most disk that two hosts and their saved states need, including a copy of their RAM. RLIMIT_FSIZE stops a guest that writes
    * more. A sandbox over this size therefore belongs to somebody who has escaped from a guest.
    */
-  private get mostDiskBytes(): number {
-    const { hostDiskMiB, hostMemoryMiB, savedStatesMiB } = this.config;
+  get #mostDiskBytes(): number {
+    const { hostDiskMiB, hostMemoryMiB, savedStatesMiB } = this.#config;
     return (2 * (hostDiskMiB + hostMemoryMiB) + savedStatesMiB) * 1024 * 1024;
   }
 
   /** A pair that starts on a full disk would fail later, with errors that explain less. @throws LabError `disk-full` */
-  private async requireDisk(): Promise<void> {
-    if ((await availableBytes(this.config.stateDir)) >= leastFreeBytes) return;
+  async #requireDisk(): Promise<void> {
+    if ((await availableBytes(this.#config.stateDir)) >= leastFreeBytes) return;
     throw new LabError('disk-full', 'The server cannot start another pair, because its disk is full.', {
       hint: 'Tell the operator of this server. Running pairs are not affected.',
     });
   }
 
-  private async start(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    if (await this.answers(spec.id)) return;
-    const pair = await this.filesOfPair(spec.templateDir);
-    await this.requireDisk();
+  async #start(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
+    if (await this.#answers(spec.id)) return;
+    const pair = await this.#filesOfPair(spec.templateDir);
+    await this.#requireDisk();
     let uid: number | undefined;
     try {
       // Removes what an earlier sandbox with this id may have left.
-      await this.destroy(spec.id);
-      uid = await this.reserveUser();
-      const command = await this.prepare(spec, pair, uid);
-      await this.run(spec.id, command, signal);
+      await this.#destroy(spec.id);
+      uid = await this.#reserveUser();
+      const command = await this.#prepare(spec, pair, uid);
+      await this.#run(spec.id, command, signal);
     } catch (error) {
-      await this.destroy(spec.id);
+      await this.#destroy(spec.id);
       throw error;
     } finally {
       // From now on the owner of the sandbox's directory shows that the id is taken.
-      if (uid !== undefined) this.reservedUsers.delete(uid);
+      if (uid !== undefined) this.#reservedUsers.delete(uid);
     }
   }
 
   /** Writes the files of the sandbox. @returns the command line that starts its runner */
-  private async prepare(spec: SandboxSpec, pair: PairFiles, uid: number | undefined): Promise<string[]> {
-    const directory = await writeSandbox(this.config.stateDir, spec);
+  async #prepare(spec: SandboxSpec, pair: PairFiles, uid: number | undefined): Promise<string[]> {
+    const directory = await writeSandbox(this.#config.stateDir, spec);
     const files = sandboxFiles(directory);
     const key = join(directory, keyName);
     const user = uid ?? process.getuid?.() ?? 0;
@@ -179,10 +182,10 @@ export class LocalProvider implements SandboxProvider {
       for (const path of [files.spec, files.passwd]) await chmod(path, 0o644);
       await Promise.all(pair.directories.map(makeReadable));
     }
-    const cgroups = await this.isolation.createCgroups(cgroupName(spec.id), files.run);
+    const cgroups = await this.#isolation.createCgroups(cgroupName(spec.id), files.run);
     await writeFile(files.cgroups, JSON.stringify(cgroups));
 
-    const dist = dirname(this.runnerProgram);
+    const dist = dirname(this.#runnerProgram);
     const checkout = dirname(dist);
     const node = process.execPath;
     const readOnly = [
@@ -194,8 +197,8 @@ export class LocalProvider implements SandboxProvider {
       ...pair.directories,
       ...(node.startsWith('/usr/') ? [] : [node]),
     ];
-    return this.isolation.confine(
-      [node, this.runnerProgram, directory],
+    return this.#isolation.confine(
+      [node, this.#runnerProgram, directory],
       { readOnly, run: files.run, overlaid },
       { uid, cgroups },
       spec.accelerator,
@@ -203,8 +206,8 @@ export class LocalProvider implements SandboxProvider {
   }
 
   /** Starts the runner and waits until it accepts connections. */
-  private async run(sandboxId: string, command: readonly string[], signal: AbortSignal): Promise<void> {
-    const files = sandboxFiles(this.directory(sandboxId));
+  async #run(sandboxId: string, command: readonly string[], signal: AbortSignal): Promise<void> {
+    const files = sandboxFiles(this.#directory(sandboxId));
     const log = await open(files.log, 'ax', 0o600);
     let failure: string | undefined;
     let cause: unknown;
@@ -233,7 +236,7 @@ export class LocalProvider implements SandboxProvider {
       await log.close();
     }
     const deadline = Date.now() + launchTimeoutMs;
-    while (!(await this.answers(sandboxId))) {
+    while (!(await this.#answers(sandboxId))) {
       requireWanted(signal);
       if (failure !== undefined || Date.now() > deadline) {
         throw new LabError(
@@ -251,7 +254,7 @@ export class LocalProvider implements SandboxProvider {
   }
 
   /** Asks the runner to notify its pages and end, and waits for that up to {@link stopTimeoutMs}. */
-  private async askToStop(sandboxId: string, reason: EndReason): Promise<void> {
+  async #askToStop(sandboxId: string, reason: EndReason): Promise<void> {
     const deadline = Date.now() + stopTimeoutMs;
     try {
       const stream = await this.connect(sandboxId);
@@ -268,12 +271,12 @@ export class LocalProvider implements SandboxProvider {
       // The runner is gone or does not answer; the caller kills what is left.
       return;
     }
-    while ((await this.isAlive(sandboxId)) && Date.now() < deadline) await sleep(pollMs);
+    while ((await this.#isAlive(sandboxId)) && Date.now() < deadline) await sleep(pollMs);
   }
 
   /** Kills every process in the sandbox and removes it. */
-  private async destroy(sandboxId: string): Promise<void> {
-    const directory = this.directory(sandboxId);
+  async #destroy(sandboxId: string): Promise<void> {
+    const directory = this.#directory(sandboxId);
     const cgroups = await readCgroups(directory);
     await killCgroups(cgroups);
     const deadline = Date.now() + stopTimeoutMs;
@@ -293,14 +296,14 @@ export class LocalProvider implements SandboxProvider {
     await removeSandbox(directory);
   }
 
-  private async isAlive(sandboxId: string): Promise<boolean> {
-    const directory = this.directory(sandboxId);
+  async #isAlive(sandboxId: string): Promise<boolean> {
+    const directory = this.#directory(sandboxId);
     const cgroups = await readCgroups(directory);
     if (cgroups.length > 0) return !(await isCgroupEmpty(cgroups));
     return (await processesNaming(directory)).length > 0;
   }
 
-  private async answers(sandboxId: string): Promise<boolean> {
+  async #answers(sandboxId: string): Promise<boolean> {
     try {
       (await this.connect(sandboxId)).destroy();
       return true;
@@ -310,28 +313,28 @@ export class LocalProvider implements SandboxProvider {
   }
 
   /** A user id that nobody on this machine has, including another lab's sandboxes; undefined if sandboxes cannot have their own. */
-  private async reserveUser(): Promise<number | undefined> {
-    if (!this.isolation.report.ownUser) return undefined;
+  async #reserveUser(): Promise<number | undefined> {
+    if (!this.#isolation.report.ownUser) return undefined;
     const owners = async (paths: string[]) =>
       (await Promise.all(paths.map((path) => lstat(path).catch(() => undefined)))).map((stats) => stats?.uid);
-    const ids = await listSandboxIds(this.config.stateDir);
+    const ids = await listSandboxIds(this.#config.stateDir);
     const taken = new Set([
       ...(await owners((await processIds()).map((pid) => `/proc/${pid}`))),
-      ...(await owners(ids.map((id) => sandboxFiles(this.directory(id)).run))),
+      ...(await owners(ids.map((id) => sandboxFiles(this.#directory(id)).run))),
     ]);
-    let uid = this.config.sessionUidBase;
-    while (taken.has(uid) || this.reservedUsers.has(uid)) uid += 1;
-    this.reservedUsers.add(uid);
+    let uid = this.#config.sessionUidBase;
+    while (taken.has(uid) || this.#reservedUsers.has(uid)) uid += 1;
+    this.#reservedUsers.add(uid);
     return uid;
   }
 
   /** @throws LabError `template-missing` */
-  private filesOfPair(templateDir: string): Promise<PairFiles> {
-    let files = this.pairFiles.get(templateDir);
+  #filesOfPair(templateDir: string): Promise<PairFiles> {
+    let files = this.#pairFiles.get(templateDir);
     if (!files) {
       files = findPairFiles(templateDir);
-      this.pairFiles.set(templateDir, files);
-      files.catch(() => this.pairFiles.delete(templateDir));
+      this.#pairFiles.set(templateDir, files);
+      files.catch(() => this.#pairFiles.delete(templateDir));
     }
     return files;
   }

@@ -60,15 +60,17 @@ export interface DeadlineEvents {
 
 /** Keeps the times, and judges them every second. */
 export class Deadlines {
+  readonly #limits: Limits;
+  readonly #events: DeadlineEvents;
   #activeMs = Date.now();
   #leftMs = Date.now();
   #renewedMs = Date.now();
   #isWarning = false;
 
-  constructor(
-    private readonly limits: Limits,
-    private readonly events: DeadlineEvents,
-  ) {}
+  constructor(limits: Limits, events: DeadlineEvents) {
+    this.#limits = limits;
+    this.#events = events;
+  }
 
   /** The learner last did something. */
   get activeMs(): number {
@@ -76,7 +78,7 @@ export class Deadlines {
   }
 
   get idleEndsAtMs(): number | null {
-    return idleEndsAtMs(Date.now(), this.#activeMs, this.limits);
+    return idleEndsAtMs(Date.now(), this.#activeMs, this.#limits);
   }
 
   /** A session begins. */
@@ -110,7 +112,7 @@ export class Deadlines {
   }
 
   #look(): void {
-    const { lostMs, endsAtMs, hasPage } = this.events.state();
+    const { lostMs, endsAtMs, hasPage } = this.#events.state();
     const verdict = judge(
       Date.now(),
       {
@@ -120,13 +122,13 @@ export class Deadlines {
           ? {}
           : { session: { endsAtMs, activeMs: this.#activeMs, leftMs: hasPage ? null : this.#leftMs } }),
       },
-      this.limits,
+      this.#limits,
     );
     if (verdict.ends !== null) {
-      this.events.onEnd(verdict.ends);
+      this.#events.onEnd(verdict.ends);
     } else if (verdict.isIdleEndNear !== this.#isWarning) {
       this.#isWarning = verdict.isIdleEndNear;
-      this.events.onWarning();
+      this.#events.onWarning();
     }
   }
 }

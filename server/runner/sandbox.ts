@@ -51,6 +51,10 @@ const checkAfterActivityMs = 120_000;
 type Assigned = Extract<Tenancy<Progress>, { is: 'assigned' }>;
 
 export class Sandbox {
+  readonly #spec: SandboxSpec;
+  readonly #directory: string;
+  readonly #log: Logger;
+  readonly #onEnd: (reason: EndReason) => void;
   readonly #pages = new Pages();
   readonly #terminals: Terminals;
   readonly #shells: Shells;
@@ -69,12 +73,11 @@ export class Sandbox {
    * @param directory where everything goes that the pair makes
    * @param onEnd called once, after everything that belongs to the sandbox is gone
    */
-  constructor(
-    private readonly spec: SandboxSpec,
-    private readonly directory: string,
-    private readonly log: Logger,
-    private readonly onEnd: (reason: EndReason) => void,
-  ) {
+  constructor(spec: SandboxSpec, directory: string, log: Logger, onEnd: (reason: EndReason) => void) {
+    this.#spec = spec;
+    this.#directory = directory;
+    this.#log = log;
+    this.#onEnd = onEnd;
     this.#savedStates = new SavedStates(directory, spec.savedStatesMiB * 1024 * 1024, log);
     this.#terminals = new Terminals(spec.maxTerminals, spec.scrollbackBytes, (terminal) => ({
       onIdle: (idle) => {
@@ -123,7 +126,7 @@ export class Sandbox {
       this.#tellDeadline(this.#tenancy);
       return;
     }
-    const lesson = await loadLesson(this.spec.lessonsDir, assignment.lessonId);
+    const lesson = await loadLesson(this.#spec.lessonsDir, assignment.lessonId);
     const runOnHost = (host: HostName, scripts: readonly string[], timeoutMs: number) =>
       this.#requireReady().channel(host).runAll(scripts, { timeoutMs, signal: this.#ending.signal });
     const progress = new Progress(lesson, runOnHost, {
@@ -131,14 +134,14 @@ export class Sandbox {
         this.#pages.broadcast({ type: 'step', stepId, step });
       },
       onPassed: (step) => {
-        this.log.info({ step: step.id }, 'step passed');
+        this.#log.info({ step: step.id }, 'step passed');
         void this.#save(progress, step);
       },
       onValues: (values) => {
         this.#pages.broadcast({ type: 'values', values });
       },
       onError: (host, error) => {
-        this.log.warn({ err: error, host }, 'host not checked');
+        this.#log.warn({ err: error, host }, 'host not checked');
       },
     });
     // A pair that is not ready yet gets the lesson's files as soon as it is.
@@ -146,7 +149,7 @@ export class Sandbox {
     if (pair) await provision(pair, lesson, this.#ending.signal);
     this.#tenancy = { is: 'assigned', assignment, progress };
     this.#deadlines.restart();
-    this.log.info({ lesson: assignment.lessonId }, 'assigned');
+    this.#log.info({ lesson: assignment.lessonId }, 'assigned');
     if (this.#readyPair) progress.wantCheck();
   }
 
@@ -172,7 +175,7 @@ export class Sandbox {
     page.send({
       type: 'hello',
       session: tenancy.assignment,
-      sandboxId: this.spec.id,
+      sandboxId: this.#spec.id,
       role: page.role,
       pair: statusOf(this.#state, this.#elapsedMs()),
       terminals: this.#terminals.infos,
@@ -213,22 +216,22 @@ export class Sandbox {
   async end(reason: EndReason): Promise<void> {
     if (this.#state.is === 'ended') return;
     const pair = pairOf(this.#state);
-    this.log.info({ reason }, 'sandbox ends');
+    this.#log.info({ reason }, 'sandbox ends');
     this.#ending.abort();
     this.#change(afterEnd(this.#state, reason));
     this.#pages.broadcast({ type: 'ended', reason });
     for (const terminal of this.#terminals) terminal.dispose();
     await this.#starting;
     await pair?.destroy();
-    this.onEnd(reason);
+    this.#onEnd(reason);
   }
 
   async #startPair(): Promise<void> {
     let pair: Pair | undefined;
     try {
       pair = await Pair.clone(
-        this.directory,
-        this.spec.templateDir,
+        this.#directory,
+        this.#spec.templateDir,
         (phase) => {
           this.#change(afterPhase(this.#state, phase));
         },
@@ -307,7 +310,7 @@ export class Sandbox {
         const command = commandOf(request, terminal.host, progress);
         return await terminal.typeCommand(command, request.whenBusy, request.runId);
       } catch (error) {
-        this.log.warn({ err: error, step: request.stepId, block: request.block }, 'command not typed');
+        this.#log.warn({ err: error, step: request.stepId, block: request.block }, 'command not typed');
         throw error;
       }
     });
@@ -360,7 +363,7 @@ export class Sandbox {
       this.#pages.broadcast({ type: 'rewound', stepId: step.id, ...this.#lessonState(progress) });
       this.#tellSavedStates();
       this.#change(afterReady(this.#state, pair));
-      this.log.info({ step: step.id, ms: Date.now() - beganMs }, 'rewound');
+      this.#log.info({ step: step.id, ms: Date.now() - beganMs }, 'rewound');
       progress.wantCheck();
     } catch (error) {
       if (this.#ending.signal.aborted) return;
@@ -376,7 +379,7 @@ export class Sandbox {
   #onPrompt(): void {
     if (this.#readyMs === null && this.#terminals.first.every((terminal) => terminal.idle)) {
       this.#readyMs = this.#elapsedMs();
-      this.log.info({ readyMs: this.#readyMs }, 'both prompts');
+      this.#log.info({ readyMs: this.#readyMs }, 'both prompts');
     }
     if (this.#readyPair && this.#tenancy.is === 'assigned') this.#tenancy.progress.wantCheck();
   }
@@ -406,7 +409,7 @@ export class Sandbox {
   }
 
   #fail(error: LabError): void {
-    this.log.error({ err: error }, 'pair lost');
+    this.#log.error({ err: error }, 'pair lost');
     this.#change(afterFailure(this.#state, error.toWire(), Date.now()));
   }
 
@@ -414,7 +417,7 @@ export class Sandbox {
     if (state === this.#state) return;
     this.#state = state;
     const pair = statusOf(state, this.#elapsedMs());
-    this.log.info(pair, 'pair');
+    this.#log.info(pair, 'pair');
     this.#pages.broadcast({ type: 'pair', pair });
   }
 
@@ -429,7 +432,7 @@ export class Sandbox {
   /** The page is told what failed, the log also why. */
   #tellError(page: PageConnection, thrown: unknown, doing: string): void {
     const error = LabError.from(thrown, doing);
-    this.log.warn({ err: error }, 'request of a page failed');
+    this.#log.warn({ err: error }, 'request of a page failed');
     page.send({ type: 'error', error: error.toWire() });
   }
 
@@ -443,7 +446,7 @@ export class Sandbox {
       endsAtMs: assignment.endsAtMs,
       extensionsLeft: assignment.extensionsLeft,
       idleEndsAtMs: this.#deadlines.idleEndsAtMs,
-      warningMs: this.spec.endWarningMs,
+      warningMs: this.#spec.endWarningMs,
     };
   }
 

@@ -418,49 +418,51 @@ export async function currentArtifacts(config: Config, root: string): Promise<Se
 
 /** Shows the progress of one stage, with the elapsed and the expected time. */
 class StageDisplay {
-  private readonly startedAt = Date.now();
-  private readonly timer: NodeJS.Timeout;
-  private progress: Progress = { step: 'starting' };
+  readonly #task: { title: string; output: string };
+  readonly #title: string;
+  readonly #expectedMs: number;
+  readonly #startedAt = Date.now();
+  readonly #timer: NodeJS.Timeout;
+  #progress: Progress = { step: 'starting' };
 
-  constructor(
-    private readonly task: { title: string; output: string },
-    private readonly title: string,
-    private readonly expectedMs: number,
-  ) {
+  constructor(task: { title: string; output: string }, title: string, expectedMs: number) {
+    this.#task = task;
+    this.#title = title;
+    this.#expectedMs = expectedMs;
     // A terminal gets a line that is redrawn every second. A log gets each step, and a line a minute as a sign of life.
-    this.timer = setInterval(
+    this.#timer = setInterval(
       () => {
-        this.show();
+        this.#show();
       },
       process.stdout.isTTY ? 1000 : minuteMs,
     );
   }
 
-  private get elapsed(): string {
-    return formatDuration(Date.now() - this.startedAt);
+  get #elapsed(): string {
+    return formatDuration(Date.now() - this.#startedAt);
   }
 
   readonly update: OnProgress = (progress) => {
     if (progress.notice) {
-      this.task.output = progress.step;
+      this.#task.output = progress.step;
       return;
     }
-    const isNew = progress.step !== this.progress.step;
-    this.progress = progress;
-    if (isNew || process.stdout.isTTY) this.show();
+    const isNew = progress.step !== this.#progress.step;
+    this.#progress = progress;
+    if (isNew || process.stdout.isTTY) this.#show();
   };
 
-  private show(): void {
-    const { step, percent } = this.progress;
+  #show(): void {
+    const { step, percent } = this.#progress;
     const progress = percent === undefined ? '' : `, ${Math.round(percent)} %`;
-    const text = `${step}${progress} (${this.elapsed} of about ${formatDuration(this.expectedMs)})`;
-    if (process.stdout.isTTY) this.task.title = `${this.title}: ${text}`;
-    else this.task.output = text;
+    const text = `${step}${progress} (${this.#elapsed} of about ${formatDuration(this.#expectedMs)})`;
+    if (process.stdout.isTTY) this.#task.title = `${this.#title}: ${text}`;
+    else this.#task.output = text;
   }
 
   end(result: 'done' | 'failed'): void {
-    clearInterval(this.timer);
-    this.task.title = `${this.title}: ${result} after ${this.elapsed}`;
+    clearInterval(this.#timer);
+    this.#task.title = `${this.#title}: ${result} after ${this.#elapsed}`;
   }
 }
 

@@ -34,74 +34,76 @@ export function seededRandom(seed: number): () => number {
 
 /** One direction of a connection. */
 class Link {
-  private readonly queue: { dueMs: number; piece: Buffer | 'end' }[] = [];
-  private queuedBytes = 0;
+  readonly #from: Socket;
+  readonly #to: Socket;
+  readonly #faults: Readonly<Faults>;
+  readonly #queue: { dueMs: number; piece: Buffer | 'end' }[] = [];
+  #queuedBytes = 0;
   /** When the last piece leaves the bottleneck. */
-  private sentMs = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private dead = false;
+  #sentMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #dead = false;
 
-  constructor(
-    private readonly from: Socket,
-    private readonly to: Socket,
-    private readonly faults: Readonly<Faults>,
-  ) {
+  constructor(from: Socket, to: Socket, faults: Readonly<Faults>) {
+    this.#from = from;
+    this.#to = to;
+    this.#faults = faults;
     from.on('data', (data) => {
-      this.take(data);
+      this.#take(data);
     });
     from.on('end', () => {
-      this.enqueue('end', 0);
+      this.#enqueue('end', 0);
     });
     to.on('drain', () => {
-      this.pass();
+      this.#pass();
     });
   }
 
   /** Stops all data without notifying either side. */
   kill(): void {
-    this.dead = true;
-    clearTimeout(this.timer);
-    this.from.pause();
+    this.#dead = true;
+    clearTimeout(this.#timer);
+    this.#from.pause();
   }
 
-  private take(data: Buffer): void {
-    const { bytesPerSecond } = this.faults;
+  #take(data: Buffer): void {
+    const { bytesPerSecond } = this.#faults;
     const pieceBytes = Math.max(1, Math.min(data.length, Math.floor(bytesPerSecond * pieceS)));
     for (let at = 0; at < data.length; at += pieceBytes) {
       const piece = data.subarray(at, at + pieceBytes);
-      this.enqueue(piece, piece.length / bytesPerSecond);
+      this.#enqueue(piece, piece.length / bytesPerSecond);
     }
     const most = Number.isFinite(bytesPerSecond) ? slowQueueBytes : fastQueueBytes;
-    if (this.queuedBytes > most) this.from.pause();
+    if (this.#queuedBytes > most) this.#from.pause();
   }
 
-  private enqueue(piece: Buffer | 'end', seconds: number): void {
-    this.sentMs = Math.max(this.sentMs, performance.now()) + seconds * 1000;
-    this.queue.push({ dueMs: this.sentMs + this.faults.roundTripMs / 2, piece });
-    this.queuedBytes += piece.length;
-    this.pass();
+  #enqueue(piece: Buffer | 'end', seconds: number): void {
+    this.#sentMs = Math.max(this.#sentMs, performance.now()) + seconds * 1000;
+    this.#queue.push({ dueMs: this.#sentMs + this.#faults.roundTripMs / 2, piece });
+    this.#queuedBytes += piece.length;
+    this.#pass();
   }
 
-  private pass(): void {
-    if (this.dead) return;
-    clearTimeout(this.timer);
-    for (let next = this.queue[0]; next && !this.to.writableNeedDrain; next = this.queue[0]) {
+  #pass(): void {
+    if (this.#dead) return;
+    clearTimeout(this.#timer);
+    for (let next = this.#queue[0]; next && !this.#to.writableNeedDrain; next = this.#queue[0]) {
       const earlyMs = next.dueMs - performance.now();
       if (earlyMs > 0) {
-        this.timer = setTimeout(() => {
-          this.pass();
+        this.#timer = setTimeout(() => {
+          this.#pass();
         }, earlyMs);
         return;
       }
-      this.queue.shift();
+      this.#queue.shift();
       if (next.piece === 'end') {
-        this.to.end();
+        this.#to.end();
       } else {
-        this.queuedBytes -= next.piece.length;
-        this.to.write(next.piece);
+        this.#queuedBytes -= next.piece.length;
+        this.#to.write(next.piece);
       }
     }
-    if (this.queuedBytes < slowQueueBytes / 2) this.from.resume();
+    if (this.#queuedBytes < slowQueueBytes / 2) this.#from.resume();
   }
 }
 
@@ -115,19 +117,21 @@ export class FaultProxy {
   readonly faults: Faults = { ...noFaults };
   /** Number of connections accepted so far. */
   accepted = 0;
-  private readonly connections = new Set<Connection>();
-  private readonly server = createServer({ allowHalfOpen: true }, (client) => {
-    this.accept(client);
+  readonly #targetPort: number;
+  readonly #random: () => number;
+  readonly #connections = new Set<Connection>();
+  readonly #server = createServer({ allowHalfOpen: true }, (client) => {
+    this.#accept(client);
   });
-  private readonly lossTimer = setInterval(() => {
-    for (const { cut } of this.connections) if (this.isLost()) cut();
+  readonly #lossTimer = setInterval(() => {
+    for (const { cut } of this.#connections) if (this.#isLost()) cut();
   }, 1000);
-  private swallowing = false;
+  #swallowing = false;
 
-  private constructor(
-    private readonly targetPort: number,
-    private readonly random: () => number,
-  ) {}
+  private constructor(targetPort: number, random: () => number) {
+    this.#targetPort = targetPort;
+    this.#random = random;
+  }
 
   /**
    * @param targetPort the server's port on loopback; the server may start later
@@ -135,23 +139,23 @@ export class FaultProxy {
    */
   static async listen(targetPort: number, seed = 1): Promise<FaultProxy> {
     const proxy = new FaultProxy(targetPort, seededRandom(seed));
-    proxy.server.listen(0, '127.0.0.1');
-    await once(proxy.server, 'listening');
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
     return proxy;
   }
 
   get port(): number {
-    return (this.server.address() as AddressInfo).port;
+    return (this.#server.address() as AddressInfo).port;
   }
 
   /** Number of open connections, including those that pass no data. */
   get open(): number {
-    return this.connections.size;
+    return this.#connections.size;
   }
 
   /** Resets all connections, so both sides notice. New connections work. */
   cut(): void {
-    for (const { cut } of this.connections) cut();
+    for (const { cut } of this.#connections) cut();
   }
 
   /**
@@ -159,54 +163,54 @@ export class FaultProxy {
    * accepted but never answered. All of them stay dead afterwards; each side must find that out by itself.
    */
   swallow(): void {
-    this.swallowing = true;
-    for (const { links } of this.connections) for (const link of links) link.kill();
+    this.#swallowing = true;
+    for (const { links } of this.#connections) for (const link of links) link.kill();
   }
 
   /** Removes all faults, for new and for open connections. */
   heal(): void {
-    this.swallowing = false;
+    this.#swallowing = false;
     Object.assign(this.faults, noFaults);
   }
 
   async close(): Promise<void> {
-    clearInterval(this.lossTimer);
+    clearInterval(this.#lossTimer);
     this.cut();
-    this.server.close();
-    await once(this.server, 'close');
+    this.#server.close();
+    await once(this.#server, 'close');
   }
 
-  private isLost(): boolean {
-    return this.faults.loss > 0 && this.random() < this.faults.loss;
+  #isLost(): boolean {
+    return this.faults.loss > 0 && this.#random() < this.faults.loss;
   }
 
-  private accept(client: Socket): void {
+  #accept(client: Socket): void {
     this.accepted += 1;
-    if (this.isLost()) {
+    if (this.#isLost()) {
       client.resetAndDestroy();
       return;
     }
-    const server = connect({ port: this.targetPort, host: '127.0.0.1', allowHalfOpen: true });
+    const server = connect({ port: this.#targetPort, host: '127.0.0.1', allowHalfOpen: true });
     const links = [new Link(client, server, this.faults), new Link(server, client, this.faults)];
     const connection: Connection = {
       links,
       cut: () => {
-        this.connections.delete(connection);
+        this.#connections.delete(connection);
         for (const link of links) link.kill();
         client.resetAndDestroy();
         server.resetAndDestroy();
       },
     };
-    this.connections.add(connection);
+    this.#connections.add(connection);
     for (const socket of [client, server]) {
       socket.setNoDelay(true);
       // The close event follows.
       socket.on('error', () => undefined);
       socket.on('close', (hadError) => {
         if (hadError) connection.cut();
-        else if (client.destroyed && server.destroyed) this.connections.delete(connection);
+        else if (client.destroyed && server.destroyed) this.#connections.delete(connection);
       });
     }
-    if (this.swallowing) for (const link of links) link.kill();
+    if (this.#swallowing) for (const link of links) link.kill();
   }
 }

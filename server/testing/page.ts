@@ -32,11 +32,11 @@ export class TestPage {
   readonly attachment: Attachment;
   typed = 0;
   window: number;
-  private readonly isManual: boolean;
-  private screenLeft = 0;
+  readonly #isManual: boolean;
+  #screenLeft = 0;
   /** A larger buffer whose beginning is `bytes`. */
-  private buffer = Buffer.alloc(0);
-  private scheduled: NodeJS.Immediate | undefined;
+  #buffer = Buffer.alloc(0);
+  #scheduled: NodeJS.Immediate | undefined;
 
   constructor(
     readonly terminal: Terminal,
@@ -44,7 +44,7 @@ export class TestPage {
   ) {
     const { from = null, columns = 80, rows = 24, role = 'owner', window = 1 << 20 } = options;
     this.clientId = options.clientId ?? randomUUID();
-    this.isManual = options.isManual ?? false;
+    this.#isManual = options.isManual ?? false;
     this.window = window;
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- a getter has a `this` of its own
     const page = this;
@@ -54,9 +54,9 @@ export class TestPage {
           return page.window;
         },
         wake: () => {
-          if (!this.isManual)
-            this.scheduled ??= setImmediate(() => {
-              this.takeAll();
+          if (!this.#isManual)
+            this.#scheduled ??= setImmediate(() => {
+              this.#takeAll();
             });
         },
         inputGiven: (offset) => {
@@ -87,19 +87,19 @@ export class TestPage {
       if (portion.message.type === 'screen') {
         this.screens += 1;
         this.screen = Buffer.alloc(0);
-        this.screenLeft = portion.message.bytes;
+        this.#screenLeft = portion.message.bytes;
         this.begin = portion.message.offset;
         this.bytes = Buffer.alloc(0);
       }
     } else if (portion.kind === 'screen') {
       if (portion.offset !== this.screen?.length) throw new Error('A screen frame arrived out of order.');
       this.screen = Buffer.concat([this.screen, portion.bytes]);
-      this.screenLeft -= portion.bytes.length;
+      this.#screenLeft -= portion.bytes.length;
     } else {
-      if (this.screenLeft !== 0) throw new Error('Output arrived before the screen was complete.');
+      if (this.#screenLeft !== 0) throw new Error('Output arrived before the screen was complete.');
       if (portion.offset !== this.end)
         throw new Error(`Output continues at offset ${portion.offset} instead of ${this.end}.`);
-      this.append(portion.bytes);
+      this.#append(portion.bytes);
     }
     return true;
   }
@@ -137,17 +137,17 @@ export class TestPage {
   }
 
   /** Appends in place to a buffer that doubles, because tests let terminals flood. */
-  private append(bytes: Buffer): void {
+  #append(bytes: Buffer): void {
     const { length } = this.bytes;
-    if (this.buffer.length < length + bytes.length || length === 0) {
-      this.buffer = Buffer.concat([this.bytes], 2 * (length + bytes.length));
+    if (this.#buffer.length < length + bytes.length || length === 0) {
+      this.#buffer = Buffer.concat([this.bytes], 2 * (length + bytes.length));
     }
-    this.buffer.set(bytes, length);
-    this.bytes = this.buffer.subarray(0, length + bytes.length);
+    this.#buffer.set(bytes, length);
+    this.bytes = this.#buffer.subarray(0, length + bytes.length);
   }
 
-  private takeAll(): void {
-    this.scheduled = undefined;
+  #takeAll(): void {
+    this.#scheduled = undefined;
     while (this.take(32 * 1024));
     this.acknowledge();
   }

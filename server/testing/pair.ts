@@ -49,12 +49,17 @@ export class Shell {
   /** How many times the terminal's program has ended. */
   exits = 0;
 
+  readonly #pair: Pair;
+  readonly #id: string;
+
   constructor(
-    private readonly pair: Pair,
+    pair: Pair,
     readonly host: HostName,
     scrollbackBytes = 256 * 1024,
-    private readonly id: string = host,
+    id: string = host,
   ) {
+    this.#pair = pair;
+    this.#id = id;
     const events = {
       onIdle: () => undefined,
       onPrompt: () => undefined,
@@ -72,7 +77,7 @@ export class Shell {
   /** Attaches (also again, after a rewind) and waits for the prompt. */
   async attach(): Promise<void> {
     this.terminal.close();
-    this.terminal.open(this.pair.channel(this.host).attachCommand(this.id));
+    this.terminal.open(this.#pair.channel(this.host).attachCommand(this.#id));
     await this.prompt();
     // bash draws its prompt twice: for Ctrl-L and for the window size. Commands may follow only after both.
     await this.untilQuiet(300);

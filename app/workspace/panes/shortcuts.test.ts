@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { shortcutOf } from './shortcuts';
 
 const press = (code: string, key: string, ...held: ('ctrl' | 'shift' | 'alt' | 'meta')[]): KeyboardEvent =>
@@ -12,7 +12,7 @@ const press = (code: string, key: string, ...held: ('ctrl' | 'shift' | 'alt' | '
   }) as KeyboardEvent;
 
 describe('shortcuts', () => {
-  it('are found by place or by character, as they are meant', () => {
+  test('are found by place or by character, as they are meant', () => {
     expect(shortcutOf(press('KeyF', 'F', 'ctrl', 'shift'))).toBe('search');
     expect(shortcutOf(press('F6', 'F6'))).toBe('next-pane');
     expect(shortcutOf(press('F6', 'F6', 'shift'))).toBe('previous-pane');
@@ -22,7 +22,7 @@ describe('shortcuts', () => {
     expect(shortcutOf(press('NumpadSubtract', '-', 'ctrl'))).toBe('smaller');
   });
 
-  it('leave a shell its own keys', () => {
+  test('leave a shell its own keys', () => {
     for (const key of 'abcdefghijklmnopqrstuvwxyz') {
       expect(shortcutOf(press(`Key${key.toUpperCase()}`, key, 'ctrl'))).toBeUndefined();
       expect(shortcutOf(press(`Key${key.toUpperCase()}`, key, 'alt'))).toBeUndefined();

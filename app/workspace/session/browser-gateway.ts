@@ -6,14 +6,17 @@ import { protocolName } from '../../../server/protocol/messages';
 
 /** The gateway's HTTP API over `fetch`, and its sockets as the browser opens them. */
 export class BrowserGateway extends GatewayClient {
+  readonly #grant: string | undefined;
+
   /** @param grant of somebody else's session, which the page watches; absent for the browser's own */
-  constructor(private readonly grant?: string) {
+  constructor(grant?: string) {
     super((path, init) => fetch(path, { ...init, cache: 'no-store' }));
+    this.#grant = grant;
   }
 
   /** @throws LabError with a code other than `lost` when trying again cannot help */
   readonly openSocket = async (handlers: SocketHandlers): Promise<Socket> => {
-    const path = this.grant === undefined ? this.sessionSocket() : this.watchSocket(this.grant);
+    const path = this.#grant === undefined ? this.sessionSocket() : this.watchSocket(this.#grant);
     const url = new URL(await path, window.location.href);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     const socket = new WebSocket(url, protocolName);

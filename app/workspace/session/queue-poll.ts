@@ -8,18 +8,27 @@ import type { Every } from './every';
 export const queuePollMs = 2_000;
 
 export class QueuePoll {
+  readonly #every: Every;
+  readonly #ask: () => Promise<SessionReply>;
+  readonly #onReply: (reply: SessionReply) => void;
+  readonly #onProblem: (problem: WireError) => void;
   #stop: (() => void) | undefined;
   #asking = false;
 
   constructor(
-    private readonly every: Every,
-    private readonly ask: () => Promise<SessionReply>,
-    private readonly onReply: (reply: SessionReply) => void,
-    private readonly onProblem: (problem: WireError) => void,
-  ) {}
+    every: Every,
+    ask: () => Promise<SessionReply>,
+    onReply: (reply: SessionReply) => void,
+    onProblem: (problem: WireError) => void,
+  ) {
+    this.#every = every;
+    this.#ask = ask;
+    this.#onReply = onReply;
+    this.#onProblem = onProblem;
+  }
 
   start(): void {
-    this.#stop ??= this.every(queuePollMs, () => void this.now());
+    this.#stop ??= this.#every(queuePollMs, () => void this.now());
   }
 
   stop(): void {
@@ -36,14 +45,14 @@ export class QueuePoll {
     const isOfUse = (): boolean => asked === this.#stop;
     this.#asking = true;
     try {
-      const reply = await this.ask();
-      if (isOfUse()) this.onReply(reply);
+      const reply = await this.#ask();
+      if (isOfUse()) this.#onReply(reply);
     } catch (thrown) {
       if (!isOfUse()) return;
       const { code, message } = LabError.from(thrown, 'Asking for the position in the queue');
       // The server keeps the position for a while, so the next question may still find it.
       const hint = 'The server keeps your position for a while, and this page asks again.';
-      this.onProblem({ code, message, hint });
+      this.#onProblem({ code, message, hint });
     } finally {
       this.#asking = false;
     }

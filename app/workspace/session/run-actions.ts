@@ -58,17 +58,22 @@ function whyNotReady(state: SessionState): WireError {
 }
 
 export class RunActions {
-  constructor(
-    private readonly lesson: Lesson,
-    private readonly store: Store,
-    private readonly connection: Connection,
-    private readonly terminals: TerminalActions,
-  ) {}
+  readonly #lesson: Lesson;
+  readonly #store: Store;
+  readonly #connection: Connection;
+  readonly #terminals: TerminalActions;
+
+  constructor(lesson: Lesson, store: Store, connection: Connection, terminals: TerminalActions) {
+    this.#lesson = lesson;
+    this.#store = store;
+    this.#connection = connection;
+    this.#terminals = terminals;
+  }
 
   /** Types a run block into the terminal that it is for, once. */
   run(block: Block): void {
-    const definition = this.lesson.steps.find(({ id }) => id === block.stepId)?.runs[block.block];
-    const state = this.store.getState();
+    const definition = this.#lesson.steps.find(({ id }) => id === block.stepId)?.runs[block.block];
+    const state = this.#store.getState();
     if (definition === undefined || this.#isSent(state, block)) return;
     const { host } = definition;
     const [first, second] = terminalsOf(state).filter((one) => one.host === host);
@@ -77,24 +82,24 @@ export class RunActions {
       return;
     }
     // A lesson that keeps two terminals apart means the one that it names; otherwise it is the one in use.
-    const keepsApart = this.lesson.steps.some(({ runs }) =>
+    const keepsApart = this.#lesson.steps.some(({ runs }) =>
       runs.some((one) => one.host === host && one.terminal === 2),
     );
     const meant = (definition.terminal === 2 ? second : keepsApart ? first : undefined)?.id;
-    if (meant !== undefined) this.terminals.show(meant);
-    this.#send(block, meant ?? this.terminals.active(host), 'refuse');
+    if (meant !== undefined) this.#terminals.show(meant);
+    this.#send(block, meant ?? this.#terminals.active(host), 'refuse');
   }
 
   /** The learner's answer to the question about a busy terminal; null leaves things as they are. */
   answer(how: BusyAnswer | null): void {
-    const question = questionOf(this.store.getState());
-    this.store.dispatch({ type: 'question-answered' });
+    const question = questionOf(this.#store.getState());
+    this.#store.dispatch({ type: 'question-answered' });
     if (question === null || how === null) return;
     if (how !== 'new-terminal') {
       this.#send(question, question.terminal, how);
       return;
     }
-    const host = this.terminals.hostOf(question.terminal);
+    const host = this.#terminals.hostOf(question.terminal);
     if (host !== undefined) this.#runInNew(question, host);
   }
 
@@ -104,30 +109,30 @@ export class RunActions {
   }
 
   #refuse({ stepId, block }: Block, problem: WireError): void {
-    this.store.dispatch({ type: 'run-refused', stepId, block, problem });
+    this.#store.dispatch({ type: 'run-refused', stepId, block, problem });
   }
 
   #send({ stepId, block }: Block, terminal: string, whenBusy: WhenBusy, runId = randomId()): void {
-    const state = this.store.getState();
+    const state = this.#store.getState();
     if (!isReady(state)) {
       this.#refuse({ stepId, block }, whyNotReady(state));
       return;
     }
-    this.store.dispatch({ type: 'run-sent', stepId, block, runId });
-    this.connection.run({ runId, stepId, block, terminal, whenBusy });
+    this.#store.dispatch({ type: 'run-sent', stepId, block, runId });
+    this.#connection.run({ runId, stepId, block, terminal, whenBusy });
   }
 
   /** Opens a terminal and runs a block in it as soon as its shell waits. */
   #runInNew({ stepId, block }: Block, host: HostName): void {
     const runId = randomId();
-    this.store.dispatch({ type: 'run-sent', stepId, block, runId });
-    const isWanted = (): boolean => this.#isSent(this.store.getState(), { stepId, block }, runId);
+    this.#store.dispatch({ type: 'run-sent', stepId, block, runId });
+    const isWanted = (): boolean => this.#isSent(this.#store.getState(), { stepId, block }, runId);
     const refuse = (message: string): void => {
       if (!isWanted()) return;
       const hint = 'Run the command again when there is a prompt.';
       this.#refuse({ stepId, block }, { code: 'not-ready', message, hint });
     };
-    const isRequested = this.terminals.open(host, (terminal) => {
+    const isRequested = this.#terminals.open(host, (terminal) => {
       if (terminal === null) refuse('The new terminal did not open.');
       else this.#runAtFirstPrompt({ stepId, block }, terminal, runId, isWanted, refuse);
     });
@@ -145,7 +150,7 @@ export class RunActions {
       stopWaiting();
       refuse('The new terminal’s shell has not come to its prompt.');
     }, newShellMs);
-    const stopWaiting = this.store.when(
+    const stopWaiting = this.#store.when(
       (state) => (!isWanted() ? 'given-up' : promptsOf(state)[terminal] === true ? 'prompt' : undefined),
       (outcome) => {
         clearTimeout(timer);

@@ -14,6 +14,8 @@ export interface Store {
 }
 
 export class SessionStore implements Store {
+  readonly #reduce: (state: SessionState, event: SessionEvent) => SessionState;
+  readonly #onChange: (before: SessionState, after: SessionState) => void;
   #state = initialState;
   readonly #listeners = new Set<() => void>();
   readonly #waiting = new Set<() => void>();
@@ -23,9 +25,12 @@ export class SessionStore implements Store {
    * @param onChange does what a change of phase needs, before the listeners hear of it
    */
   constructor(
-    private readonly reduce: (state: SessionState, event: SessionEvent) => SessionState,
-    private readonly onChange: (before: SessionState, after: SessionState) => void,
-  ) {}
+    reduce: (state: SessionState, event: SessionEvent) => SessionState,
+    onChange: (before: SessionState, after: SessionState) => void,
+  ) {
+    this.#reduce = reduce;
+    this.#onChange = onChange;
+  }
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -36,10 +41,10 @@ export class SessionStore implements Store {
 
   dispatch(event: SessionEvent): void {
     const before = this.#state;
-    const after = this.reduce(before, event);
+    const after = this.#reduce(before, event);
     if (after === before) return;
     this.#state = after;
-    this.onChange(before, after);
+    this.#onChange(before, after);
     for (const look of [...this.#waiting]) look();
     for (const listener of [...this.#listeners]) listener();
   }

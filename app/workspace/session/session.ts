@@ -39,6 +39,7 @@ export type Gateway = Pick<
 
 export class LabSession {
   readonly connection: Connection;
+  readonly #gateway: Gateway;
   readonly #store: SessionStore;
   readonly #queue: QueuePoll;
   readonly #terminals: TerminalActions;
@@ -46,10 +47,11 @@ export class LabSession {
 
   constructor(
     readonly lesson: Lesson,
-    private readonly gateway: Gateway = new BrowserGateway(),
+    gateway: Gateway = new BrowserGateway(),
     every: Every = everyInBackground,
     layoutStore: LayoutStore = browserLayouts,
   ) {
+    this.#gateway = gateway;
     this.#store = new SessionStore(
       (before, event) => {
         const after = reduce(before, event);
@@ -89,7 +91,7 @@ export class LabSession {
     });
     this.#queue = new QueuePoll(
       every,
-      () => this.gateway.getSession(),
+      () => this.#gateway.getSession(),
       (reply) => {
         this.#onReply(reply);
       },
@@ -114,7 +116,7 @@ export class LabSession {
   /** Finds out what this browser has already, and continues with it. */
   async load(): Promise<void> {
     this.#terminals.loadLayout();
-    const lab = this.gateway.getLab().then(
+    const lab = this.#gateway.getLab().then(
       (found) => {
         this.#dispatch({ type: 'lab', lab: found });
       },
@@ -130,9 +132,9 @@ export class LabSession {
     const isInTheWay = (state.phase === 'none' && state.otherSession !== null) || state.phase === 'failed';
     this.#dispatch({ type: 'start', atMs: Date.now() });
     await this.#try('Starting the hosts', async () => {
-      if (isInTheWay) await this.gateway.deleteSession();
+      if (isInTheWay) await this.#gateway.deleteSession();
       this.#dispatch({ type: 'other-session-deleted' });
-      this.#onReply(given(await this.gateway.postSession(this.lesson.id)));
+      this.#onReply(given(await this.#gateway.postSession(this.lesson.id)));
     });
   }
 
@@ -140,7 +142,7 @@ export class LabSession {
   async reset(): Promise<void> {
     this.#dispatch({ type: 'reset', atMs: Date.now() });
     try {
-      this.#onReply(given(await this.gateway.resetSession()));
+      this.#onReply(given(await this.#gateway.resetSession()));
     } catch (thrown) {
       // Perhaps nothing happened at all, and the old pair is still there.
       await this.#find('Looking for a session');
@@ -150,14 +152,14 @@ export class LabSession {
 
   async end(): Promise<void> {
     await this.#try('Ending the session', async () => {
-      await this.gateway.deleteSession();
+      await this.#gateway.deleteSession();
       this.#dispatch({ type: 'session-deleted' });
     });
   }
 
   async leaveQueue(): Promise<void> {
     this.#dispatch({ type: 'leave-queue' });
-    await this.#try('Leaving the queue', () => this.gateway.deleteSession());
+    await this.#try('Leaving the queue', () => this.#gateway.deleteSession());
   }
 
   /** Requests a later end. */
@@ -165,7 +167,7 @@ export class LabSession {
     if (isExtending(this.getState())) return;
     this.#dispatch({ type: 'extend' });
     await this.#try('Getting more time', async () => {
-      const { session } = await this.gateway.extendSession();
+      const { session } = await this.#gateway.extendSession();
       if (session !== null) this.#dispatch({ type: 'extended', session });
     });
     this.#dispatch({ type: 'extend-answered' });
@@ -254,13 +256,13 @@ export class LabSession {
   /** Makes a link for viewers; the same one until it is revoked. */
   async share(): Promise<void> {
     await this.#try('Sharing the view', async () => {
-      this.#dispatch({ type: 'grant', grant: await this.gateway.grantView() });
+      this.#dispatch({ type: 'grant', grant: await this.#gateway.grantView() });
     });
   }
 
   async stopSharing(): Promise<void> {
     await this.#try('Revoking the link', async () => {
-      await this.gateway.revokeView();
+      await this.#gateway.revokeView();
       this.#dispatch({ type: 'grant', grant: null });
     });
   }
@@ -269,7 +271,7 @@ export class LabSession {
   async offerHandover(): Promise<string | undefined> {
     let key: string | undefined;
     await this.#try('Making a link', async () => {
-      key = await this.gateway.offerHandover();
+      key = await this.#gateway.offerHandover();
     });
     return key;
   }
@@ -280,7 +282,7 @@ export class LabSession {
    */
   async takeRecording(terminal: string, save: (name: string, content: Blob) => void): Promise<void> {
     await this.#try('Downloading the recording', async () => {
-      const { name, content } = await this.gateway.getCast(terminal);
+      const { name, content } = await this.#gateway.getCast(terminal);
       save(name, content);
       this.#dispatch({ type: 'recording-saved', name });
     });
@@ -345,7 +347,7 @@ export class LabSession {
 
   async #find(doing: string): Promise<void> {
     await this.#try(doing, async () => {
-      this.#onReply(await this.gateway.getSession());
+      this.#onReply(await this.#gateway.getSession());
     });
   }
 
@@ -360,7 +362,7 @@ export class LabSession {
         this.#dispatch({ type: 'request-failed', problem });
         return;
       }
-      const otherSession = await this.gateway.getSession().then(
+      const otherSession = await this.#gateway.getSession().then(
         ({ session }) => session,
         () => null,
       );

@@ -22,25 +22,29 @@ export const browserLayouts: LayoutStore = {
 };
 
 export class TerminalActions {
-  constructor(
-    private readonly store: Store,
-    private readonly connection: Connection,
-    private readonly layoutStore: LayoutStore,
-  ) {}
+  readonly #store: Store;
+  readonly #connection: Connection;
+  readonly #layoutStore: LayoutStore;
+
+  constructor(store: Store, connection: Connection, layoutStore: LayoutStore) {
+    this.#store = store;
+    this.#connection = connection;
+    this.#layoutStore = layoutStore;
+  }
 
   /** Takes up the layout that this browser has stored. */
   loadLayout(): void {
-    const layout = this.layoutStore.load();
-    if (layout !== undefined) this.store.dispatch({ type: 'layout', layout });
+    const layout = this.#layoutStore.load();
+    if (layout !== undefined) this.#store.dispatch({ type: 'layout', layout });
   }
 
   hostOf(terminal: string): HostName | undefined {
-    return terminalsOf(this.store.getState()).find(({ id }) => id === terminal)?.host;
+    return terminalsOf(this.#store.getState()).find(({ id }) => id === terminal)?.host;
   }
 
   /** The id of a host's terminal that is in use on this page. */
   active(host: HostName): string {
-    return activeTerminalOf(host)(this.store.getState());
+    return activeTerminalOf(host)(this.#store.getState());
   }
 
   /**
@@ -50,8 +54,8 @@ export class TerminalActions {
    */
   open(host: HostName, opened: (terminal: string | null) => void = () => undefined): boolean {
     const requestId = randomId();
-    if (!this.connection.openTerminal(host, requestId)) return false;
-    this.store.when(
+    if (!this.#connection.openTerminal(host, requestId)) return false;
+    this.#store.when(
       (state) => {
         if (state.phase !== 'active') return null;
         // One that was requested before a break may be open or not: nothing more is done in it.
@@ -82,11 +86,11 @@ export class TerminalActions {
       return;
     }
     const add = (id: string): void => {
-      const order = terminalsOf(this.store.getState()).map((one) => one.id);
+      const order = terminalsOf(this.#store.getState()).map((one) => one.id);
       this.#setHostLayout(host, layouts.split(layout, direction, id, order));
       added(id);
     };
-    const other = terminalsOf(this.store.getState()).find(
+    const other = terminalsOf(this.#store.getState()).find(
       (one) => one.host === host && !layout.shown.includes(one.id),
     );
     if (other !== undefined) {
@@ -104,21 +108,21 @@ export class TerminalActions {
 
   /** Source and destination side by side, or one above the other. */
   arrangeHosts(hosts: Direction): void {
-    this.#setLayout({ ...this.store.getState().layout, hosts });
+    this.#setLayout({ ...this.#store.getState().layout, hosts });
   }
 
   #layoutOf(host: HostName): HostLayout {
-    return layoutOf(host)(this.store.getState());
+    return layoutOf(host)(this.#store.getState());
   }
 
   #setHostLayout(host: HostName, hostLayout: HostLayout): void {
-    const { layout } = this.store.getState();
+    const { layout } = this.#store.getState();
     if (hostLayout === layout.hostLayouts[host]) return;
     this.#setLayout({ ...layout, hostLayouts: { ...layout.hostLayouts, [host]: hostLayout } });
   }
 
   #setLayout(layout: Layout): void {
-    this.store.dispatch({ type: 'layout', layout });
-    if (isOwner(this.store.getState())) this.layoutStore.save(layout);
+    this.#store.dispatch({ type: 'layout', layout });
+    if (isOwner(this.#store.getState())) this.#layoutStore.save(layout);
   }
 }

@@ -1,15 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { linesEntered, maxProgramCopyBytes, readProgramCopy, withoutEscapes } from './clipboard';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 describe('a program’s copy', () => {
-  it('is the text that it sends', () => {
+  test('is the text that it sends', () => {
     expect(readProgramCopy(`c;${base64('häuser 🏠')}`)).toEqual({ text: 'häuser 🏠' });
     expect(readProgramCopy(`;${base64('x')}`)).toEqual({ text: 'x' });
   });
 
-  it('is nothing when it asks for the clipboard, or sends no text', () => {
+  test('is nothing when it asks for the clipboard, or sends no text', () => {
     for (const payload of [
       'c;?',
       'c;',
@@ -22,7 +22,7 @@ describe('a program’s copy', () => {
     }
   });
 
-  it('has an end', () => {
+  test('has an end', () => {
     expect(readProgramCopy(`c;${base64('x'.repeat(maxProgramCopyBytes))}`)).toHaveProperty('text');
     expect(readProgramCopy(`c;${base64('x'.repeat(maxProgramCopyBytes + 1))}`)).toEqual({
       tooLongBytes: maxProgramCopyBytes + 1,
@@ -31,11 +31,11 @@ describe('a program’s copy', () => {
 });
 
 describe('a paste', () => {
-  it('cannot end its own bracket', () => {
+  test('cannot end its own bracket', () => {
     expect(withoutEscapes('ls\x1b[201~\nrm -rf /\x9b201~')).toBe('ls[201~\nrm -rf /201~');
   });
 
-  it('is asked about when it would enter lines', () => {
+  test('is asked about when it would enter lines', () => {
     expect(linesEntered('ls', false)).toBe(0);
     expect(linesEntered('ls\n', false)).toBe(1);
     expect(linesEntered('a\r\nb\rc\nd', false)).toBe(3);

@@ -10,21 +10,28 @@ export interface MarkColours {
 }
 
 export class CommandMarks {
+  readonly #terminal: Terminal;
+  readonly #colours: () => MarkColours;
+  readonly #onClick: (command: TrackedCommand, at: DOMRect) => void;
   readonly #decorations = new Map<TrackedCommand, IDecoration>();
 
   /** @param onClick gets the command and where its mark is on the page */
   constructor(
-    private readonly terminal: Terminal,
-    private readonly colours: () => MarkColours,
-    private readonly onClick: (command: TrackedCommand, at: DOMRect) => void,
-  ) {}
+    terminal: Terminal,
+    colours: () => MarkColours,
+    onClick: (command: TrackedCommand, at: DOMRect) => void,
+  ) {
+    this.#terminal = terminal;
+    this.#colours = colours;
+    this.#onClick = onClick;
+  }
 
   /** Draws a command's mark, in the place of an earlier one. */
   draw(command: TrackedCommand, isCurrent: boolean): void {
     this.remove(command);
     const { kind, words } = spellCommand(command.state);
-    const { usual, failed } = this.colours();
-    const decoration = this.terminal.registerDecoration({
+    const { usual, failed } = this.#colours();
+    const decoration = this.#terminal.registerDecoration({
       marker: command.prompt,
       overviewRulerOptions: { color: (kind === 'failed' ? failed : usual) ?? '', position: 'full' },
     });
@@ -37,7 +44,7 @@ export class CommandMarks {
       element.classList.add('command-mark');
       element.title = `Command ${command.command}: ${words}`;
       element.addEventListener('click', () => {
-        this.onClick(command, element.getBoundingClientRect());
+        this.#onClick(command, element.getBoundingClientRect());
       });
     });
   }

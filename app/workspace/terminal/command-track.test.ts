@@ -1,5 +1,5 @@
 import { Terminal } from '@xterm/headless';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { CommandTrack, type TrackedCommand } from './command-track';
 
 let terminal: Terminal;
@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 
 describe('CommandTrack', () => {
-  it('knows where a command was typed, what it put out and what came of it', async () => {
+  test('knows where a command was typed, what it put out and what came of it', async () => {
     await command(1, 'ls', 'one\ntwo\n', 0);
     await command(2, 'printf', 'no newline', 3);
     const [first, second] = track.commands;
@@ -45,7 +45,7 @@ describe('CommandTrack', () => {
     expect(second?.state).toMatchObject({ exitCode: 3 });
   });
 
-  it('gives the output of a command that runs, and a wrapped line as one', async () => {
+  test('gives the output of a command that runs, and a wrapped line as one', async () => {
     await write('$ ');
     track.mark({ kind: 'prompt' });
     await write('cat\n');
@@ -55,7 +55,7 @@ describe('CommandTrack', () => {
     expect(track.current && track.outputOf(track.current)).toBe(`${'x'.repeat(25)}\nend`);
   });
 
-  it('takes no mark twice', async () => {
+  test('takes no mark twice', async () => {
     await command(1, 'ls', 'one\n', 0);
     track.mark({ kind: 'start', command: 1, atMs: 0 });
     track.mark({ kind: 'end', command: 1, exitCode: 9, durationMs: 7 });
@@ -63,14 +63,14 @@ describe('CommandTrack', () => {
     expect(track.commands[0]?.state).toMatchObject({ exitCode: 0 });
   });
 
-  it('forgets a command whose prompt has left the scrollback', async () => {
+  test('forgets a command whose prompt has left the scrollback', async () => {
     await command(1, 'ls', 'one\n', 0);
     await write('\n'.repeat(40));
     expect(gone).toEqual([1]);
     expect(track.commands).toEqual([]);
   });
 
-  it('jumps back and forth, and to the prompt at the end', async () => {
+  test('jumps back and forth, and to the prompt at the end', async () => {
     await command(1, 'a', 'one\n', 0);
     await command(2, 'b', '\n'.repeat(8), 0);
     await command(3, 'c', 'three\n', 0);
@@ -86,7 +86,7 @@ describe('CommandTrack', () => {
     expect(terminal.buffer.active.viewportY).toBe(terminal.buffer.active.baseY);
   });
 
-  it('finds the commands of a repainted screen again and goes on from there', async () => {
+  test('finds the commands of a repainted screen again and goes on from there', async () => {
     await write(`$ ls\none\n$ sleep 9\n`);
     track.show([
       { command: 4, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 1, durationMs: 5 },
@@ -99,7 +99,7 @@ describe('CommandTrack', () => {
     expect(track.commands[1] && track.outputOf(track.commands[1])).toBe('done');
   });
 
-  it('waits with the commands of a screen that a program has taken until it gives it back', async () => {
+  test('waits with the commands of a screen that a program has taken until it gives it back', async () => {
     await write('$ vim\n\x1b[?1049h~ ~');
     track.show([
       { command: 1, promptLine: 0, outputLine: 1, endLine: null, exitCode: null, durationMs: null },

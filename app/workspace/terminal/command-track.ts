@@ -34,6 +34,9 @@ export interface MarkedTerminal {
 }
 
 export class CommandTrack {
+  readonly #terminal: MarkedTerminal;
+  readonly #onCommand: (command: TrackedCommand, isCurrent: boolean) => void;
+  readonly #onGone: (command: TrackedCommand) => void;
   #commands: TrackedCommand[] = [];
   #prompt: IMarker | undefined;
   /** The command that was jumped to. */
@@ -46,10 +49,13 @@ export class CommandTrack {
    * @param onGone it is no longer on the screen or in the scrollback
    */
   constructor(
-    private readonly terminal: MarkedTerminal,
-    private readonly onCommand: (command: TrackedCommand, isCurrent: boolean) => void,
-    private readonly onGone: (command: TrackedCommand) => void,
+    terminal: MarkedTerminal,
+    onCommand: (command: TrackedCommand, isCurrent: boolean) => void,
+    onGone: (command: TrackedCommand) => void,
   ) {
+    this.#terminal = terminal;
+    this.#onCommand = onCommand;
+    this.#onGone = onGone;
     terminal.buffer.onBufferChange(() => {
       const hidden = this.#hidden;
       this.#hidden = [];
@@ -94,8 +100,8 @@ export class CommandTrack {
         if (command?.state.state !== 'running') return;
         command.state = { state: 'done', exitCode: mark.exitCode, durationMs: mark.durationMs };
         // Output that does not end with a newline ends on this line.
-        command.end = this.#markerHere(this.terminal.buffer.normal.cursorX > 0 ? 1 : 0);
-        this.onCommand(command, command === this.#current);
+        command.end = this.#markerHere(this.#terminal.buffer.normal.cursorX > 0 ? 1 : 0);
+        this.#onCommand(command, command === this.#current);
         break;
       }
     }
@@ -103,13 +109,13 @@ export class CommandTrack {
 
   /** The commands of a screen that was just repainted: lines count from the first of its scrollback. */
   show(commands: readonly ShownCommand[]): void {
-    const { active, normal } = this.terminal.buffer;
+    const { active, normal } = this.#terminal.buffer;
     if (active.type === 'alternate') {
       this.#hidden = commands;
       return;
     }
     const at = (line: number): IMarker | undefined =>
-      this.terminal.registerMarker(line - normal.baseY - normal.cursorY);
+      this.#terminal.registerMarker(line - normal.baseY - normal.cursorY);
     for (const { command, promptLine, outputLine, endLine, exitCode, durationMs } of commands) {
       if (outputLine === null) {
         this.#forgetPrompt();
@@ -142,7 +148,7 @@ export class CommandTrack {
   leave(): void {
     const before = this.#current;
     this.#current = undefined;
-    if (before !== undefined) this.onCommand(before, false);
+    if (before !== undefined) this.#onCommand(before, false);
   }
 
   /**
@@ -155,18 +161,18 @@ export class CommandTrack {
     this.leave();
     const command = this.#commands[index];
     if (command === undefined) {
-      this.terminal.scrollToBottom();
+      this.#terminal.scrollToBottom();
       return undefined;
     }
     this.#current = command;
-    this.terminal.scrollToLine(Math.max(0, command.prompt.line));
-    this.onCommand(command, true);
+    this.#terminal.scrollToLine(Math.max(0, command.prompt.line));
+    this.#onCommand(command, true);
     return command;
   }
 
   /** A command's output, as far as it is still in the scrollback; a wrapped line is one line. */
   outputOf({ output, end }: TrackedCommand): string {
-    const buffer = this.terminal.buffer.normal;
+    const buffer = this.#terminal.buffer.normal;
     const stop = end?.isDisposed === false ? end.line : buffer.baseY + buffer.cursorY + 1;
     let text = '';
     for (let row = Math.max(0, output.line); row < Math.min(stop, buffer.length); row += 1) {
@@ -175,7 +181,7 @@ export class CommandTrack {
       const isFirst = row === Math.max(0, output.line);
       const wrapsOn = buffer.getLine(row + 1)?.isWrapped === true && row + 1 < stop;
       text +=
-        (line.isWrapped || isFirst ? '' : '\n') + line.translateToString(!wrapsOn, 0, this.terminal.cols);
+        (line.isWrapped || isFirst ? '' : '\n') + line.translateToString(!wrapsOn, 0, this.#terminal.cols);
     }
     return text.trimEnd();
   }
@@ -190,13 +196,13 @@ export class CommandTrack {
       const first = this.#commands[0];
       if (first !== undefined) this.#remove(first);
     }
-    this.onCommand(command, false);
+    this.#onCommand(command, false);
   }
 
   #remove(command: TrackedCommand): void {
     this.#commands = this.#commands.filter((one) => one !== command);
     if (this.#current === command) this.#current = undefined;
-    this.onGone(command);
+    this.#onGone(command);
     for (const marker of [command.prompt, command.output, command.end]) marker?.dispose();
   }
 
@@ -207,7 +213,7 @@ export class CommandTrack {
 
   /** A marker on the cursor's line. A program that has taken the whole screen has lines of its own, which go when it goes. */
   #markerHere(below = 0): IMarker | undefined {
-    if (this.terminal.buffer.active.type === 'alternate') return undefined;
-    return this.terminal.registerMarker(below);
+    if (this.#terminal.buffer.active.type === 'alternate') return undefined;
+    return this.#terminal.registerMarker(below);
   }
 }

@@ -1,5 +1,5 @@
 import { Terminal } from '@xterm/headless';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { OutputQueue } from './output-queue';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -29,7 +29,7 @@ function create() {
 }
 
 describe('OutputQueue', () => {
-  it('does what stands between two pieces after the one and before the other', async () => {
+  test('does what stands between two pieces after the one and before the other', async () => {
     const { queue, line, log, terminal, done } = create();
     queue.write(bytes('one '), false, () => log.push('parsed one'));
     queue.then(() => log.push(`first: ${line()}`));
@@ -45,13 +45,13 @@ describe('OutputQueue', () => {
     expect(terminal.cols).toBe(30);
   });
 
-  it('does at once what nothing stands before', () => {
+  test('does at once what nothing stands before', () => {
     const { queue, log } = create();
     queue.then(() => log.push('now'));
     expect(log).toEqual(['now']);
   });
 
-  it('tells answers to queries in a replay from all others', async () => {
+  test('tells answers to queries in a replay from all others', async () => {
     const { queue, sent, done } = create();
     queue.write(bytes('\x1b[5n'), true, () => undefined);
     queue.write(bytes('\x1b[6n'), false, () => undefined);
@@ -61,7 +61,7 @@ describe('OutputQueue', () => {
     expect(sent).toEqual(['\x1b[1;1R', '\x1b[1;4R']);
   });
 
-  it('says while a piece is parsed whether it is a replay', async () => {
+  test('says while a piece is parsed whether it is a replay', async () => {
     const { queue, terminal, log, done } = create();
     terminal.parser.registerOscHandler(52, (data) => {
       log.push(`${data} ${queue.replaying ? 'replayed' : 'live'}`);

@@ -11,15 +11,17 @@ export type WriteBytes = (bytes: Uint8Array, parsed: () => void) => void;
 type Operation = { do: () => void } | { bytes: Uint8Array; replayed: boolean; parsed: () => void };
 
 export class OutputQueue {
+  readonly #writeBytes: WriteBytes;
+  readonly #onParsed: (replayed: boolean) => void;
   /** Given to xterm and not parsed yet, oldest first: the first is what it parses now. */
   readonly #parsing: { replayed: boolean }[] = [];
   readonly #waiting: Operation[] = [];
 
   /** @param onParsed told of each piece as soon as it is parsed, in the same turn of the event loop */
-  constructor(
-    private readonly writeBytes: WriteBytes,
-    private readonly onParsed: (replayed: boolean) => void,
-  ) {}
+  constructor(writeBytes: WriteBytes, onParsed: (replayed: boolean) => void) {
+    this.#writeBytes = writeBytes;
+    this.#onParsed = onParsed;
+  }
 
   /** Whether the bytes that xterm parses now are a replay. To be asked from within its parser. */
   get replaying(): boolean {
@@ -47,8 +49,8 @@ export class OutputQueue {
         this.#waiting.shift();
         const { bytes, replayed, parsed } = next;
         this.#parsing.push({ replayed });
-        this.writeBytes(bytes, () => {
-          this.onParsed(replayed);
+        this.#writeBytes(bytes, () => {
+          this.#onParsed(replayed);
           this.#parsing.shift();
           parsed();
           this.#goOn();

@@ -10,33 +10,35 @@ export const sameSize = (one: TerminalSize, other: TerminalSize): boolean =>
   one.columns === other.columns && one.rows === other.rows;
 
 export class Sizing {
+  readonly #terminal: Terminal;
+  readonly #element: HTMLElement;
+  #fontSizePx: number;
   readonly #fit = new FitAddon();
 
   /** @param fontSizePx as the learner wants it */
-  constructor(
-    private readonly terminal: Terminal,
-    private readonly element: HTMLElement,
-    private fontSizePx: number,
-  ) {
+  constructor(terminal: Terminal, element: HTMLElement, fontSizePx: number) {
+    this.#terminal = terminal;
+    this.#element = element;
+    this.#fontSizePx = fontSizePx;
     terminal.loadAddon(this.#fit);
   }
 
   /** @returns whether that is a change */
   setFontSize(px: number): boolean {
-    const isChange = px !== this.fontSizePx;
-    this.fontSizePx = px;
+    const isChange = px !== this.#fontSizePx;
+    this.#fontSizePx = px;
     return isChange;
   }
 
   /** What fits into the terminal's place; undefined while it has none. */
   measure(): TerminalSize | undefined {
-    if (this.element.clientWidth === 0 || this.element.clientHeight === 0) return undefined;
-    const shownPx = this.terminal.options.fontSize ?? this.fontSizePx;
+    if (this.#element.clientWidth === 0 || this.#element.clientHeight === 0) return undefined;
+    const shownPx = this.#terminal.options.fontSize ?? this.#fontSizePx;
     const proposed = this.#fit.proposeDimensions();
     if (proposed === undefined || Number.isNaN(proposed.cols) || Number.isNaN(proposed.rows))
       return undefined;
     // A shrunk terminal's letters are smaller than the learner wants them.
-    const scale = shownPx / this.fontSizePx;
+    const scale = shownPx / this.#fontSizePx;
     return {
       columns: Math.min(1000, Math.max(2, Math.floor(proposed.cols * scale))),
       rows: Math.min(1000, Math.max(2, Math.floor(proposed.rows * scale))),
@@ -50,11 +52,11 @@ export class Sizing {
    */
   resize(size: TerminalSize, fits: TerminalSize, isShrunk: boolean): boolean {
     const scale = isShrunk ? Math.min(1, fits.columns / size.columns, fits.rows / size.rows) : 1;
-    if (this.terminal.cols !== size.columns || this.terminal.rows !== size.rows)
-      this.terminal.resize(size.columns, size.rows);
+    if (this.#terminal.cols !== size.columns || this.#terminal.rows !== size.rows)
+      this.#terminal.resize(size.columns, size.rows);
     if (scale < 1) this.#shrink(size, scale);
-    else if (this.terminal.options.fontSize !== this.fontSizePx) {
-      this.terminal.options.fontSize = this.fontSizePx;
+    else if (this.#terminal.options.fontSize !== this.#fontSizePx) {
+      this.#terminal.options.fontSize = this.#fontSizePx;
       return false;
     }
     return true;
@@ -62,12 +64,12 @@ export class Sizing {
 
   /** Finds the largest letters in which it fits. Cells are whole pixels, so the scale is only where to begin. */
   #shrink(size: TerminalSize, scale: number): void {
-    let fontSize = Math.ceil(this.fontSizePx * scale * 2) / 2;
+    let fontSize = Math.ceil(this.#fontSizePx * scale * 2) / 2;
     for (; fontSize > leastShrunkPx; fontSize -= 0.5) {
-      if (this.terminal.options.fontSize !== fontSize) this.terminal.options.fontSize = fontSize;
+      if (this.#terminal.options.fontSize !== fontSize) this.#terminal.options.fontSize = fontSize;
       const room = this.#fit.proposeDimensions();
       if (room === undefined || (room.cols >= size.columns && room.rows >= size.rows)) return;
     }
-    this.terminal.options.fontSize = leastShrunkPx;
+    this.#terminal.options.fontSize = leastShrunkPx;
   }
 }

@@ -12,21 +12,30 @@ declare global {
 }
 
 export class TerminalSet {
+  readonly #Made: typeof HostTerminal;
+  readonly #connection: Connection;
+  readonly #handlers: (id: string) => TerminalHandlers;
+  #fontSizePx: number;
   readonly #terminals = new Map<string, HostTerminal>();
   #screenReaderMode = false;
 
   /** @param Made loaded apart from the page, because it is larger than all the rest */
   constructor(
-    private readonly Made: typeof HostTerminal,
-    private readonly connection: Connection,
-    private readonly handlers: (id: string) => TerminalHandlers,
-    private fontSizePx: number,
-  ) {}
+    Made: typeof HostTerminal,
+    connection: Connection,
+    handlers: (id: string) => TerminalHandlers,
+    fontSizePx: number,
+  ) {
+    this.#Made = Made;
+    this.#connection = connection;
+    this.#handlers = handlers;
+    this.#fontSizePx = fontSizePx;
+  }
 
   get(id: string): HostTerminal {
     const known = this.#terminals.get(id);
     if (known !== undefined) return known;
-    const made = new this.Made(id, this.connection, this.handlers(id), this.fontSizePx);
+    const made = new this.#Made(id, this.#connection, this.#handlers(id), this.#fontSizePx);
     made.setScreenReaderMode(this.#screenReaderMode);
     this.#terminals.set(id, made);
     this.#expose();
@@ -49,7 +58,7 @@ export class TerminalSet {
   }
 
   setFontSize(px: number): void {
-    this.fontSizePx = px;
+    this.#fontSizePx = px;
     for (const terminal of this.#terminals.values()) terminal.setFontSize(px);
   }
 

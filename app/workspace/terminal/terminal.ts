@@ -68,6 +68,8 @@ export class HostTerminal {
   readonly element = document.createElement('div');
   /** Exposed to tests and debugging as `window.labTerminals`. */
   readonly terminal: Terminal;
+  readonly #connection: Connection;
+  readonly #handlers: TerminalHandlers;
   readonly #search = new SearchAddon();
   readonly #queue: OutputQueue;
   readonly #commands: CommandTrack;
@@ -95,10 +97,12 @@ export class HostTerminal {
 
   constructor(
     readonly id: string,
-    private readonly connection: Connection,
-    private readonly handlers: TerminalHandlers,
+    connection: Connection,
+    handlers: TerminalHandlers,
     fontSizePx: number,
   ) {
+    this.#connection = connection;
+    this.#handlers = handlers;
     this.element.className = 'terminal-screen';
     this.terminal = new Terminal({
       // For Unicode versions and decorations.
@@ -223,8 +227,8 @@ export class HostTerminal {
 
   /** This page's place decides the size from now on. */
   useThisSize(): void {
-    this.connection.viewport(this.id, this.#state.fits);
-    this.connection.activate(this.id);
+    this.#connection.viewport(this.id, this.#state.fits);
+    this.#connection.activate(this.id);
   }
 
   /** @returns the command that was jumped to, in words for a screen reader */
@@ -312,7 +316,7 @@ export class HostTerminal {
   }
 
   dispose(): void {
-    this.connection.detach(this.id);
+    this.#connection.detach(this.id);
     window.clearTimeout(this.#measureTimer);
     for (const dispose of this.#disposables) dispose();
     this.terminal.dispose();
@@ -342,8 +346,8 @@ export class HostTerminal {
     });
     place.observe(this.element);
     const onFocus = (): void => {
-      this.connection.activate(this.id);
-      this.handlers.onFocus();
+      this.#connection.activate(this.id);
+      this.#handlers.onFocus();
     };
     this.terminal.textarea?.addEventListener('focus', onFocus);
     this.#disposables.push(
@@ -359,7 +363,7 @@ export class HostTerminal {
     );
     this.#measure();
     this.terminal.resize(this.#state.fits.columns, this.#state.fits.rows);
-    this.connection.attach(this.id, this.#sink(), this.#state.fits);
+    this.#connection.attach(this.id, this.#sink(), this.#state.fits);
   }
 
   #sink(): TerminalSink {
@@ -399,8 +403,8 @@ export class HostTerminal {
     if (this.#unsent.length > 1) return;
     queueMicrotask(() => {
       for (const input of this.#unsent.splice(0)) {
-        const result = this.connection.input(this.id, input.bytes);
-        if (result !== 'taken' && !isReport(input.text)) this.handlers.onRefused(result);
+        const result = this.#connection.input(this.id, input.bytes);
+        if (result !== 'taken' && !isReport(input.text)) this.#handlers.onRefused(result);
         if (!isReport(input.text)) this.#commands.leave();
       }
     });
@@ -413,7 +417,7 @@ export class HostTerminal {
   #afterParsing(replayed: boolean): void {
     const answers = this.#unsent.splice(0);
     if (replayed || this.#state.active === false) return;
-    for (const { bytes } of answers) this.connection.input(this.id, bytes);
+    for (const { bytes } of answers) this.#connection.input(this.id, bytes);
   }
 
   #isForProgram(event: KeyboardEvent): boolean {
@@ -432,7 +436,7 @@ export class HostTerminal {
 
   #onProgramCopy(payload: string): void {
     // A replay must not overwrite the clipboard, and only the active page's clipboard is meant.
-    if (this.#queue.replaying || this.#state.active === false || this.connection.role === 'viewer') return;
+    if (this.#queue.replaying || this.#state.active === false || this.#connection.role === 'viewer') return;
     const copy = readProgramCopy(payload);
     if (copy === null) return;
     if ('tooLongBytes' in copy) {
@@ -473,7 +477,7 @@ export class HostTerminal {
   #fitIn(): void {
     const before = this.#state.fits;
     this.#measure();
-    if (!sameSize(before, this.#state.fits)) this.connection.viewport(this.id, this.#state.fits);
+    if (!sameSize(before, this.#state.fits)) this.#connection.viewport(this.id, this.#state.fits);
     this.#resize(this.#state.size, this.#state.active);
   }
 

@@ -24,13 +24,15 @@ let isFast: boolean | undefined;
 
 /** One terminal's renderer. Without WebGL, xterm draws with the DOM. */
 export class WebglRenderer {
+  readonly #terminal: Terminal;
+  readonly #element: HTMLElement;
   #addon: WebglAddon | undefined;
 
   /** @param element says which renderer is used, as `data-renderer` */
-  constructor(
-    private readonly terminal: Terminal,
-    private readonly element: HTMLElement,
-  ) {}
+  constructor(terminal: Terminal, element: HTMLElement) {
+    this.#terminal = terminal;
+    this.#element = element;
+  }
 
   /** Uses WebGL if that is fast here. */
   start(): void {
@@ -43,7 +45,7 @@ export class WebglRenderer {
           this.#addon = undefined;
           this.#tell();
         });
-        this.terminal.loadAddon(addon);
+        this.#terminal.loadAddon(addon);
         this.#addon = addon;
       } catch {
         isFast = false;
@@ -59,6 +61,6 @@ export class WebglRenderer {
   }
 
   #tell(): void {
-    this.element.dataset['renderer'] = this.#addon === undefined ? 'dom' : 'webgl';
+    this.#element.dataset['renderer'] = this.#addon === undefined ? 'dom' : 'webgl';
   }
 }

@@ -33,6 +33,8 @@ interface Answer {
 }
 
 export class Progress {
+  readonly #runOnHost: RunOnHost;
+  readonly #events: ProgressEvents;
   readonly #steps: Map<string, StepState>;
   #known: Record<string, string> = {};
   #checking: Promise<void> | undefined;
@@ -43,9 +45,11 @@ export class Progress {
 
   constructor(
     readonly lesson: Lesson,
-    private readonly runOnHost: RunOnHost,
-    private readonly events: ProgressEvents,
+    runOnHost: RunOnHost,
+    events: ProgressEvents,
   ) {
+    this.#runOnHost = runOnHost;
+    this.#events = events;
     this.#steps = new Map(lesson.steps.map((step) => [step.id, untouched]));
   }
 
@@ -129,7 +133,7 @@ export class Progress {
     }
     if (JSON.stringify(values) === JSON.stringify(this.#known)) return;
     this.#known = values;
-    this.events.onValues(values);
+    this.#events.onValues(values);
   }
 
   #noteChecks(step: Step, answers: readonly Answer[]): void {
@@ -140,9 +144,9 @@ export class Progress {
     if (before?.state === 'passed' && !passed) return;
     const state: StepState = { state: passed ? 'passed' : 'open', message, checkedAtMs: Date.now() };
     this.#steps.set(step.id, state);
-    this.events.onStep(step.id, state);
+    this.#events.onStep(step.id, state);
     if (passed && before?.state !== 'passed') {
-      this.events.onPassed(step);
+      this.#events.onPassed(step);
       this.wantCheck();
     }
   }
@@ -155,7 +159,7 @@ export class Progress {
       if (here.length === 0) return;
       try {
         const texts = here.map(({ text }) => text);
-        const results = await this.runOnHost(host, texts, checkTimeoutMs);
+        const results = await this.#runOnHost(host, texts, checkTimeoutMs);
         for (const [index, script] of here.entries()) {
           const { exitCode, stdout } = results[index] ?? { exitCode: NaN, stdout: '' };
           const message = stdout.trim().split('\n').at(-1) ?? '';
@@ -163,7 +167,7 @@ export class Progress {
         }
       } catch (thrown) {
         const error = LabError.from(thrown, `A check on ${host} failed`);
-        this.events.onError(host, error);
+        this.#events.onError(host, error);
         const { message } = error.toWire();
         for (const script of here) answers.set(script, { ok: false, message, stdout: '' });
       }

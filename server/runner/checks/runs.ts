@@ -33,16 +33,16 @@ interface Run extends Omit<RunReport, 'command'> {
 type Outcome = { run: Run } | { refusal: Extract<RunAnswer, { type: 'run-refused' }> };
 
 export class Runs {
+  readonly #now: () => number;
   /** By run id. A run that was refused may be asked for again with another `whenBusy`. */
-  private readonly outcomes = new Map<
-    string,
-    { whenBusy: RunRequest['whenBusy']; outcome: Promise<Outcome> }
-  >();
+  readonly #outcomes = new Map<string, { whenBusy: RunRequest['whenBusy']; outcome: Promise<Outcome> }>();
   /** The newest run of each block, by `stepId/block`. */
-  private readonly newest = new Map<string, Run>();
+  readonly #newest = new Map<string, Run>();
 
   /** @param now a monotonic clock, in milliseconds */
-  constructor(private readonly now: () => number = () => performance.now()) {}
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /**
    * Executes a request, unless it was executed before.
@@ -54,17 +54,17 @@ export class Runs {
     type: () => Promise<Busy | undefined>,
   ): { answer: Promise<RunAnswer>; isNew: boolean } {
     const { runId, whenBusy } = request;
-    const before = this.outcomes.get(runId);
-    if (before?.whenBusy === whenBusy) return { answer: this.answer(before.outcome), isNew: false };
+    const before = this.#outcomes.get(runId);
+    if (before?.whenBusy === whenBusy) return { answer: this.#answer(before.outcome), isNew: false };
     // In order: the first may still be typing.
     const outcome = (before?.outcome ?? Promise.resolve(undefined)).then((earlier) =>
-      earlier && 'run' in earlier ? earlier : this.attempt(request, type),
+      earlier && 'run' in earlier ? earlier : this.#attempt(request, type),
     );
-    this.outcomes.delete(runId);
-    this.outcomes.set(runId, { whenBusy, outcome });
-    const [oldest] = this.outcomes.keys();
-    if (this.outcomes.size > remembered && oldest !== undefined) this.outcomes.delete(oldest);
-    return { answer: this.answer(outcome), isNew: true };
+    this.#outcomes.delete(runId);
+    this.#outcomes.set(runId, { whenBusy, outcome });
+    const [oldest] = this.#outcomes.keys();
+    if (this.#outcomes.size > remembered && oldest !== undefined) this.#outcomes.delete(oldest);
+    return { answer: this.#answer(outcome), isNew: true };
   }
 
   /** Notes a shell's mark of a run's command. @returns the report for the pages. Undefined when the block has a newer run. */
@@ -72,51 +72,51 @@ export class Runs {
     runId: string,
     state: { state: 'running' } | Extract<RunState, { state: 'done' }>,
   ): RunReport | undefined {
-    const run = [...this.newest.values()].find((one) => one.runId === runId);
+    const run = [...this.#newest.values()].find((one) => one.runId === runId);
     if (!run) return undefined;
-    run.command = state.state === 'running' ? { state: 'running', sinceMs: this.now() } : state;
-    return this.report(run);
+    run.command = state.state === 'running' ? { state: 'running', sinceMs: this.#now() } : state;
+    return this.#report(run);
   }
 
   /** The newest run of each block that was typed. */
   reports(): RunReport[] {
-    return [...this.newest.values()].map((run) => this.report(run));
+    return [...this.#newest.values()].map((run) => this.#report(run));
   }
 
   /** Whether one of the step's commands was typed. */
   has(stepId: string): boolean {
-    return [...this.newest.values()].some((run) => run.stepId === stepId);
+    return [...this.#newest.values()].some((run) => run.stepId === stepId);
   }
 
   /** The hosts were rewound to before these steps. */
   forget(stepIds: readonly string[]): void {
-    for (const [key, run] of this.newest) if (stepIds.includes(run.stepId)) this.newest.delete(key);
+    for (const [key, run] of this.#newest) if (stepIds.includes(run.stepId)) this.#newest.delete(key);
   }
 
-  private async answer(outcome: Promise<Outcome>): Promise<RunAnswer> {
+  async #answer(outcome: Promise<Outcome>): Promise<RunAnswer> {
     const done = await outcome;
-    return 'refusal' in done ? done.refusal : { type: 'run', run: this.report(done.run) };
+    return 'refusal' in done ? done.refusal : { type: 'run', run: this.#report(done.run) };
   }
 
-  private report(run: Run): RunReport {
+  #report(run: Run): RunReport {
     const { command } = run;
     return {
       ...run,
       command:
         command.state === 'running'
-          ? { state: 'running', elapsedMs: Math.max(0, Math.round(this.now() - command.sinceMs)) }
+          ? { state: 'running', elapsedMs: Math.max(0, Math.round(this.#now() - command.sinceMs)) }
           : command,
     };
   }
 
-  private async attempt(request: RunRequest, type: () => Promise<Busy | undefined>): Promise<Outcome> {
+  async #attempt(request: RunRequest, type: () => Promise<Busy | undefined>): Promise<Outcome> {
     const { runId, stepId, block, terminal } = request;
     const which = { runId, stepId, block, terminal };
     try {
       const busy = await type();
       if (!busy) {
         const run: Run = { ...which, command: { state: 'typed' } };
-        this.newest.set(`${stepId}/${block}`, run);
+        this.#newest.set(`${stepId}/${block}`, run);
         return { run };
       }
       const { message, hint } = reasons[busy];

@@ -13,6 +13,8 @@ import { maxFrameBytes } from './page-limits';
 const maxPages: Record<Role, number> = { owner: 8, viewer: 20 };
 
 export class Gate {
+  readonly #connect: (page: PageConnection) => PageHandler;
+  readonly #log: Logger;
   readonly #server = new WebSocketServer({
     noServer: true,
     maxPayload: maxFrameBytes,
@@ -24,17 +26,17 @@ export class Gate {
   readonly #sockets: Record<Role, Set<WebSocket>> = { owner: new Set(), viewer: new Set() };
 
   /** @param connect makes a page known to the sandbox */
-  constructor(
-    private readonly connect: (page: PageConnection) => PageHandler,
-    private readonly log: Logger,
-  ) {}
+  constructor(connect: (page: PageConnection) => PageHandler, log: Logger) {
+    this.#connect = connect;
+    this.#log = log;
+  }
 
   /** Handles the `upgrade` event of an HTTP server. A handshake without a valid {@link roleHeader} is refused with 400. */
   admit(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     stream.on('error', () => stream.destroy());
     const role = roleSchema.safeParse(request.headers[roleHeader]);
     if (!role.success) {
-      this.log.warn({ role: request.headers[roleHeader] }, 'handshake refused: no valid role');
+      this.#log.warn({ role: request.headers[roleHeader] }, 'handshake refused: no valid role');
       refuse(stream, '400 Bad Request');
       return;
     }
@@ -46,7 +48,7 @@ export class Gate {
     this.#server.handleUpgrade(request, stream, head, (socket) => {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
-      new PageConnection(socket, stream, role.data, this.log).serve(this.connect);
+      new PageConnection(socket, stream, role.data, this.#log).serve(this.#connect);
     });
   }
 

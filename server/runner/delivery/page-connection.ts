@@ -41,17 +41,21 @@ const closeCodeOf: Partial<Record<ErrorCode, number>> = {
 };
 
 export class PageConnection {
+  readonly #socket: WebSocket;
+  readonly #log: Logger;
   readonly #limits: PageLimits;
   readonly #pump: Pump;
   #hasAnswered = true;
 
   /** @param stream that the socket's frames go through */
   constructor(
-    private readonly socket: WebSocket,
+    socket: WebSocket,
     stream: Duplex,
     readonly role: Role,
-    private readonly log: Logger,
+    log: Logger,
   ) {
+    this.#socket = socket;
+    this.#log = log;
     this.#limits = new PageLimits(role);
     this.#pump = new Pump({
       send: (data) => {
@@ -79,17 +83,17 @@ export class PageConnection {
       handler = connect(this);
     } catch (thrown) {
       const error = LabError.from(thrown, 'The page was not connected');
-      this.log.warn({ err: error }, 'page refused');
-      this.socket.close(closeCodes.badMessage, error.code);
+      this.#log.warn({ err: error }, 'page refused');
+      this.#socket.close(closeCodes.badMessage, error.code);
       return;
     }
     const pings = setInterval(() => {
-      if (!this.#hasAnswered) this.socket.terminate();
+      if (!this.#hasAnswered) this.#socket.terminate();
       this.#hasAnswered = false;
       this.#ping();
     }, pingIntervalMs);
 
-    this.socket.on('pong', (payload) => {
+    this.#socket.on('pong', (payload) => {
       this.#guard(() => {
         this.#hasAnswered = true;
         this.#limits.pong();
@@ -97,21 +101,21 @@ export class PageConnection {
       });
     });
     // ws itself would also answer a page that takes no answers.
-    this.socket.on('ping', (payload) => {
+    this.#socket.on('ping', (payload) => {
       this.#guard(() => {
         this.#limits.ping();
-        if (this.socket.bufferedAmount <= maxUnsentBytes) this.socket.pong(payload);
+        if (this.#socket.bufferedAmount <= maxUnsentBytes) this.#socket.pong(payload);
       });
     });
-    this.socket.on('message', (data, isBinary) => {
+    this.#socket.on('message', (data, isBinary) => {
       this.#guard(() => {
         this.#receive(handler, asBytes(data), isBinary);
       });
     });
-    this.socket.on('error', (error) => {
-      this.log.warn({ err: error }, 'socket error');
+    this.#socket.on('error', (error) => {
+      this.#log.warn({ err: error }, 'socket error');
     });
-    this.socket.on('close', () => {
+    this.#socket.on('close', () => {
       clearInterval(pings);
       this.#pump.close();
       handler.close();
@@ -173,24 +177,24 @@ export class PageConnection {
   }
 
   #transmit(data: string | Uint8Array): void {
-    if (this.socket.readyState !== this.socket.OPEN) return;
-    if (this.socket.bufferedAmount > maxUnsentBytes) {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (this.#socket.bufferedAmount > maxUnsentBytes) {
       this.#refuse(new LabError('overloaded', 'The page does not read what it is sent.'));
       return;
     }
     if (typeof data !== 'string') this.#limits.frameSent();
-    this.socket.send(data);
+    this.#socket.send(data);
   }
 
   #ping(payload?: Buffer): void {
-    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#limits.pingSent();
-    this.socket.ping(payload);
+    this.#socket.ping(payload);
   }
 
   /** Does what a page has asked for; an error closes the page's socket. */
   #guard(handle: () => void): void {
-    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     try {
       handle();
     } catch (error) {
@@ -199,10 +203,10 @@ export class PageConnection {
   }
 
   #refuse(error: LabError): void {
-    if (this.socket.readyState !== this.socket.OPEN) return;
-    this.log.warn({ err: error }, 'socket closed');
-    this.socket.send(JSON.stringify({ type: 'error', error: error.toWire() } satisfies ServerMessage));
-    this.socket.close(closeCodeOf[error.code] ?? closeCodes.badMessage, error.code);
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#log.warn({ err: error }, 'socket closed');
+    this.#socket.send(JSON.stringify({ type: 'error', error: error.toWire() } satisfies ServerMessage));
+    this.#socket.close(closeCodeOf[error.code] ?? closeCodes.badMessage, error.code);
   }
 }
 

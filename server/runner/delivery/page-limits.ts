@@ -40,6 +40,7 @@ const roleFor: Record<ClientMessage['type'], Role> = {
 };
 
 export class PageLimits {
+  readonly #role: Role;
   readonly #frames = new TokenBucket(framesAtOnce, framesPerSecond);
   readonly #bytes = new TokenBucket(bytesAtOnce, bytesPerSecond);
   readonly #messages = new TokenBucket(messagesAtOnce, messagesPerSecond);
@@ -47,7 +48,9 @@ export class PageLimits {
   #unacknowledgedFrames = 0;
   #unansweredPings = 0;
 
-  constructor(private readonly role: Role) {}
+  constructor(role: Role) {
+    this.#role = role;
+  }
 
   /** A frame was sent to the page, which may acknowledge it. */
   frameSent(): void {
@@ -78,7 +81,7 @@ export class PageLimits {
   /** A frame of input has come. @throws LabError `overloaded`, `forbidden` */
   frame(): void {
     allow(this.#frames, 'many frames');
-    if (this.role === 'viewer') throw new LabError('forbidden', 'Viewers cannot type.');
+    if (this.#role === 'viewer') throw new LabError('forbidden', 'Viewers cannot type.');
   }
 
   /** The text of a message has come. @throws LabError `bad-message` */
@@ -90,7 +93,7 @@ export class PageLimits {
   message({ type }: ClientMessage): void {
     if (type === 'ack' && this.#unacknowledgedFrames > 0) this.#unacknowledgedFrames -= 1;
     else allow(this.#messages, 'many messages');
-    if (this.role === 'viewer' && roleFor[type] !== 'viewer') {
+    if (this.#role === 'viewer' && roleFor[type] !== 'viewer') {
       throw new LabError('forbidden', 'Viewers can only watch.');
     }
     if (type === 'attach') allow(this.#attaches, 'many requests for a screen');

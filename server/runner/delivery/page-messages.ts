@@ -18,18 +18,19 @@ export interface PageRequests {
 }
 
 export class PageMessages implements PageHandler {
+  readonly #page: PageConnection;
+  readonly #requests: PageRequests;
   readonly #attachments: PageAttachments;
 
-  constructor(
-    private readonly page: PageConnection,
-    terminals: Terminals,
-    private readonly requests: PageRequests,
-  ) {
+  constructor(page: PageConnection, terminals: Terminals, requests: PageRequests) {
+    this.#page = page;
+    this.#requests = requests;
     this.#attachments = new PageAttachments(page, terminals);
   }
 
   receive(message: ClientMessage): void {
-    const { page, requests } = this;
+    const page = this.#page;
+    const requests = this.#requests;
     switch (message.type) {
       case 'ping':
         page.send({ type: 'pong' });
@@ -83,7 +84,7 @@ export class PageMessages implements PageHandler {
   }
 
   input(channel: number, offset: number, bytes: Uint8Array): void {
-    this.requests.noteActivity();
+    this.#requests.noteActivity();
     this.#attachments.input(channel, offset, bytes);
   }
 

@@ -19,58 +19,67 @@ const fast = 20_000_000;
 /** A link of so many bytes a second, with a queue without end and a page that answers pings at once. */
 class Link {
   readonly arrived = new Map<number, number>();
-  private freeAtMs = 0;
+  readonly #bytesPerSecond: number;
+  readonly #roundTripMs: number;
+  /** Called with the channel of each frame that arrives. */
+  readonly #onFrame: (channel: number, bytes: number) => void;
+  #freeAtMs = 0;
   readonly pump: Pump;
   answers = true;
 
   constructor(
-    private readonly bytesPerSecond: number,
-    private readonly roundTripMs: number,
-    /** Called with the channel of each frame that arrives. */
-    private readonly onFrame: (channel: number, bytes: number) => void = () => undefined,
+    bytesPerSecond: number,
+    roundTripMs: number,
+    onFrame: (channel: number, bytes: number) => void = () => undefined,
   ) {
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#roundTripMs = roundTripMs;
+    this.#onFrame = onFrame;
     this.pump = new Pump({
       cork: () => undefined,
       uncork: () => undefined,
       send: (data) => {
-        this.carry(data.length, () => {
+        this.#carry(data.length, () => {
           if (typeof data === 'string') return;
           const channel = data[1] ?? 0;
           this.arrived.set(channel, (this.arrived.get(channel) ?? 0) + data.length);
-          this.onFrame(channel, data.length);
+          this.#onFrame(channel, data.length);
         });
       },
       ping: (payload) => {
-        this.carry(10, () => {
+        this.#carry(10, () => {
           if (this.answers)
             setTimeout(() => {
               this.pump.answered(payload);
-            }, this.roundTripMs / 2);
+            }, this.#roundTripMs / 2);
         });
       },
     });
   }
 
-  private carry(bytes: number, arrive: () => void): void {
+  #carry(bytes: number, arrive: () => void): void {
     const now = performance.now();
-    this.freeAtMs = Math.max(now, this.freeAtMs) + (bytes / this.bytesPerSecond) * 1000;
-    setTimeout(arrive, this.freeAtMs + this.roundTripMs / 2 - now);
+    this.#freeAtMs = Math.max(now, this.#freeAtMs) + (bytes / this.#bytesPerSecond) * 1000;
+    setTimeout(arrive, this.#freeAtMs + this.#roundTripMs / 2 - now);
   }
 }
 
 class Flood implements Source {
-  private offset = 0;
+  readonly #channel: number;
+  #offset = 0;
   constructor(
-    private readonly channel: number,
+    channel: number,
     public pending = Infinity,
-  ) {}
+  ) {
+    this.#channel = channel;
+  }
   take(maxBytes: number): Portion | undefined {
     if (this.pending === 0) return undefined;
     const bytes = Buffer.alloc(Math.min(maxBytes, this.pending));
     this.pending -= bytes.length;
-    const offset = this.offset;
-    this.offset += bytes.length;
-    return { type: 'frame', kind: 'output', channel: this.channel, offset, bytes };
+    const offset = this.#offset;
+    this.#offset += bytes.length;
+    return { type: 'frame', kind: 'output', channel: this.#channel, offset, bytes };
   }
 }
 

@@ -53,108 +53,109 @@ export interface Wire {
 export class Pump {
   /** Bytes that may be in flight. */
   window = firstWindow;
+  readonly #wire: Wire;
+  readonly #now: () => number;
   /** In the order in which they are served. */
-  private sources: { source: Source; servedAtMs: number }[] = [];
-  private sent = 0;
-  private arrived = 0;
-  private pingedAt = 0;
-  private pingedAtMs = -Infinity;
-  private pings: { sent: number; atMs: number; wasFull: boolean }[] = [];
-  private isStarting = true;
-  private delays: number[] = [];
-  private fastest = Infinity;
-  private fastestBefore = Infinity;
-  private fastestSinceMs: number;
-  private scheduled: NodeJS.Immediate | undefined;
-  private gathering: NodeJS.Timeout | undefined;
+  #sources: { source: Source; servedAtMs: number }[] = [];
+  #sent = 0;
+  #arrived = 0;
+  #pingedAt = 0;
+  #pingedAtMs = -Infinity;
+  #pings: { sent: number; atMs: number; wasFull: boolean }[] = [];
+  #isStarting = true;
+  #delays: number[] = [];
+  #fastest = Infinity;
+  #fastestBefore = Infinity;
+  #fastestSinceMs: number;
+  #scheduled: NodeJS.Immediate | undefined;
+  #gathering: NodeJS.Timeout | undefined;
 
-  constructor(
-    private readonly wire: Wire,
-    private readonly now: () => number = () => performance.now(),
-  ) {
-    this.fastestSinceMs = now();
+  constructor(wire: Wire, now: () => number = () => performance.now()) {
+    this.#wire = wire;
+    this.#now = now;
+    this.#fastestSinceMs = now();
   }
 
   add(source: Source): void {
-    this.sources.push({ source, servedAtMs: -Infinity });
+    this.#sources.push({ source, servedAtMs: -Infinity });
     this.wake();
   }
 
   remove(source: Source): void {
-    this.sources = this.sources.filter((candidate) => candidate.source !== source);
+    this.#sources = this.#sources.filter((candidate) => candidate.source !== source);
   }
 
   /** A source has something to send. */
   wake(): void {
-    this.scheduled ??= setImmediate(() => {
-      this.scheduled = undefined;
-      this.run();
+    this.#scheduled ??= setImmediate(() => {
+      this.#scheduled = undefined;
+      this.#run();
     });
   }
 
   /** Sends a message that belongs to no terminal's output, ahead of all that waits. */
   send(message: ServerMessage): void {
-    this.write(JSON.stringify(message));
-    this.ask();
+    this.#write(JSON.stringify(message));
+    this.#ask();
   }
 
   /** A ping was answered. Answers to pings that were never sent are ignored. */
   answered(payload: Buffer): void {
     if (payload.length !== 8) return;
     const sent = Number(payload.readBigUInt64BE());
-    const index = this.pings.findIndex((ping) => ping.sent === sent);
-    const ping = this.pings[index];
+    const index = this.#pings.findIndex((ping) => ping.sent === sent);
+    const ping = this.#pings[index];
     if (!ping) return;
     // A page may answer only the last of several (RFC 6455, 5.5.3).
-    this.pings = this.pings.slice(index + 1);
-    this.adapt(this.now() - ping.atMs, sent - this.arrived, ping.wasFull);
-    this.arrived = sent;
-    this.run();
+    this.#pings = this.#pings.slice(index + 1);
+    this.#adapt(this.#now() - ping.atMs, sent - this.#arrived, ping.wasFull);
+    this.#arrived = sent;
+    this.#run();
   }
 
   close(): void {
-    clearImmediate(this.scheduled);
-    clearTimeout(this.gathering);
-    this.sources = [];
+    clearImmediate(this.#scheduled);
+    clearTimeout(this.#gathering);
+    this.#sources = [];
   }
 
-  private get inFlight(): number {
-    return this.sent - this.arrived;
+  get #inFlight(): number {
+    return this.#sent - this.#arrived;
   }
 
-  private get quantum(): number {
+  get #quantum(): number {
     return Math.max(minQuantum, Math.min(maxQuantum, this.window / 8));
   }
 
-  private run(): void {
-    this.wire.cork();
+  #run(): void {
+    this.#wire.cork();
     for (;;) {
-      const room = this.window - this.inFlight;
-      const entry = room + smallBytes > 0 ? this.next(room > 0) : undefined;
+      const room = this.window - this.#inFlight;
+      const entry = room + smallBytes > 0 ? this.#next(room > 0) : undefined;
       if (!entry) {
-        if (room <= 0 && this.pings.length === 0) this.ask(true);
+        if (room <= 0 && this.#pings.length === 0) this.#ask(true);
         break;
       }
-      this.sources = [...this.sources.filter((other) => other !== entry), entry];
-      entry.servedAtMs = this.now();
-      for (let left = Math.floor(room > 0 ? this.quantum : smallBytes); left > 0;) {
+      this.#sources = [...this.#sources.filter((other) => other !== entry), entry];
+      entry.servedAtMs = this.#now();
+      for (let left = Math.floor(room > 0 ? this.#quantum : smallBytes); left > 0;) {
         const portion = entry.source.take(left);
         if (!portion) break;
-        left -= this.write(
+        left -= this.#write(
           portion.type === 'message' ? JSON.stringify(portion.message) : encodeFrame(portion),
         );
       }
-      this.ask();
+      this.#ask();
     }
-    this.wire.uncork();
+    this.#wire.uncork();
   }
 
   /** The source to serve now: the first with little to send, else the first of all. */
-  private next(hasRoom: boolean): { source: Source; servedAtMs: number } | undefined {
+  #next(hasRoom: boolean): { source: Source; servedAtMs: number } | undefined {
     let first: { source: Source; servedAtMs: number } | undefined;
     let waits = false;
-    const now = this.now();
-    for (const entry of this.sources) {
+    const now = this.#now();
+    for (const entry of this.#sources) {
       const { pending } = entry.source;
       if (pending === 0) continue;
       if (pending < gatherBytes && now - entry.servedAtMs < gatherMs) {
@@ -166,50 +167,50 @@ export class Pump {
     }
     if (hasRoom && first) return first;
     if (waits) {
-      this.gathering ??= setTimeout(() => {
-        this.gathering = undefined;
-        this.run();
+      this.#gathering ??= setTimeout(() => {
+        this.#gathering = undefined;
+        this.#run();
       }, gatherMs);
     }
     return undefined;
   }
 
-  private write(data: string | Uint8Array): number {
+  #write(data: string | Uint8Array): number {
     const bytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
-    this.sent += bytes;
-    this.wire.send(data);
+    this.#sent += bytes;
+    this.#wire.send(data);
     return bytes;
   }
 
   /** Pings several times a window, and now and then while no answer is awaited. */
-  private ask(mustKnow = false): void {
-    const isTime = this.pings.length === 0 && this.now() - this.pingedAtMs >= pingMs;
-    if (!mustKnow && !isTime && this.sent - this.pingedAt < this.window / 8) return;
+  #ask(mustKnow = false): void {
+    const isTime = this.#pings.length === 0 && this.#now() - this.#pingedAtMs >= pingMs;
+    if (!mustKnow && !isTime && this.#sent - this.#pingedAt < this.window / 8) return;
     const payload = Buffer.alloc(8);
-    payload.writeBigUInt64BE(BigInt(this.sent));
-    this.pings.push({ sent: this.sent, atMs: this.now(), wasFull: this.inFlight > this.window / 2 });
-    this.pingedAt = this.sent;
-    this.pingedAtMs = this.now();
-    this.wire.ping(payload);
+    payload.writeBigUInt64BE(BigInt(this.#sent));
+    this.#pings.push({ sent: this.#sent, atMs: this.#now(), wasFull: this.#inFlight > this.window / 2 });
+    this.#pingedAt = this.#sent;
+    this.#pingedAtMs = this.#now();
+    this.#wire.ping(payload);
   }
 
   /** @param wasFull whether the window bounded the sending. If not, the answer tells nothing about a larger window. */
-  private adapt(delayMs: number, bytes: number, wasFull: boolean): void {
-    if (this.now() - this.fastestSinceMs > memoryMs) {
-      this.fastestBefore = this.fastest;
-      this.fastest = Infinity;
-      this.fastestSinceMs = this.now();
+  #adapt(delayMs: number, bytes: number, wasFull: boolean): void {
+    if (this.#now() - this.#fastestSinceMs > memoryMs) {
+      this.#fastestBefore = this.#fastest;
+      this.#fastest = Infinity;
+      this.#fastestSinceMs = this.#now();
     }
-    this.fastest = Math.min(this.fastest, delayMs);
-    const linkMs = Math.min(this.fastest, this.fastestBefore);
-    this.delays = [...this.delays, delayMs].slice(-answersCompared);
-    const queuedMs = Math.min(...this.delays) - linkMs;
+    this.#fastest = Math.min(this.#fastest, delayMs);
+    const linkMs = Math.min(this.#fastest, this.#fastestBefore);
+    this.#delays = [...this.#delays, delayMs].slice(-answersCompared);
+    const queuedMs = Math.min(...this.#delays) - linkMs;
     const target = Math.max(targetMs, linkMs);
     const off = Math.max(-1, (target - queuedMs) / target);
-    if (off < 0.5) this.isStarting = false;
+    if (off < 0.5) this.#isStarting = false;
     if (off > 0 && !wasFull) return;
     // At first the window doubles in a round trip. Later it changes by half of itself at most.
-    this.window += bytes * off * (this.isStarting ? 1 : 0.5);
+    this.window += bytes * off * (this.#isStarting ? 1 : 0.5);
     this.window = Math.max(minWindow, Math.min(maxWindow, this.window));
   }
 }

@@ -20,26 +20,28 @@ export interface SavedPair {
  * {@link current} is written.
  */
 export class Overlays {
+  readonly #directory: string;
+  readonly #host: HostName;
   /** The overlay below each overlay. Undefined is the template's disk. */
-  private readonly parents = new Map<string, string | undefined>();
-  private made = 0;
+  readonly #parents = new Map<string, string | undefined>();
+  #made = 0;
   /** The running machine's disk. */
   current: string | undefined;
 
-  constructor(
-    private readonly directory: string,
-    private readonly host: HostName,
-  ) {}
+  constructor(directory: string, host: HostName) {
+    this.#directory = directory;
+    this.#host = host;
+  }
 
   /** A path for a new overlay. */
   newFile(): string {
-    this.made += 1;
-    return join(this.directory, `${this.host}-${this.made}.qcow2`);
+    this.#made += 1;
+    return join(this.#directory, `${this.#host}-${this.#made}.qcow2`);
   }
 
   /** From now on the machine writes into `file`, which lies over `parent`. */
   startedOn(file: string, parent: string | undefined): void {
-    this.parents.set(file, parent);
+    this.#parents.set(file, parent);
     this.current = file;
   }
 
@@ -47,10 +49,10 @@ export class Overlays {
   async prune(wanted: Iterable<string | undefined>): Promise<void> {
     const read = new Set<string>();
     for (let file of [this.current, ...wanted]) {
-      for (; file !== undefined; file = this.parents.get(file)) read.add(file);
+      for (; file !== undefined; file = this.#parents.get(file)) read.add(file);
     }
-    for (const file of [...this.parents.keys()].filter((made) => !read.has(made))) {
-      this.parents.delete(file);
+    for (const file of [...this.#parents.keys()].filter((made) => !read.has(made))) {
+      this.#parents.delete(file);
       await rm(file, { force: true });
     }
   }
@@ -61,6 +63,8 @@ export class SavedFiles implements SavedPair {
   bytes = 0;
   stoppedMs = 0;
 
+  readonly #onRemoved: (saved: SavedFiles) => Promise<void>;
+
   /**
    * @param disks of the hosts, frozen at that instant
    * @param onRemoved the disks may no longer be needed
@@ -68,8 +72,10 @@ export class SavedFiles implements SavedPair {
   constructor(
     readonly directory: string,
     readonly disks: Readonly<Record<HostName, string | undefined>>,
-    private readonly onRemoved: (saved: SavedFiles) => Promise<void>,
-  ) {}
+    onRemoved: (saved: SavedFiles) => Promise<void>,
+  ) {
+    this.#onRemoved = onRemoved;
+  }
 
   async measure(): Promise<void> {
     const files = hostNames.flatMap((host) => {
@@ -82,6 +88,6 @@ export class SavedFiles implements SavedPair {
 
   async remove(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
-    await this.onRemoved(this);
+    await this.#onRemoved(this);
   }
 }

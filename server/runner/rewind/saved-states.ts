@@ -13,6 +13,9 @@ export interface SavedState extends SavedStateInfo {
 }
 
 export class SavedStates {
+  readonly #directory: string;
+  readonly #maxBytes: number;
+  readonly #log: Logger;
   #states: SavedState[] = [];
   #saving: Promise<void> = Promise.resolve();
   #count = 0;
@@ -21,11 +24,11 @@ export class SavedStates {
    * @param directory saved states go below it
    * @param maxBytes of all of them together; the oldest make room. 0 keeps none.
    */
-  constructor(
-    private readonly directory: string,
-    private readonly maxBytes: number,
-    private readonly log: Logger,
-  ) {}
+  constructor(directory: string, maxBytes: number, log: Logger) {
+    this.#directory = directory;
+    this.#maxBytes = maxBytes;
+    this.#log = log;
+  }
 
   /** As messages carry them. */
   get infos(): SavedStateInfo[] {
@@ -47,19 +50,19 @@ export class SavedStates {
     tooLate: () => boolean,
   ): Promise<void> {
     this.#saving = this.#saving.then(async () => {
-      if (this.maxBytes === 0 || this.find(stepId)) return;
+      if (this.#maxBytes === 0 || this.find(stepId)) return;
       if (tooLate()) {
-        this.log.info({ step: stepId }, 'state not saved: its step has begun');
+        this.#log.info({ step: stepId }, 'state not saved: its step has begun');
         return;
       }
       const savedAtMs = Date.now();
       try {
-        const saved = await pair.save(join(this.directory, `saved-${this.#count++}`));
+        const saved = await pair.save(join(this.#directory, `saved-${this.#count++}`));
         this.#states.push({ stepId, savedAtMs, pair: saved, values });
-        this.log.info({ step: stepId, bytes: saved.bytes, ms: Date.now() - savedAtMs }, 'state saved');
+        this.#log.info({ step: stepId, bytes: saved.bytes, ms: Date.now() - savedAtMs }, 'state saved');
         await this.#keepWithinLimit();
       } catch (error) {
-        this.log.warn({ err: error, step: stepId }, 'state not saved');
+        this.#log.warn({ err: error, step: stepId }, 'state not saved');
       }
     });
     return this.#saving;
@@ -80,7 +83,7 @@ export class SavedStates {
   async #keepWithinLimit(): Promise<void> {
     let bytes = this.#states.reduce((sum, state) => sum + state.pair.bytes, 0);
     const dropped: SavedState[] = [];
-    while (bytes > this.maxBytes) {
+    while (bytes > this.#maxBytes) {
       const oldest = this.#states.shift();
       if (!oldest) break;
       bytes -= oldest.pair.bytes;
@@ -92,7 +95,7 @@ export class SavedStates {
   async #remove(states: readonly SavedState[]): Promise<void> {
     for (const state of states) {
       await state.pair.remove().catch((error: unknown) => {
-        this.log.warn({ err: error, step: state.stepId }, 'saved state not removed');
+        this.#log.warn({ err: error, step: state.stepId }, 'saved state not removed');
       });
     }
   }

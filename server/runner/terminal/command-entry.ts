@@ -16,14 +16,17 @@ const ctrlC = '\x03';
 const cutLine = '\x05\x15';
 
 export class CommandEntry {
+  readonly #shell: Shell;
+  readonly #screen: Screen;
+  readonly #type: (text: string) => void;
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param type types text as the lab. @throws LabError `overloaded` */
-  constructor(
-    private readonly shell: Shell,
-    private readonly screen: Screen,
-    private readonly type: (text: string) => void,
-  ) {}
+  constructor(shell: Shell, screen: Screen, type: (text: string) => void) {
+    this.#shell = shell;
+    this.#screen = screen;
+    this.#type = type;
+  }
 
   /** See {@link Terminal.typeCommand}. */
   enter(
@@ -32,21 +35,21 @@ export class CommandEntry {
     runId: string,
   ): Promise<Busy | undefined> {
     const result = this.#last.then(async () => {
-      const { count } = this.shell;
+      const { count } = this.#shell;
       let busy = await this.#busy();
       if (busy && busy !== 'full-screen' && whenBusy === 'interrupt') {
-        this.type(ctrlC);
+        this.#type(ctrlC);
         busy = await this.#untilFree(clearingMs);
       } else if (busy === 'half-typed' && whenBusy === 'cut-line') {
-        this.type(cutLine);
+        this.#type(cutLine);
         busy = await this.#untilFree(clearingMs);
       }
       if (busy) return busy;
       // The command was meant for another shell.
-      if (this.shell.count !== count) return 'program';
+      if (this.#shell.count !== count) return 'program';
       // Nothing came in between: no await stands between the look at the screen and this line.
-      this.type(`${text}\r`);
-      this.shell.entered(runId);
+      this.#type(`${text}\r`);
+      this.#shell.entered(runId);
       return undefined;
     });
     this.#last = result.catch(() => undefined);
@@ -57,18 +60,18 @@ export class CommandEntry {
   async #busy(): Promise<Busy | undefined> {
     const deadline = Date.now() + maxTypingMs;
     for (;;) {
-      if (this.shell.isAtCleanPrompt) return undefined;
-      const { idle, typedAtMs } = this.shell;
+      if (this.#shell.isAtCleanPrompt) return undefined;
+      const { idle, typedAtMs } = this.#shell;
       const echoesInMs = idle ? typedAtMs + echoMs - Date.now() : 0;
       if (echoesInMs > 0) {
         if (Date.now() > deadline) return 'half-typed';
         await sleep(echoesInMs);
         continue;
       }
-      await this.screen.settled();
-      if (this.shell.idle !== idle || this.shell.typedAtMs !== typedAtMs) continue;
-      if (!idle) return this.screen.isAlternate ? 'full-screen' : 'program';
-      return this.screen.isAtEmptyPrompt ? undefined : 'half-typed';
+      await this.#screen.settled();
+      if (this.#shell.idle !== idle || this.#shell.typedAtMs !== typedAtMs) continue;
+      if (!idle) return this.#screen.isAlternate ? 'full-screen' : 'program';
+      return this.#screen.isAtEmptyPrompt ? undefined : 'half-typed';
     }
   }
 

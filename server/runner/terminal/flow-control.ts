@@ -33,15 +33,17 @@ export interface Flow {
 }
 
 export class FlowControl {
+  readonly #flow: Flow;
+  readonly #onPause: (isPaused: boolean) => void;
   #isPaused = false;
   /** After an interrupt, until the flood is over: no page holds the output back. */
   #rush: { over: NodeJS.Timeout; until: number } | undefined;
 
   /** @param onPause told to pause (true) or resume (false) the pty */
-  constructor(
-    private readonly flow: Flow,
-    private readonly onPause: (isPaused: boolean) => void,
-  ) {}
+  constructor(flow: Flow, onPause: (isPaused: boolean) => void) {
+    this.#flow = flow;
+    this.#onPause = onPause;
+  }
 
   /** The terminal has a new pty, which is not paused. */
   restart(): void {
@@ -50,7 +52,7 @@ export class FlowControl {
 
   /** Pauses or resumes the pty, after anything has changed that decides it. */
   balance(): void {
-    const { log, screen, active } = this.flow;
+    const { log, screen, active } = this.#flow;
     const { capacity } = log;
     const brake = this.#rush ? undefined : active;
     const behind = brake?.behind ?? 0;
@@ -60,16 +62,16 @@ export class FlowControl {
     );
     if (!this.#isPaused && (behind > mark || screen.lag > (capacity * 3) / 4)) {
       this.#isPaused = true;
-      this.onPause(true);
+      this.#onPause(true);
     } else if (this.#isPaused && behind < mark / 4 && screen.lag < capacity / 2) {
       this.#isPaused = false;
-      this.onPause(false);
+      this.#onPause(false);
     }
   }
 
   /** Bytes are being typed. An interrupt while the page is behind a flood ends the wait for that page. */
   typed(bytes: Uint8Array): void {
-    const isBehind = this.#isPaused || (this.flow.active?.behind ?? 0) > minBehindBytes;
+    const isBehind = this.#isPaused || (this.#flow.active?.behind ?? 0) > minBehindBytes;
     if (isBehind && interruptKeys.some((key) => bytes.includes(key))) {
       this.#waitForQuiet(this.#rush?.until ?? Date.now() + maxRushMs);
       this.balance();
@@ -95,7 +97,7 @@ export class FlowControl {
     const over = setTimeout(
       () => {
         this.#rush = undefined;
-        for (const attachment of this.flow.attachments)
+        for (const attachment of this.#flow.attachments)
           if (attachment.behindMs > patienceMs) attachment.skipToScreen();
         this.balance();
       },

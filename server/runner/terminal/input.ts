@@ -22,29 +22,31 @@ interface ClientInput {
 }
 
 export class TerminalInput {
-  private readonly clients = new Map<string, ClientInput>();
-  private queue: { bytes: Buffer; clientId: string | undefined }[] = [];
-  private queuedBytes = 0;
-  private retry: NodeJS.Timeout | undefined;
-  private retryMs = firstRetryMs;
+  readonly #write: (bytes: Buffer) => number;
+  readonly #onGiven: (clientId: string, offset: number) => void;
+  readonly #clients = new Map<string, ClientInput>();
+  #queue: { bytes: Buffer; clientId: string | undefined }[] = [];
+  #queuedBytes = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = firstRetryMs;
 
   /**
    * @param write types bytes; returns how many were taken, fewer when the program does not read
    * @param onGiven bytes of this client before the offset have been given to the program
    */
-  constructor(
-    private readonly write: (bytes: Buffer) => number,
-    private readonly onGiven: (clientId: string, offset: number) => void,
-  ) {}
+  constructor(write: (bytes: Buffer) => number, onGiven: (clientId: string, offset: number) => void) {
+    this.#write = write;
+    this.#onGiven = onGiven;
+  }
 
   /** How much of this client's input has been taken. A client that is new or forgotten starts at 0. */
   takenOf(clientId: string): number {
-    return this.known(clientId).taken;
+    return this.#known(clientId).taken;
   }
 
   /** How much of this client's input has been given to the program. */
   givenOf(clientId: string): number {
-    return this.known(clientId).given;
+    return this.#known(clientId).given;
   }
 
   /**
@@ -53,7 +55,7 @@ export class TerminalInput {
    * @throws LabError `bad-message` when bytes before these are missing, `overloaded` when the client sends more than the program reads
    */
   take(clientId: string, offset: number, bytes: Uint8Array): void {
-    const known = this.known(clientId);
+    const known = this.#known(clientId);
     if (offset > known.taken) {
       throw new LabError(
         'bad-message',
@@ -65,9 +67,9 @@ export class TerminalInput {
     if (known.taken + fresh.length - known.given > maxUngivenBytes) {
       throw new LabError('overloaded', 'More was typed than the terminal’s program has read.');
     }
-    this.push(fresh, clientId);
+    this.#push(fresh, clientId);
     known.taken += fresh.length;
-    this.flush();
+    this.#flush();
   }
 
   /**
@@ -75,69 +77,69 @@ export class TerminalInput {
    * @throws LabError `overloaded` when the program does not read
    */
   type(text: string): void {
-    this.push(Buffer.from(text), undefined);
-    this.flush();
+    this.#push(Buffer.from(text), undefined);
+    this.#flush();
   }
 
   /** Drops the input that was not given: its program has ended. */
   drop(): void {
-    this.stopWaiting();
-    for (const { bytes, clientId } of this.queue.splice(0)) this.give(clientId, bytes.length);
-    this.queuedBytes = 0;
+    this.#stopWaiting();
+    for (const { bytes, clientId } of this.#queue.splice(0)) this.#give(clientId, bytes.length);
+    this.#queuedBytes = 0;
   }
 
-  private push(bytes: Buffer, clientId: string | undefined): void {
-    if (this.queuedBytes + bytes.length > maxQueuedBytes) {
+  #push(bytes: Buffer, clientId: string | undefined): void {
+    if (this.#queuedBytes + bytes.length > maxQueuedBytes) {
       throw new LabError(
         'overloaded',
         'The terminal’s program reads nothing, and too much input waits for it.',
       );
     }
-    this.queue.push({ bytes, clientId });
-    this.queuedBytes += bytes.length;
+    this.#queue.push({ bytes, clientId });
+    this.#queuedBytes += bytes.length;
   }
 
-  private flush(): void {
-    if (this.retry) return;
-    for (let next = this.queue[0]; next; next = this.queue[0]) {
-      const count = this.write(next.bytes);
-      this.queuedBytes -= count;
-      this.give(next.clientId, count);
+  #flush(): void {
+    if (this.#retry) return;
+    for (let next = this.#queue[0]; next; next = this.#queue[0]) {
+      const count = this.#write(next.bytes);
+      this.#queuedBytes -= count;
+      this.#give(next.clientId, count);
       if (count < next.bytes.length) {
         next.bytes = next.bytes.subarray(count);
-        this.retryMs = count > 0 ? firstRetryMs : Math.min(2 * this.retryMs, lastRetryMs);
-        this.retry = setTimeout(() => {
-          this.retry = undefined;
-          this.flush();
-        }, this.retryMs);
+        this.#retryMs = count > 0 ? firstRetryMs : Math.min(2 * this.#retryMs, lastRetryMs);
+        this.#retry = setTimeout(() => {
+          this.#retry = undefined;
+          this.#flush();
+        }, this.#retryMs);
         return;
       }
-      this.queue.shift();
+      this.#queue.shift();
     }
-    this.retryMs = firstRetryMs;
+    this.#retryMs = firstRetryMs;
   }
 
-  private stopWaiting(): void {
-    clearTimeout(this.retry);
-    this.retry = undefined;
-    this.retryMs = firstRetryMs;
+  #stopWaiting(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#retryMs = firstRetryMs;
   }
 
-  private give(clientId: string | undefined, count: number): void {
+  #give(clientId: string | undefined, count: number): void {
     if (clientId === undefined || count === 0) return;
-    const known = this.clients.get(clientId);
+    const known = this.#clients.get(clientId);
     if (!known) return;
     known.given += count;
-    this.onGiven(clientId, known.given);
+    this.#onGiven(clientId, known.given);
   }
 
-  private known(clientId: string): ClientInput {
-    const known = this.clients.get(clientId) ?? { taken: 0, given: 0 };
+  #known(clientId: string): ClientInput {
+    const known = this.#clients.get(clientId) ?? { taken: 0, given: 0 };
     // Keeps the map in the order of last use.
-    this.clients.delete(clientId);
-    this.clients.set(clientId, known);
-    const [oldest] = this.clients.keys();
-    if (this.clients.size > maxClients && oldest !== undefined) this.clients.delete(oldest);
+    this.#clients.delete(clientId);
+    this.#clients.set(clientId, known);
+    const [oldest] = this.#clients.keys();
+    if (this.#clients.size > maxClients && oldest !== undefined) this.#clients.delete(oldest);
     return known;
   }
 }

@@ -25,37 +25,39 @@ export interface PtyEvents {
 }
 
 export class Pty {
-  private readonly pty: UnixPty;
+  readonly #events: PtyEvents;
+  readonly #pty: UnixPty;
   /**
    * The program's side, held open. When its last holder closes it, libuv takes the hang-up for the end and loses what has not been
    * read.
    */
-  private slave: number | undefined;
-  private isPaused = false;
-  private hasExited = false;
-  private quiet: NodeJS.Timeout | undefined;
+  #slave: number | undefined;
+  #isPaused = false;
+  #hasExited = false;
+  #quiet: NodeJS.Timeout | undefined;
 
   constructor(
     [file, ...parameters]: readonly [string, ...string[]],
     size: { columns: number; rows: number },
-    private readonly events: PtyEvents,
+    events: PtyEvents,
   ) {
+    this.#events = events;
     // `encoding: null` makes node-pty hand out Buffers, which its types do not know.
-    this.pty = spawn(file, parameters, {
+    this.#pty = spawn(file, parameters, {
       name: 'xterm-256color',
       cols: size.columns,
       rows: size.rows,
       encoding: null,
     }) as UnixPty;
-    this.pty._emittedClose = true;
-    this.slave = openSync(this.pty._pty, constants.O_RDWR | constants.O_NOCTTY);
-    this.pty.onData((data) => {
+    this.#pty._emittedClose = true;
+    this.#slave = openSync(this.#pty._pty, constants.O_RDWR | constants.O_NOCTTY);
+    this.#pty.onData((data) => {
       events.onData(data as unknown as Buffer);
-      this.awaitEnd();
+      this.#awaitEnd();
     });
-    this.pty.onExit(() => {
-      this.hasExited = true;
-      this.awaitEnd();
+    this.#pty.onExit(() => {
+      this.#hasExited = true;
+      this.#awaitEnd();
     });
   }
 
@@ -65,10 +67,10 @@ export class Pty {
    * @returns how many were taken; all of them when the program has ended
    */
   write(bytes: Uint8Array): number {
-    if (!this.isOpen) return bytes.length;
+    if (!this.#isOpen) return bytes.length;
     try {
       // This does not block: node-pty opens the terminal with O_NONBLOCK.
-      return writeSync(this.pty.fd, bytes);
+      return writeSync(this.#pty.fd, bytes);
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0;
       return bytes.length;
@@ -76,46 +78,46 @@ export class Pty {
   }
 
   resize(columns: number, rows: number): void {
-    if (this.isOpen) this.pty.resize(columns, rows);
+    if (this.#isOpen) this.#pty.resize(columns, rows);
   }
 
   pause(): void {
-    this.isPaused = true;
-    this.pty.pause();
+    this.#isPaused = true;
+    this.#pty.pause();
   }
 
   resume(): void {
-    this.isPaused = false;
-    if (!this.isOpen) return;
-    this.pty.resume();
-    this.awaitEnd();
+    this.#isPaused = false;
+    if (!this.#isOpen) return;
+    this.#pty.resume();
+    this.#awaitEnd();
   }
 
   /** Ends the program. Output that has not been read is dropped. */
   kill(): void {
-    if (!this.hasExited) this.pty.kill('SIGKILL');
-    this.release();
+    if (!this.#hasExited) this.#pty.kill('SIGKILL');
+    this.#release();
   }
 
   /** False after the close: the file descriptor may then belong to another file. */
-  private get isOpen(): boolean {
-    return this.slave !== undefined && !this.pty._socket.destroyed;
+  get #isOpen(): boolean {
+    return this.#slave !== undefined && !this.#pty._socket.destroyed;
   }
 
-  private awaitEnd(): void {
-    clearTimeout(this.quiet);
-    if (!this.hasExited || this.isPaused || !this.isOpen) return;
-    this.quiet = setTimeout(() => {
-      if (this.isPaused) return;
-      this.release();
-      this.events.onEnd();
+  #awaitEnd(): void {
+    clearTimeout(this.#quiet);
+    if (!this.#hasExited || this.#isPaused || !this.#isOpen) return;
+    this.#quiet = setTimeout(() => {
+      if (this.#isPaused) return;
+      this.#release();
+      this.#events.onEnd();
     }, quietMs);
   }
 
-  private release(): void {
-    clearTimeout(this.quiet);
-    this.pty._socket.destroy();
-    if (this.slave !== undefined) closeSync(this.slave);
-    this.slave = undefined;
+  #release(): void {
+    clearTimeout(this.#quiet);
+    this.#pty._socket.destroy();
+    if (this.#slave !== undefined) closeSync(this.#slave);
+    this.#slave = undefined;
   }
 }

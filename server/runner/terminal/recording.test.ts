@@ -7,7 +7,7 @@ import { SequenceScanner } from './sequences';
 
 class Recorded {
   nowMs = 1_700_000_000_000;
-  private readonly scanner = new SequenceScanner();
+  readonly #scanner = new SequenceScanner();
   readonly log: OutputLog;
 
   constructor(capacity = 1 << 20) {
@@ -16,8 +16,8 @@ class Recorded {
   put(output: string | Uint8Array, afterMs = 0): void {
     this.nowMs += afterMs;
     const bytes = Buffer.from(output);
-    const isWhole = this.scanner.unfinished === 0;
-    this.scanner.scan(bytes);
+    const isWhole = this.#scanner.unfinished === 0;
+    this.#scanner.scan(bytes);
     this.log.append(bytes, isWhole);
   }
   resize(columns: number, rows: number, afterMs = 0): void {

@@ -72,12 +72,14 @@ export function repaint(terminal: Terminal, scrollback: number): string {
 
 class Painter {
   text = '';
+  readonly #terminal: Terminal;
   /** The terminal's present attributes, as parameters of SGR. */
-  private style = '';
-  private readonly cell: IBufferCell;
+  #style = '';
+  readonly #cell: IBufferCell;
 
-  constructor(private readonly terminal: Terminal) {
-    this.cell = terminal.buffer.normal.getNullCell();
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    this.#cell = terminal.buffer.normal.getNullCell();
   }
 
   put(text: string): void {
@@ -85,19 +87,19 @@ class Painter {
   }
 
   plain(): void {
-    this.setStyle('');
+    this.#setStyle('');
   }
 
   /** All lines from one on. Those before the last screenful scroll away. */
   lines(buffer: IBuffer, from: number): void {
     // The alternate screen's buffer can be longer than the screen.
-    const end = buffer.baseY + this.terminal.rows;
+    const end = buffer.baseY + this.#terminal.rows;
     let wraps = false;
     for (let row = from; row < end; row++) {
       const line = buffer.getLine(row);
       const next = row + 1 < end ? buffer.getLine(row + 1) : undefined;
       const continues = next?.isWrapped === true;
-      if (line) this.line(line, wraps, continues ? next : undefined);
+      if (line) this.#line(line, wraps, continues ? next : undefined);
       if (!continues && next) {
         // A line that scrolls in gets the present background.
         this.plain();
@@ -109,8 +111,8 @@ class Painter {
 
   /** Everything that a program may have set, except what changes how text is printed. */
   modes(): void {
-    const { modes, rows } = this.terminal;
-    const { buffer, coreMouseService } = coreOf(this.terminal);
+    const { modes, rows } = this.#terminal;
+    const { buffer, coreMouseService } = coreOf(this.#terminal);
     if (buffer.scrollTop !== 0 || buffer.scrollBottom !== rows - 1) {
       this.put(`${csi}${buffer.scrollTop + 1};${buffer.scrollBottom + 1}r`);
     }
@@ -129,10 +131,10 @@ class Painter {
   }
 
   cursor(buffer: IBuffer): void {
-    const { cols } = this.terminal;
+    const { cols } = this.#terminal;
     const { cursorX, cursorY } = buffer;
-    const isActive = buffer === this.terminal.buffer.active;
-    const origin = isActive && this.terminal.modes.originMode ? coreOf(this.terminal).buffer.scrollTop : 0;
+    const isActive = buffer === this.#terminal.buffer.active;
+    const origin = isActive && this.#terminal.modes.originMode ? coreOf(this.#terminal).buffer.scrollTop : 0;
     const row = cursorY - origin + 1;
     if (cursorX < cols) {
       this.put(`${csi}${row};${cursorX + 1}H`);
@@ -140,20 +142,20 @@ class Painter {
     }
     // After a character in the last column the cursor stands behind it, and the next character wraps.
     const line = buffer.getLine(buffer.baseY + cursorY);
-    const isWide = line?.getCell(cols - 1, this.cell)?.getWidth() === 0;
+    const isWide = line?.getCell(cols - 1, this.#cell)?.getWidth() === 0;
     const column = isWide ? cols - 2 : cols - 1;
     this.put(`${csi}${row};${column + 1}H`);
-    const cell = line?.getCell(column, this.cell);
+    const cell = line?.getCell(column, this.#cell);
     if (!cell) return;
-    this.setStyle(styleOf(cell));
+    this.#setStyle(styleOf(cell));
     this.put(cell.getChars() || ' ');
   }
 
   /** What changes how text is printed, and the cursor's style. */
   look(): void {
-    const { modes } = this.terminal;
-    const { coreService, _charsetService: charsets, _inputHandler } = coreOf(this.terminal);
-    this.setStyle(styleOf(_inputHandler._curAttrData));
+    const { modes } = this.#terminal;
+    const { coreService, _charsetService: charsets, _inputHandler } = coreOf(this.#terminal);
+    this.#setStyle(styleOf(_inputHandler._curAttrData));
     if (modes.insertMode) this.put(`${csi}4h`);
     if (!modes.wraparoundMode) this.put(`${csi}?7l`);
     if (coreService.isCursorHidden) this.put(`${csi}?25l`);
@@ -172,22 +174,22 @@ class Painter {
    * @param isWrapped the line came by wrapping, which may have given it a background
    * @param next the line into which it must wrap
    */
-  private line(line: IBufferLine, isWrapped: boolean, next: IBufferLine | undefined): void {
-    const { cols } = this.terminal;
-    const startsWide = next?.getCell(0, this.cell)?.getWidth() === 2;
+  #line(line: IBufferLine, isWrapped: boolean, next: IBufferLine | undefined): void {
+    const { cols } = this.#terminal;
+    const startsWide = next?.getCell(0, this.#cell)?.getWidth() === 2;
     let empty = 0;
     let emptyStyle = '';
     const drawEmpty = (isLast: boolean) => {
       if (empty === 0) return;
       if (emptyStyle !== '' || isWrapped) {
-        this.setStyle(emptyStyle);
+        this.#setStyle(emptyStyle);
         this.put(isLast ? `${csi}K` : `${csi}${empty}X`);
       }
       if (!isLast) this.put(`${csi}${empty}C`);
       empty = 0;
     };
     for (let column = 0; column < cols; column++) {
-      const cell = line.getCell(column, this.cell);
+      const cell = line.getCell(column, this.#cell);
       if (!cell) continue;
       let chars = cell.getChars();
       if (cell.getWidth() === 0 && chars === '') continue;
@@ -203,15 +205,15 @@ class Painter {
         continue;
       }
       drawEmpty(false);
-      this.setStyle(styleOf(cell));
+      this.#setStyle(styleOf(cell));
       this.put(chars);
     }
     drawEmpty(!next);
   }
 
-  private setStyle(style: string): void {
-    if (style === this.style) return;
-    this.style = style;
+  #setStyle(style: string): void {
+    if (style === this.#style) return;
+    this.#style = style;
     this.put(style === '' ? `${csi}m` : `${csi}0;${style}m`);
   }
 }

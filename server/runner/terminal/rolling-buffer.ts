@@ -1,12 +1,12 @@
 /** The newest bytes of an endless stream, addressed by their offset in the stream. */
 export class RollingBuffer {
-  private readonly ring: Buffer;
+  readonly #ring: Buffer;
   /** Bytes ever appended; also the offset of the next one. */
   end = 0;
 
   /** @param capacity bytes kept */
   constructor(readonly capacity: number) {
-    this.ring = Buffer.alloc(capacity);
+    this.#ring = Buffer.alloc(capacity);
   }
 
   /** Offset of the oldest byte that is still kept. */
@@ -18,8 +18,8 @@ export class RollingBuffer {
     const kept = chunk.subarray(Math.max(0, chunk.length - this.capacity));
     const at = (this.end + chunk.length - kept.length) % this.capacity;
     const first = Math.min(kept.length, this.capacity - at);
-    this.ring.set(kept.subarray(0, first), at);
-    this.ring.set(kept.subarray(first), 0);
+    this.#ring.set(kept.subarray(0, first), at);
+    this.#ring.set(kept.subarray(first), 0);
     this.end += chunk.length;
   }
 
@@ -34,6 +34,6 @@ export class RollingBuffer {
     const size = Math.min(length, this.end - offset);
     const at = offset % this.capacity;
     const first = Math.min(size, this.capacity - at);
-    return Buffer.concat([this.ring.subarray(at, at + first), this.ring.subarray(0, size - first)]);
+    return Buffer.concat([this.#ring.subarray(at, at + first), this.#ring.subarray(0, size - first)]);
   }
 }

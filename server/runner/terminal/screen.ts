@@ -65,74 +65,76 @@ interface Command {
 }
 
 export class Screen {
-  private terminal: Terminal;
-  private position: LogPosition;
-  private timer: NodeJS.Timeout | undefined;
-  private soon: NodeJS.Immediate | undefined;
-  private waiting: { until: number; resolve: () => void }[] = [];
-  private readonly batchBytes: number;
+  readonly #log: OutputLog;
+  readonly #scanner: SequenceScanner;
+  readonly #onProgress: () => void;
+  #terminal: Terminal;
+  #position: LogPosition;
+  #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
+  #waiting: { until: number; resolve: () => void }[] = [];
+  readonly #batchBytes: number;
   /** Less than the lag at which the pty is paused. Otherwise all output would wait for the end of a sequence that never ends. */
-  private readonly maxUnfinished: number;
+  readonly #maxUnfinished: number;
   /** Output was skipped. The invariant holds again when the position has reached this offset. */
-  private skippedUntil = 0;
+  #skippedUntil = 0;
   /** All output before this was examined. What was not skipped has to be parsed. */
-  private lookedUntil = 0;
-  private commands: Command[] = [];
-  private commandCount = 0;
-  private promptEnd: { line: IMarker; column: number } | undefined;
-  private isDisposed = false;
+  #lookedUntil = 0;
+  #commands: Command[] = [];
+  #commandCount = 0;
+  #promptEnd: { line: IMarker; column: number } | undefined;
+  #isDisposed = false;
 
   /**
    * @param scanner has read all that is in the log
    * @param onProgress called when some of the log has been parsed
    */
-  constructor(
-    private readonly log: OutputLog,
-    private readonly scanner: SequenceScanner,
-    private readonly onProgress: () => void,
-  ) {
-    this.position = log.endPosition;
-    this.batchBytes = Math.min(maxBatchBytes, log.capacity / 2);
-    this.maxUnfinished = Math.min(maxUnfinishedBytes, log.capacity / 4);
-    this.terminal = makeTerminal(log.sizeAt(this.position));
+  constructor(log: OutputLog, scanner: SequenceScanner, onProgress: () => void) {
+    this.#log = log;
+    this.#scanner = scanner;
+    this.#onProgress = onProgress;
+    this.#position = log.endPosition;
+    this.#batchBytes = Math.min(maxBatchBytes, log.capacity / 2);
+    this.#maxUnfinished = Math.min(maxUnfinishedBytes, log.capacity / 4);
+    this.#terminal = makeTerminal(log.sizeAt(this.#position));
   }
 
   /** Bytes of the log that have not been parsed. */
   get lag(): number {
-    return this.log.end - this.position.offset;
+    return this.#log.end - this.#position.offset;
   }
 
   /** The log has more. */
   wake(): void {
-    if (this.lag >= this.batchBytes) this.continueSoon();
-    else if (!this.soon && !this.timer) {
-      const { end } = this.log;
-      this.timer = setTimeout(() => {
-        this.timer = undefined;
-        if (this.log.end - end >= floodBytes) this.wake();
-        else this.parse();
+    if (this.lag >= this.#batchBytes) this.#continueSoon();
+    else if (!this.#soon && !this.#timer) {
+      const { end } = this.#log;
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        if (this.#log.end - end >= floodBytes) this.wake();
+        else this.#parse();
       }, idleMs);
     }
   }
 
   /** Resolves when the present log has been parsed, except for an unfinished sequence at its end. */
   settled(): Promise<void> {
-    if (this.isDisposed) return Promise.resolve();
+    if (this.#isDisposed) return Promise.resolve();
     return new Promise((resolve) => {
-      this.waiting.push({ until: this.safeEnd, resolve });
-      if (!this.soon) this.parse();
+      this.#waiting.push({ until: this.#safeEnd, resolve });
+      if (!this.#soon) this.#parse();
     });
   }
 
   /** Whether a program has taken the whole screen. As of what has been parsed. */
   get isAlternate(): boolean {
-    return this.terminal.buffer.active.type === 'alternate';
+    return this.#terminal.buffer.active.type === 'alternate';
   }
 
   /** Whether the cursor stands right behind the prompt and nothing stands behind it. As of what has been parsed. */
   get isAtEmptyPrompt(): boolean {
-    const buffer = this.terminal.buffer.active;
-    const prompt = this.promptEnd;
+    const buffer = this.#terminal.buffer.active;
+    const prompt = this.#promptEnd;
     if (!prompt || prompt.line.isDisposed || buffer.type === 'alternate') return false;
     const line = buffer.baseY + buffer.cursorY;
     if (line !== prompt.line.line || buffer.cursorX !== prompt.column) return false;
@@ -145,113 +147,113 @@ export class Screen {
 
   /** The screen as of what has been parsed. */
   snapshot(): Snapshot {
-    const { cols: columns, rows } = this.terminal;
-    const normal = this.terminal.buffer.normal;
+    const { cols: columns, rows } = this.#terminal;
+    const normal = this.#terminal.buffer.normal;
     let scrollback = normal.baseY;
-    let data = repaint(this.terminal, scrollback);
+    let data = repaint(this.#terminal, scrollback);
     while (data.length > maxSnapshotCharacters && scrollback > 0) {
       scrollback = Math.floor(scrollback / 8);
-      data = repaint(this.terminal, scrollback);
+      data = repaint(this.#terminal, scrollback);
     }
-    const isWithinString = this.position.offset === this.log.end && this.scanner.unfinished > 0;
+    const isWithinString = this.#position.offset === this.#log.end && this.#scanner.unfinished > 0;
     return {
-      position: this.position,
+      position: this.#position,
       size: { columns, rows },
-      data: Buffer.from(data + (isWithinString ? this.scanner.reopening : '')),
-      commands: this.shownCommands(normal.baseY - scrollback),
+      data: Buffer.from(data + (isWithinString ? this.#scanner.reopening : '')),
+      commands: this.#shownCommands(normal.baseY - scrollback),
     };
   }
 
   dispose(): void {
-    this.isDisposed = true;
-    clearTimeout(this.timer);
-    clearImmediate(this.soon);
-    this.terminal.dispose();
-    for (const { resolve } of this.waiting.splice(0)) resolve();
+    this.#isDisposed = true;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#soon);
+    this.#terminal.dispose();
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
   /** All sequences before this offset are complete. */
-  private get safeEnd(): number {
-    const { unfinished } = this.scanner;
-    return this.log.end - (unfinished > this.maxUnfinished ? 0 : unfinished);
+  get #safeEnd(): number {
+    const { unfinished } = this.#scanner;
+    return this.#log.end - (unfinished > this.#maxUnfinished ? 0 : unfinished);
   }
 
-  private continueSoon(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.soon ??= setImmediate(() => {
-      this.soon = undefined;
-      this.parse();
+  #continueSoon(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      this.#parse();
     });
   }
 
   /** Parses the log for a while. */
-  private parse(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    if (this.isDisposed) return;
+  #parse(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#isDisposed) return;
     const until = performance.now() + sliceMs;
     let isAtEnd = false;
     let canRest = false;
     while (!isAtEnd && !canRest && performance.now() < until) {
-      if (!this.log.has(this.position))
-        this.startAnew(this.log.positionAt(this.log.start) ?? this.log.endPosition);
-      const left = this.safeEnd - this.position.offset;
+      if (!this.#log.has(this.#position))
+        this.#startAnew(this.#log.positionAt(this.#log.start) ?? this.#log.endPosition);
+      const left = this.#safeEnd - this.#position.offset;
       // Output that comes meanwhile keeps nobody waiting.
-      const isOwed = this.waiting.length > 0 && this.position.offset < this.skippedUntil;
-      const maySkip = left >= minBatchBytes && !isOwed && this.position.offset >= this.lookedUntil;
-      const item = this.log.at(this.position, Math.min(left, maySkip ? this.batchBytes : pieceBytes));
+      const isOwed = this.#waiting.length > 0 && this.#position.offset < this.#skippedUntil;
+      const maySkip = left >= minBatchBytes && !isOwed && this.#position.offset >= this.#lookedUntil;
+      const item = this.#log.at(this.#position, Math.min(left, maySkip ? this.#batchBytes : pieceBytes));
       if (item === undefined) {
         isAtEnd = true;
         continue;
       }
       if (item.type === 'event') {
-        this.apply(item.event);
-        this.position = item.next;
+        this.#apply(item.event);
+        this.#position = item.next;
         continue;
       }
       if (maySkip) {
-        const skipped = this.skippable(item.bytes);
+        const skipped = this.#skippable(item.bytes);
         if (skipped > 0) {
-          this.position = { ...item.next, offset: item.offset + skipped };
-          this.skippedUntil = item.next.offset;
-          canRest = this.waiting.length === 0 && this.lag < this.batchBytes;
+          this.#position = { ...item.next, offset: item.offset + skipped };
+          this.#skippedUntil = item.next.offset;
+          canRest = this.#waiting.length === 0 && this.lag < this.#batchBytes;
           continue;
         }
-        this.lookedUntil = item.next.offset;
+        this.#lookedUntil = item.next.offset;
       }
       const piece = item.bytes.subarray(0, pieceBytes);
-      this.position = { ...item.next, offset: item.offset + piece.length };
+      this.#position = { ...item.next, offset: item.offset + piece.length };
       try {
         // An error within `write` cannot be caught, and no program may end the runner by its output.
-        coreOf(this.terminal).writeSync(piece);
+        coreOf(this.#terminal).writeSync(piece);
       } catch {
-        this.startAnew(this.position);
+        this.#startAnew(this.#position);
       }
     }
     if (canRest) this.wake();
-    else if (!isAtEnd) this.continueSoon();
+    else if (!isAtEnd) this.#continueSoon();
     // Events right behind the awaited bytes belong to them.
     const isDone = (offset: number) =>
-      this.position.offset >= this.skippedUntil &&
-      (isAtEnd ? offset <= this.position.offset : offset < this.position.offset);
-    const done = this.waiting.filter(({ until: offset }) => isDone(offset));
-    this.waiting = this.waiting.filter(({ until: offset }) => !isDone(offset));
+      this.#position.offset >= this.#skippedUntil &&
+      (isAtEnd ? offset <= this.#position.offset : offset < this.#position.offset);
+    const done = this.#waiting.filter(({ until: offset }) => isDone(offset));
+    this.#waiting = this.#waiting.filter(({ until: offset }) => !isDone(offset));
     for (const { resolve } of done) resolve();
-    this.onProgress();
+    this.#onProgress();
   }
 
   /**
    * How many bytes at the beginning of this output leave no trace: all of the output is lines of plain text, and the lines after
    * them fill screen and scrollback. So only the end of a flood is parsed.
    */
-  private skippable(bytes: Buffer): number {
-    const { buffer } = coreOf(this.terminal);
-    const { rows } = this.terminal;
+  #skippable(bytes: Buffer): number {
+    const { buffer } = coreOf(this.#terminal);
+    const { rows } = this.#terminal;
     if (buffer.scrollTop !== 0 || buffer.scrollBottom !== rows - 1) return 0;
     if (!isAscii(bytes) || notPlain.some((byte) => bytes.includes(byte))) return 0;
     // The first lines may overwrite what is on the screen, so they must scroll away too.
-    let needed = scrollbackLines(this.terminal.cols) + 2 * rows;
+    let needed = scrollbackLines(this.#terminal.cols) + 2 * rows;
     let at = bytes.length;
     while (needed > 0 && at > 0) {
       at = bytes.lastIndexOf(lineFeed, at - 1);
@@ -263,8 +265,8 @@ export class Screen {
     return at > 0 ? at + 1 : 0;
   }
 
-  private apply(event: LogEvent): void {
-    const { terminal } = this;
+  #apply(event: LogEvent): void {
+    const terminal = this.#terminal;
     switch (event.type) {
       case 'size':
         terminal.options.scrollback = Math.min(
@@ -275,32 +277,32 @@ export class Screen {
         terminal.options.scrollback = scrollbackLines(event.size.columns);
         break;
       case 'prompt-start': {
-        const prompt = this.mark();
+        const prompt = this.#mark();
         if (!prompt) break;
-        const last = this.commands.at(-1);
+        const last = this.#commands.at(-1);
         // A redrawn prompt: the command that is being typed has one prompt.
-        if (last && !last.output) this.forget(this.commands.pop());
-        this.remember(this.commandCount + 1, prompt);
+        if (last && !last.output) this.#forget(this.#commands.pop());
+        this.#remember(this.#commandCount + 1, prompt);
         break;
       }
       case 'mark':
-        this.applyMark(event.mark);
+        this.#applyMark(event.mark);
         break;
     }
   }
 
-  private applyMark(mark: Extract<LogEvent, { type: 'mark' }>['mark']): void {
-    const here = this.mark();
+  #applyMark(mark: Extract<LogEvent, { type: 'mark' }>['mark']): void {
+    const here = this.#mark();
     if (!here) return;
-    const last = this.commands.at(-1);
+    const last = this.#commands.at(-1);
     switch (mark.kind) {
       case 'prompt':
-        this.promptEnd?.line.dispose();
-        this.promptEnd = { line: here, column: this.terminal.buffer.active.cursorX };
+        this.#promptEnd?.line.dispose();
+        this.#promptEnd = { line: here, column: this.#terminal.buffer.active.cursorX };
         break;
       case 'start': {
-        this.commandCount = mark.command;
-        const command = last && !last.output ? last : this.remember(mark.command, here);
+        this.#commandCount = mark.command;
+        const command = last && !last.output ? last : this.#remember(mark.command, here);
         command.command = mark.command;
         command.output = here;
         break;
@@ -311,7 +313,7 @@ export class Screen {
           break;
         }
         last.end = here;
-        last.endsWithinLine = this.terminal.buffer.active.cursorX > 0;
+        last.endsWithinLine = this.#terminal.buffer.active.cursorX > 0;
         last.exitCode = mark.exitCode;
         last.durationMs = mark.durationMs;
         break;
@@ -319,11 +321,11 @@ export class Screen {
   }
 
   /** A marker of the cursor's line, which follows it through the scrollback. Undefined on the alternate screen, which has none. */
-  private mark(): IMarker | undefined {
-    return this.isAlternate ? undefined : this.terminal.registerMarker(0);
+  #mark(): IMarker | undefined {
+    return this.isAlternate ? undefined : this.#terminal.registerMarker(0);
   }
 
-  private remember(command: number, prompt: IMarker): Command {
+  #remember(command: number, prompt: IMarker): Command {
     const made: Command = {
       command,
       prompt,
@@ -333,27 +335,29 @@ export class Screen {
       exitCode: null,
       durationMs: null,
     };
-    this.commands = this.commands.filter(({ end, prompt: begin }) => !(end?.isDisposed && begin.isDisposed));
-    this.commands.push(made);
-    if (this.commands.length > maxCommands) this.forget(this.commands.shift());
+    this.#commands = this.#commands.filter(
+      ({ end, prompt: begin }) => !(end?.isDisposed && begin.isDisposed),
+    );
+    this.#commands.push(made);
+    if (this.#commands.length > maxCommands) this.#forget(this.#commands.shift());
     return made;
   }
 
-  private forget(command: Command | undefined): void {
+  #forget(command: Command | undefined): void {
     command?.prompt.dispose();
     command?.output?.dispose();
     command?.end?.dispose();
   }
 
   /** @param firstLine of the buffer in the snapshot */
-  private shownCommands(firstLine: number): ShownCommand[] {
+  #shownCommands(firstLine: number): ShownCommand[] {
     // A marker that has left the scrollback has the line -1.
     const line = (marker: IMarker) => Math.max(0, marker.line - firstLine);
     const isGone = ({ prompt, end }: Command) =>
       end
         ? end.line < firstLine
-        : prompt.line < firstLine && prompt.isDisposed && this.commands.at(-1)?.prompt !== prompt;
-    return this.commands
+        : prompt.line < firstLine && prompt.isDisposed && this.#commands.at(-1)?.prompt !== prompt;
+    return this.#commands
       .filter((command) => !isGone(command))
       .map((command) => ({
         command: command.command,
@@ -366,12 +370,12 @@ export class Screen {
   }
 
   /** Starts with an empty screen at this position: output was dropped before it was parsed, or could not be parsed. */
-  private startAnew(position: LogPosition): void {
-    for (const command of this.commands.splice(0)) this.forget(command);
-    this.promptEnd = undefined;
-    this.terminal.dispose();
-    this.terminal = makeTerminal(this.log.sizeAt(position));
-    this.position = position;
+  #startAnew(position: LogPosition): void {
+    for (const command of this.#commands.splice(0)) this.#forget(command);
+    this.#promptEnd = undefined;
+    this.#terminal.dispose();
+    this.#terminal = makeTerminal(this.#log.sizeAt(position));
+    this.#position = position;
   }
 }
 

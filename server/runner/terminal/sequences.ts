@@ -54,13 +54,13 @@ const markPrefix = '133;';
 const maxMarkBytes = 32;
 
 export class SequenceScanner {
-  private state = State.Ground;
+  #state = State.Ground;
   /** The OSC string so far, while it may be a mark. */
-  private payload: string | undefined;
+  #payload: string | undefined;
   /** Bytes of an unfinished character, and how many bytes it has in all. */
-  private characterBytes = 0;
-  private characterLength = 0;
-  private hasC1Lead = false;
+  #characterBytes = 0;
+  #characterLength = 0;
+  #hasC1Lead = false;
   /**
    * Bytes at the end of the scanned output that belong to an unfinished sequence or character. A reader that starts after them
    * misreads what follows.
@@ -69,7 +69,7 @@ export class SequenceScanner {
 
   /** While the output ends within a string (OSC, DCS and the like): a prefix that makes a terminal ignore the rest. Else empty. */
   get reopening(): string {
-    switch (this.state) {
+    switch (this.#state) {
       case State.Osc:
         return '\x1b]';
       case State.DcsEntry:
@@ -94,99 +94,99 @@ export class SequenceScanner {
         index = nextOfInterest(chunk, index, allAscii);
         if (index === chunk.length) break;
       }
-      const mark = this.step(chunk[index] ?? 0);
+      const mark = this.#step(chunk[index] ?? 0);
       if (mark) found.push({ mark, end: index + 1 });
-      const isWhole = this.state === State.Ground && this.characterLength === 0;
+      const isWhole = this.#state === State.Ground && this.#characterLength === 0;
       this.unfinished = isWhole ? 0 : this.unfinished + 1;
     }
     return found;
   }
 
-  private step(byte: number): Mark | undefined {
-    if (this.characterLength > 0) {
+  #step(byte: number): Mark | undefined {
+    if (this.#characterLength > 0) {
       if ((byte & 0xc0) !== 0x80) {
         // The character is invalid; this byte starts anew.
-        this.characterLength = 0;
+        this.#characterLength = 0;
       } else {
-        this.characterBytes += 1;
-        if (this.characterBytes < this.characterLength) return undefined;
-        this.characterLength = 0;
-        if (this.hasC1Lead && byte < 0xa0) return this.control(byte);
-        this.printUnicode();
+        this.#characterBytes += 1;
+        if (this.#characterBytes < this.#characterLength) return undefined;
+        this.#characterLength = 0;
+        if (this.#hasC1Lead && byte < 0xa0) return this.#control(byte);
+        this.#printUnicode();
         return undefined;
       }
     }
-    if (byte < 0x80) return this.control(byte);
-    this.characterLength = byte < 0xc0 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf8 ? 4 : 0;
-    this.characterBytes = 1;
-    this.hasC1Lead = byte === c1Lead;
+    if (byte < 0x80) return this.#control(byte);
+    this.#characterLength = byte < 0xc0 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf8 ? 4 : 0;
+    this.#characterBytes = 1;
+    this.#hasC1Lead = byte === c1Lead;
     return undefined;
   }
 
   /** A character above U+009F. */
-  private printUnicode(): void {
-    switch (this.state) {
+  #printUnicode(): void {
+    switch (this.#state) {
       case State.Osc:
-        this.payload = undefined;
+        this.#payload = undefined;
         break;
       case State.CsiIgnore:
       case State.DcsIgnore:
       case State.DcsBody:
         break;
       default:
-        this.state = State.Ground;
+        this.#state = State.Ground;
     }
   }
 
   /** A character up to U+009F. */
-  private control(code: number): Mark | undefined {
+  #control(code: number): Mark | undefined {
     if (code >= 0x80) {
-      const mark = code === 0x9c ? this.endString() : undefined;
-      this.begin(c1States.get(code) ?? State.Ground);
+      const mark = code === 0x9c ? this.#endString() : undefined;
+      this.#begin(c1States.get(code) ?? State.Ground);
       return mark;
     }
     if (code === escape) {
-      const mark = this.endString();
-      this.begin(State.Escape);
+      const mark = this.#endString();
+      this.#begin(State.Escape);
       return mark;
     }
     if (code === cancel || code === substitute) {
-      this.state = State.Ground;
+      this.#state = State.Ground;
       return undefined;
     }
-    switch (this.state) {
+    switch (this.#state) {
       case State.Ground:
         break;
       case State.Osc:
         if (code === bell) {
-          const mark = this.endString();
-          this.state = State.Ground;
+          const mark = this.#endString();
+          this.#state = State.Ground;
           return mark;
         }
-        if (code >= 0x20 && this.payload !== undefined) {
-          this.payload += String.fromCharCode(code);
-          if (this.payload.length > maxMarkBytes) this.payload = undefined;
+        if (code >= 0x20 && this.#payload !== undefined) {
+          this.#payload += String.fromCharCode(code);
+          if (this.#payload.length > maxMarkBytes) this.#payload = undefined;
         }
         break;
       case State.Escape:
-        if (code >= 0x20 && code < 0x30) this.state = State.EscapeIntermediate;
-        else if (code >= 0x30 && code < 0x7f) this.begin(escapeStates.get(code) ?? State.Ground);
+        if (code >= 0x20 && code < 0x30) this.#state = State.EscapeIntermediate;
+        else if (code >= 0x30 && code < 0x7f) this.#begin(escapeStates.get(code) ?? State.Ground);
         break;
       case State.EscapeIntermediate:
-        if (code >= 0x30 && code < 0x7f) this.state = State.Ground;
+        if (code >= 0x30 && code < 0x7f) this.#state = State.Ground;
         break;
       case State.Csi:
       case State.CsiParameters:
       case State.CsiIntermediate:
       case State.CsiIgnore:
-        if (code >= 0x40 && code < 0x7f) this.state = State.Ground;
-        else if (code >= 0x20 && code < 0x40) this.state = csiAfter(this.state, code);
+        if (code >= 0x40 && code < 0x7f) this.#state = State.Ground;
+        else if (code >= 0x20 && code < 0x40) this.#state = csiAfter(this.#state, code);
         break;
       case State.DcsEntry:
       case State.DcsParameters:
       case State.DcsIntermediate:
-        if (code >= 0x40 && code < 0x7f) this.state = State.DcsBody;
-        else if (code >= 0x20 && code < 0x40) this.state = dcsAfter(this.state, code);
+        if (code >= 0x40 && code < 0x7f) this.#state = State.DcsBody;
+        else if (code >= 0x20 && code < 0x40) this.#state = dcsAfter(this.#state, code);
         break;
       default:
         break;
@@ -194,14 +194,14 @@ export class SequenceScanner {
     return undefined;
   }
 
-  private begin(state: State): void {
-    this.state = state;
-    if (state === State.Osc) this.payload = '';
+  #begin(state: State): void {
+    this.#state = state;
+    if (state === State.Osc) this.#payload = '';
   }
 
-  private endString(): Mark | undefined {
-    const payload = this.state === State.Osc ? this.payload : undefined;
-    this.payload = undefined;
+  #endString(): Mark | undefined {
+    const payload = this.#state === State.Osc ? this.#payload : undefined;
+    this.#payload = undefined;
     return payload?.startsWith(markPrefix) ? parseMark(payload.slice(markPrefix.length)) : undefined;
   }
 }

@@ -33,6 +33,8 @@ export interface ShellEvents {
 }
 
 export class Shell {
+  readonly #log: OutputLog;
+  readonly #events: ShellEvents;
   #state: ShellState = gone;
   #count = 0;
   #commands = 0;
@@ -40,10 +42,10 @@ export class Shell {
   #toldIdle = false;
   #idleNews: NodeJS.Timeout | undefined;
 
-  constructor(
-    private readonly log: OutputLog,
-    private readonly events: ShellEvents,
-  ) {}
+  constructor(log: OutputLog, events: ShellEvents) {
+    this.#log = log;
+    this.#events = events;
+  }
 
   /** How many shells this terminal has had. Tells a shell from the one before it. */
   get count(): number {
@@ -76,7 +78,7 @@ export class Shell {
   gone(): void {
     const runs = openRuns(this.#state);
     this.#state = gone;
-    for (const runId of runs) this.events.onRun(runId, { state: 'done', exitCode: null, durationMs: null });
+    for (const runId of runs) this.#events.onRun(runId, { state: 'done', exitCode: null, durationMs: null });
     this.#tellIdle();
   }
 
@@ -95,21 +97,21 @@ export class Shell {
     const isNoted = this.#markTokens.take();
     switch (mark.kind) {
       case 'prompt-start':
-        if (isNoted) this.log.note({ type: 'prompt-start' });
+        if (isNoted) this.#log.note({ type: 'prompt-start' });
         break;
       case 'prompt':
-        if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'prompt' } });
+        if (isNoted) this.#log.note({ type: 'mark', mark: { kind: 'prompt' } });
         this.#state = afterPrompt(this.#state);
         if (this.#state.at !== 'prompt') break;
         this.#tellIdle();
-        this.events.onPrompt();
+        this.#events.onPrompt();
         break;
       case 'start': {
         this.#state = afterStart(this.#state, ++this.#commands, Date.now());
         if (this.#state.at !== 'running') break;
         const { command } = this.#state;
-        if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'start', ...command } });
-        if (command.runId !== undefined) this.events.onRun(command.runId, { state: 'running' });
+        if (isNoted) this.#log.note({ type: 'mark', mark: { kind: 'start', ...command } });
+        if (command.runId !== undefined) this.#events.onRun(command.runId, { state: 'running' });
         this.#tellIdle();
         break;
       }
@@ -120,9 +122,9 @@ export class Shell {
         const { atMs, ...which } = ended;
         const durationMs = Math.max(0, Date.now() - atMs);
         const { exitCode } = mark;
-        if (isNoted) this.log.note({ type: 'mark', mark: { kind: 'end', ...which, exitCode, durationMs } });
+        if (isNoted) this.#log.note({ type: 'mark', mark: { kind: 'end', ...which, exitCode, durationMs } });
         if (which.runId !== undefined)
-          this.events.onRun(which.runId, { state: 'done', exitCode, durationMs });
+          this.#events.onRun(which.runId, { state: 'done', exitCode, durationMs });
         break;
       }
     }
@@ -136,7 +138,7 @@ export class Shell {
     const { idle } = this;
     if (this.#idleNews || this.#toldIdle === idle) return;
     this.#toldIdle = idle;
-    this.events.onIdle(idle);
+    this.#events.onIdle(idle);
     this.#idleNews = setTimeout(() => {
       this.#idleNews = undefined;
       this.#tellIdle();

@@ -23,6 +23,7 @@ export interface TerminalEvents extends ShellEvents {
 export class Terminal implements AttachedTerminal {
   readonly log: OutputLog;
   readonly screen: Screen;
+  readonly #events: TerminalEvents;
   readonly #scanner = new SequenceScanner();
   readonly #attachments = new Set<Attachment>();
   readonly #input: TerminalInput;
@@ -40,9 +41,10 @@ export class Terminal implements AttachedTerminal {
     readonly host: HostName,
     readonly channel: number,
     public name: string,
-    private readonly events: TerminalEvents,
+    events: TerminalEvents,
     scrollbackBytes: number,
   ) {
+    this.#events = events;
     this.log = new OutputLog(scrollbackBytes, this.#size);
     this.screen = new Screen(this.log, this.#scanner, () => {
       this.balance();
@@ -104,7 +106,7 @@ export class Terminal implements AttachedTerminal {
         this.#pty = undefined;
         this.#input.drop();
         this.#shell.gone();
-        this.events.onExit();
+        this.#events.onExit();
       },
     });
     this.#pty = pty;

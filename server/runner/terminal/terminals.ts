@@ -8,40 +8,42 @@ import { Terminal, type TerminalEvents } from './terminal';
 const channels = 256;
 
 export class Terminals implements Iterable<Terminal> {
-  private readonly open: Terminal[] = [];
-  private channelsUsed = 0;
-  private readonly numbers: Record<HostName, number> = { source: 0, destination: 0 };
+  readonly #limit: number;
+  readonly #scrollbackBytes: number;
+  readonly #events: (terminal: () => Terminal) => TerminalEvents;
+  readonly #open: Terminal[] = [];
+  #channelsUsed = 0;
+  readonly #numbers: Record<HostName, number> = { source: 0, destination: 0 };
   /** Requests that have opened a terminal. A page may send a request twice. */
-  private readonly requests = new Set<string>();
+  readonly #requests = new Set<string>();
 
   /**
    * @param limit terminals at the same time
    * @param scrollbackBytes of output kept of each
    * @param events of a terminal
    */
-  constructor(
-    private readonly limit: number,
-    private readonly scrollbackBytes: number,
-    private readonly events: (terminal: () => Terminal) => TerminalEvents,
-  ) {
-    for (const host of hostNames) this.add(host);
+  constructor(limit: number, scrollbackBytes: number, events: (terminal: () => Terminal) => TerminalEvents) {
+    this.#limit = limit;
+    this.#scrollbackBytes = scrollbackBytes;
+    this.#events = events;
+    for (const host of hostNames) this.#add(host);
   }
 
   [Symbol.iterator](): Iterator<Terminal> {
-    return this.open[Symbol.iterator]();
+    return this.#open[Symbol.iterator]();
   }
 
   get infos(): TerminalInfo[] {
-    return this.open.map(({ info }) => info);
+    return this.#open.map(({ info }) => info);
   }
 
   /** The first terminal of each host, which cannot be closed. */
   get first(): Terminal[] {
-    return this.open.filter(({ id, host }) => id === host);
+    return this.#open.filter(({ id, host }) => id === host);
   }
 
   find(id: string): Terminal | undefined {
-    return this.open.find((candidate) => candidate.id === id);
+    return this.#open.find((candidate) => candidate.id === id);
   }
 
   /** @throws LabError `bad-message` */
@@ -53,11 +55,11 @@ export class Terminals implements Iterable<Terminal> {
 
   /** Whether a terminal has or had this channel. */
   hasHadChannel(channel: number): boolean {
-    return channel < this.channelsUsed;
+    return channel < this.#channelsUsed;
   }
 
   has(terminal: Terminal): boolean {
-    return this.open.includes(terminal);
+    return this.#open.includes(terminal);
   }
 
   /**
@@ -66,19 +68,19 @@ export class Terminals implements Iterable<Terminal> {
    * @throws LabError `overloaded` at the limit
    */
   create(host: HostName, requestId: string): Terminal | undefined {
-    if (this.requests.has(requestId)) return undefined;
-    if (this.open.length >= this.limit) {
-      throw new LabError('overloaded', `There are ${this.limit} terminals, which is the limit.`, {
+    if (this.#requests.has(requestId)) return undefined;
+    if (this.#open.length >= this.#limit) {
+      throw new LabError('overloaded', `There are ${this.#limit} terminals, which is the limit.`, {
         hint: 'Close one that you do not need.',
       });
     }
-    if (this.channelsUsed >= channels) {
+    if (this.#channelsUsed >= channels) {
       throw new LabError('overloaded', `This session has opened ${channels} terminals, which is the limit.`, {
         hint: 'Start a new pair.',
       });
     }
-    const terminal = this.add(host);
-    this.requests.add(requestId);
+    const terminal = this.#add(host);
+    this.#requests.add(requestId);
     return terminal;
   }
 
@@ -87,23 +89,23 @@ export class Terminals implements Iterable<Terminal> {
     if (terminal.id === terminal.host) {
       throw new LabError('bad-message', 'The first terminal of a host cannot be closed.');
     }
-    this.open.splice(this.open.indexOf(terminal), 1);
+    this.#open.splice(this.#open.indexOf(terminal), 1);
     terminal.dispose();
   }
 
-  private add(host: HostName): Terminal {
-    const number = ++this.numbers[host];
+  #add(host: HostName): Terminal {
+    const number = ++this.#numbers[host];
     const id = number === 1 ? host : `${host}-${number}`;
     const name = number === 1 ? host : `${host} ${number}`;
     const terminal: Terminal = new Terminal(
       id,
       host,
-      this.channelsUsed++,
+      this.#channelsUsed++,
       name,
-      this.events(() => terminal),
-      this.scrollbackBytes,
+      this.#events(() => terminal),
+      this.#scrollbackBytes,
     );
-    this.open.push(terminal);
+    this.#open.push(terminal);
     return terminal;
   }
 }
