@@ -10,17 +10,17 @@ it('splits at declared values and leaves other angle brackets alone', () => {
   expect(splitAtValues('cat <address>', [])).toEqual([{ text: 'cat <address>' }]);
 });
 
-it('fills values in, each as often as it is used', () => {
+it('fills in values, each as often as it is used', () => {
   const values = { one: '10.88.0.2', two: '$& twice' };
   expect(fillValues('<one> <two> <one>', ['one', 'two'], values)).toEqual({
     text: '10.88.0.2 $& twice 10.88.0.2',
   });
 });
 
-it('names each value that is not known yet, once', () => {
+it('names each unknown value once', () => {
   expect(fillValues('<one> <two> <two>', ['one', 'two'], { one: '1' })).toEqual({ missing: ['two'] });
 });
 
-it('is not misled by names that every object has', () => {
+it('does not confuse values with properties of Object.prototype', () => {
   expect(fillValues('<constructor>', ['constructor'], {})).toEqual({ missing: ['constructor'] });
 });

@@ -339,9 +339,13 @@ export class Sandbox {
       // The first step begins from the template.
       const target = index === 0 ? undefined : this.#savedStates.find(step.id);
       if (index !== 0 && !target) {
-        throw new LabError('no-saved-state', `The state in which “${step.title}” began was not kept.`, {
-          hint: 'Go back to an earlier step, or ask for fresh hosts.',
-        });
+        throw new LabError(
+          'no-saved-state',
+          `The lab has no saved state from the start of “${step.title}”.`,
+          {
+            hint: 'Go back to an earlier step, or ask for fresh hosts.',
+          },
+        );
       }
       this.#change(afterRewind(this.#state));
       for (const terminal of this.#terminals) terminal.close();
@@ -448,7 +452,8 @@ export class Sandbox {
   }
 
   #requireAssigned(): Assigned {
-    if (this.#tenancy.is === 'unassigned') throw new LabError('no-session', 'This pair is nobody’s yet.');
+    if (this.#tenancy.is === 'unassigned')
+      throw new LabError('no-session', 'This sandbox has no session yet.');
     return this.#tenancy;
   }
 

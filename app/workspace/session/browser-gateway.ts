@@ -1,4 +1,4 @@
-/** The gateway as this page reaches it. */
+/** The gateway's client in the browser. */
 import '../../../server/protocol/zod-without-eval';
 import { GatewayClient } from '../../../server/client/gateway-client';
 import type { Socket, SocketHandlers } from '../../../server/client/socket';
@@ -6,12 +6,12 @@ import { protocolName } from '../../../server/protocol/messages';
 
 /** The gateway's HTTP API over `fetch`, and its sockets as the browser opens them. */
 export class BrowserGateway extends GatewayClient {
-  /** @param grant of somebody else's session, which the page watches; absent for the browser's own */
+  /** @param grant that of a session to watch; absent for this browser's own session */
   constructor(private readonly grant?: string) {
     super((path, init) => fetch(path, { ...init, cache: 'no-store' }));
   }
 
-  /** @throws LabError with a code other than `lost` when trying again cannot help */
+  /** @throws LabError with a code other than `lost` when a retry cannot help */
   readonly openSocket = async (handlers: SocketHandlers): Promise<Socket> => {
     const path = this.grant === undefined ? this.sessionSocket() : this.watchSocket(this.grant);
     const url = new URL(await path, window.location.href);
