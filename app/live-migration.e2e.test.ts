@@ -130,7 +130,7 @@ test('one click returns the hosts and the page to the start of a step', async ()
   await expect.poll(() => third.getAttribute('data-state'), { timeout: 60_000 }).toBe('open');
   await page.locator('[data-phase="ready"]').waitFor({ timeout: 60_000 });
   expect(await page.locator('[data-step][data-state="passed"]').count()).toBe(2);
-  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toContain('time went back');
+  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toContain('rewound: both hosts');
   await page.screenshot({ path: 'test-results/rewound.png' });
   // The container runs again and continues its old count.
   const second = page.locator('[data-step]').nth(1);

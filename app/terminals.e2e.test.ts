@@ -353,7 +353,7 @@ test('after the gateway is killed in a flood, the end of the flood appears witho
   await untilConnection('open');
   await untilShown('source', 'end-of-flood', page, 120_000);
   const after = counted((await shown('source')).split('\n'));
-  // When the rolling buffer no longer holds the missing bytes, the server sends the screen with 160,000 cells of scrollback (server/runner/terminal/screen.ts).
+  // Without the missing bytes, the server sends the screen with 160,000 cells of scrollback (server/runner/terminal/screen.ts).
   expect(after.length).toBeGreaterThan(1000);
   expect(after).toEqual(countedLines(lines - after.length + 1, lines));
 });

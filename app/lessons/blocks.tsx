@@ -124,7 +124,7 @@ export function lessonComponents({ lesson, blocks }: LessonDocument, recording: 
     );
   }
 
-  /** The prose links to another lesson's file, so that the link works on a code host too. */
+  /** The prose links to another lesson's file, so the link works on a code host too. */
   function Anchor({ href = '', children, ...more }: ComponentProps<'a'>): ReactElement {
     const lessonLink = /^\.\.\/([^/]+)\/lesson\.mdx(#.*)?$/.exec(href);
     if (!lessonLink)

@@ -21,7 +21,7 @@ export function CommandNotes({ run }: { run: Run }): ReactElement | null {
       <>
         This command runs until you press <kbd>Ctrl</kbd>
         <kbd>C</kbd> in its terminal.{' '}
-        {interrupt === true ? 'Do so when this step is done.' : `Wait at least ${interrupt} seconds.`}
+        {interrupt === true ? 'Do so when this step is done.' : `Wait at least ${interrupt} seconds first.`}
       </>,
     );
   }

@@ -356,9 +356,7 @@ export class Sandbox {
       this.#runs.forget(steps.slice(index).map(({ id }) => id));
       progress.rewindTo(step.id, target?.values ?? {});
       for (const terminal of this.#terminals) {
-        terminal.noticeOnFreshScreen(
-          `time went back: both hosts are as they were when “${step.title}” began`,
-        );
+        terminal.noticeOnFreshScreen(`rewound: both hosts are back at the start of “${step.title}”`);
         this.#shells.attach(terminal, pair);
       }
       this.#pages.broadcast({ type: 'rewound', stepId: step.id, ...this.#lessonState(progress) });

@@ -54,7 +54,7 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
           {savedMs === undefined
             ? 'Both hosts return to their initial state.'
             : `Both hosts return to their state at ${timeOfDay(savedMs)}, when this step began.`}{' '}
-          Steps that were not done then are to do again.
+          Steps that you finished later become unfinished.
         </p>
         <p>
           <b>You lose:</b> everything that has happened on both hosts since then, including running programs.
