@@ -1,4 +1,4 @@
-/** What surrounds the commands, in a real browser: questions, recordings, figures, the course's page. */
+/** Everything around the commands, in a real browser: questions, recordings, figures, the course page. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { labSetUpTimeoutMs } from '../server/testing/lab';
@@ -12,16 +12,16 @@ const stepTimeoutMs = 240_000;
 let server: TestServer;
 let browser: Browser;
 let page: Page;
-/** Anything that a page complains of. */
-const complaints: string[] = [];
+/** Console errors and page errors. */
+const browserErrors: string[] = [];
 
 beforeAll(async () => {
   server = await startServer();
   browser = await launchBrowser();
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('pageerror', (error) => browserErrors.push(error.message));
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    if (message.type() === 'error') browserErrors.push(message.text());
   });
 }, labSetUpTimeoutMs);
 
@@ -46,7 +46,7 @@ test('a lesson says what it is for and where its claims come from', async () => 
   expect(await sources.getByRole('link').first().getAttribute('href')).toMatch(/^https:\/\//);
 });
 
-test('a question is answered with the keyboard alone, and told to who does not see', async () => {
+test('a learner can answer a question with the keyboard alone, and a screen reader reads the verdict', async () => {
   const question = page.locator('form.quiz').first();
   const options = question.getByRole('radio');
   const status = question.getByRole('status');
@@ -55,20 +55,20 @@ test('a question is answered with the keyboard alone, and told to who does not s
   await page.keyboard.press('ArrowDown');
   expect(await options.nth(1).isChecked()).toBe(true);
   await page.keyboard.press('Enter');
-  expect(await status.textContent()).toBe('No: try another one.');
+  expect(await status.textContent()).toBe('Wrong. Try another answer.');
   const reason = await options.nth(1).getAttribute('aria-describedby');
-  expect(await page.locator(`[id="${reason ?? ''}"]`).textContent()).toMatch(/^Not so\. .+/);
+  expect(await page.locator(`[id="${reason ?? ''}"]`).textContent()).toMatch(/^Wrong\. .+/);
   expect(await options.nth(0).getAttribute('aria-describedby')).toBeNull();
   await options.nth(1).focus();
   await page.keyboard.press('ArrowUp');
   expect(await status.textContent()).toBe('');
   await page.keyboard.press('Enter');
-  expect(await status.textContent()).toBe('That is it.');
-  // Now the others are explained as well.
+  expect(await status.textContent()).toBe('Correct.');
+  // Now the page explains the other options too.
   expect(await question.locator('.quiz-explanation').count()).toBe(await options.count());
 });
 
-test('a figure is drawn in the colours of its page', async () => {
+test('a figure has the colours of its page’s theme', async () => {
   const figure = page.locator('.figure').first();
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
@@ -87,13 +87,13 @@ test('a figure is drawn in the colours of its page', async () => {
   expect((await page.request.get(`${lessonUrl()}/figures/dark/lesson.mdx`)).status()).toBe(404);
 });
 
-test('what each command printed in the lesson’s test is under it', async () => {
+test('each command shows its output from the lesson’s test', async () => {
   const output = page.locator('[data-step]').nth(1).locator('details.expected');
   await output.last().locator('summary').click();
   expect(await output.last().locator('pre').textContent()).toBe('1');
 });
 
-test('the recording plays to who has no hosts', async () => {
+test('the recording plays without hosts', async () => {
   await page.getByRole('button', { name: 'Watch a recording of the lesson' }).click();
   const player = page.getByRole('region', { name: 'Recording of this lesson' });
   await player.getByRole('button', { name: 'Pause' }).click();
@@ -105,7 +105,7 @@ test('the recording plays to who has no hosts', async () => {
   await page.screenshot({ path: 'test-results/player.png' });
   await page.keyboard.press('Home');
   await expect.poll(() => source.textContent()).not.toContain('container_t');
-  // The last step is on the other host alone.
+  // The last step uses only the other host.
   const step = player.getByRole('combobox').first();
   await step.selectOption({ label: (await step.locator('option').last().textContent()) ?? '' });
   await player.getByRole('button', { name: /Pause|Play/ }).click();
@@ -118,7 +118,7 @@ test('the recording plays to who has no hosts', async () => {
 });
 
 test(
-  'what is done is remembered on the course’s page',
+  'the course page shows finished steps',
   async () => {
     await page.getByRole('button', { name: 'Start your two hosts' }).click();
     await page.locator('[data-phase="ready"]').waitFor({ timeout: stepTimeoutMs });
@@ -135,6 +135,6 @@ test(
   3 * stepTimeoutMs,
 );
 
-test('nothing was wrong in the browser', () => {
-  expect(complaints).toEqual([]);
+test('the browser reported no errors', () => {
+  expect(browserErrors).toEqual([]);
 });

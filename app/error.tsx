@@ -10,7 +10,7 @@ export default function PageError({ error, retry }: { error: Error; retry: () =>
     <PageFrame>
       <div className="message-page">
         <p className="message-code">Error</p>
-        <h1>This page stopped working.</h1>
+        <h1>This page stopped working</h1>
         <p>Your hosts are not affected: they run on the server, and the page reconnects to them.</p>
         <pre className="message-detail">{error.message}</pre>
         <p className="button-row">

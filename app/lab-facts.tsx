@@ -20,9 +20,7 @@ export function LabFacts(): ReactElement | null {
         <div>
           <dt>accelerator</dt>
           <dd>
-            {lab.accelerator === 'kvm'
-              ? 'KVM'
-              : 'TCG: emulated in software, ten to twenty times slower, otherwise the same'}
+            {lab.accelerator === 'kvm' ? 'KVM' : 'TCG: emulated in software, ten to twenty times slower'}
           </dd>
         </div>
         {Object.entries(lab.versions).map(([name, version]) => (

@@ -1,4 +1,4 @@
-/** The whole product as a newcomer meets it: `npm start`'s server, a real browser, the demo of the talk by clicking. */
+/** The whole product as a newcomer meets it: the server of `npm start`, a real browser, and the talk's demo by clicking. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
 import { labSetUpTimeoutMs } from '../server/testing/lab';
@@ -12,16 +12,16 @@ const stepTimeoutMs = 240_000;
 let server: TestServer;
 let browser: Browser;
 let page: Page;
-/** Anything that a page complains of. */
-const complaints: string[] = [];
+/** Console errors and page errors. */
+const browserErrors: string[] = [];
 
 beforeAll(async () => {
   server = await startServer();
   browser = await launchBrowser();
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('pageerror', (error) => browserErrors.push(error.message));
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    if (message.type() === 'error') browserErrors.push(message.text());
   });
 }, labSetUpTimeoutMs);
 
@@ -30,7 +30,7 @@ afterAll(async () => {
   await server.remove();
 });
 
-/** Text that a terminal's xterm.js has in its buffer, scrollback included. */
+/** The text of a terminal's xterm.js buffer, scrollback included. */
 const terminalText = (host: 'source' | 'destination'): Promise<string> =>
   page.evaluate((name) => {
     const buffer = window.labTerminals?.[name].buffer.active;
@@ -43,7 +43,7 @@ const terminalText = (host: 'source' | 'destination'): Promise<string> =>
     );
   }, host);
 
-/** What the newest `curl` in a terminal has answered. */
+/** The answers to the newest `curl` in a terminal. */
 async function curlAnswers(host: 'source' | 'destination'): Promise<string[]> {
   const lines = (await terminalText(host)).split('\n');
   return lines.flatMap((line, index) =>
@@ -58,7 +58,7 @@ test('the home page leads to the demo', async () => {
   await page.waitForURL('**/lessons/live-migration');
 });
 
-test('one click starts two hosts of one’s own', async () => {
+test('one click starts two hosts', async () => {
   await page.getByRole('button', { name: /start/i }).first().click();
   await page.locator('[data-phase="ready"]').waitFor({ timeout: stepTimeoutMs });
   for (const host of ['source', 'destination'] as const) {
@@ -67,7 +67,7 @@ test('one click starts two hosts of one’s own', async () => {
 });
 
 test(
-  'the demo works by clicking, every step marks itself done',
+  'the demo works by clicking, and the lab marks every step done',
   async () => {
     const steps = page.locator('[data-step]');
     const count = await steps.count();
@@ -86,17 +86,17 @@ test(
   15 * 60_000,
 );
 
-test('the terminals show what the talk’s screens show', async () => {
+test('the terminals show the same output as the talk', async () => {
   expect(await curlAnswers('source')).toEqual(['0', '1']);
   expect(await curlAnswers('destination')).toEqual(['2', '3', '2', '2']);
-  // For whoever wants to look at them.
+  // For people: the tests do not compare these pictures.
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: `test-results/lesson-${colorScheme}.png` });
   }
 });
 
-test('a reload finds the session, its steps, its commands’ outcomes and its terminals again', async () => {
+test('a reload restores the session with its steps, outcomes and terminals', async () => {
   const before = await terminalText('destination');
   const outcomes = page.locator('[data-block] .command-result');
   const outcomesBefore = await outcomes.allTextContents();
@@ -110,7 +110,7 @@ test('a reload finds the session, its steps, its commands’ outcomes and its te
   await expect.poll(() => outcomes.allTextContents(), { timeout: 30_000 }).toEqual(outcomesBefore);
 });
 
-test('a server that was killed comes back to the same session, shells and all', async () => {
+test('a killed server restarts with the same session, shells included', async () => {
   await page.locator('[data-pane="source"] .xterm-helper-textarea').focus();
   await page.keyboard.type('kept=in-this-shell\n');
   await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toMatch(/kept=in-this-shell\n.*#\s*$/);
@@ -123,24 +123,24 @@ test('a server that was killed comes back to the same session, shells and all', 
   await expect.poll(() => terminalText('source'), { timeout: 60_000 }).toContain('still-in-this-shell');
 });
 
-test('a step’s beginning is a click away: the hosts and the page go back to it', async () => {
+test('one click returns the hosts and the page to the start of a step', async () => {
   const third = page.locator('[data-step]').nth(2);
   await third.getByRole('button', { name: /^Go back to the start/ }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Go back' }).click();
   await expect.poll(() => third.getAttribute('data-state'), { timeout: 60_000 }).toBe('open');
   await page.locator('[data-phase="ready"]').waitFor({ timeout: 60_000 });
   expect(await page.locator('[data-step][data-state="passed"]').count()).toBe(2);
-  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toContain('time went back');
+  await expect.poll(() => terminalText('source'), { timeout: 30_000 }).toContain('rewound: both hosts');
   await page.screenshot({ path: 'test-results/rewound.png' });
-  // The container runs again, and has counted to where it was.
+  // The container runs again and continues its old count.
   const second = page.locator('[data-step]').nth(1);
   await runCommand(second.locator('[data-block]').nth(1), stepTimeoutMs);
   await expect.poll(async () => (await curlAnswers('source')).at(-1), { timeout: stepTimeoutMs }).toBe('2');
 });
 
-test('fresh hosts come at once and know nothing', async () => {
+test('fresh hosts start at once and have none of the old files', async () => {
   await page.getByRole('button', { name: 'Session', exact: true }).click();
-  await page.getByRole('button', { name: 'Fresh hosts' }).click();
+  await page.getByRole('button', { name: 'Get fresh hosts' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Get fresh hosts' }).click();
   await expect
     .poll(() => page.locator('[data-step][data-state="passed"]').count(), { timeout: 60_000 })
@@ -152,15 +152,15 @@ test('fresh hosts come at once and know nothing', async () => {
   expect(await terminalText('source')).toContain('No such file');
 });
 
-test('a second server beside it says what is wrong and harms nothing', async () => {
+test('a second server refuses to start, says why, and harms nothing', async () => {
   const { exitCode, output } = await server.startSecond();
   expect(output).toContain('already running');
   expect(exitCode).toBe(5);
   await page.locator('[data-phase="ready"][data-connection="open"]').waitFor({ timeout: 30_000 });
 });
 
-test('nothing was wrong in the browser but the server’s absence', () => {
-  expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|WebSocket/.test(text))).toEqual([]);
+test('the browser reported no errors except the missing server', () => {
+  expect(browserErrors.filter((text) => !/ERR_CONNECTION_REFUSED|WebSocket/.test(text))).toEqual([]);
 });
 
 test('stopping the server leaves nothing behind', async () => {

@@ -8,8 +8,8 @@ export default function NotFound(): ReactElement {
     <PageFrame>
       <div className="message-page">
         <p className="message-code">404</p>
-        <h1>Nothing was migrated to this address.</h1>
-        <p>There is no page here. The lesson may have been renamed since the link was made.</p>
+        <h1>There is no page at this address</h1>
+        <p>Nothing was migrated here. The lesson may have been renamed since the link was made.</p>
         <p>
           <Link className="button button-primary" href="/">
             See all lessons

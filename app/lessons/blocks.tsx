@@ -12,21 +12,21 @@ import { QuizForm } from './quiz-form';
 import '../ui/script.css';
 import './blocks.css';
 
-/** The output to expect of a command: what the lesson test saw, or else what the author wrote. */
+/** A command's expected output: from the lesson test if it was recorded, otherwise from the author. */
 function ExpectedOutput({ run, recorded }: { run: Run; recorded: string | undefined }): ReactElement | null {
   const output = recorded ?? run.output?.text;
   if (output === undefined) return null;
   return (
     <details className="expected">
       <summary>
-        {recorded === undefined ? 'What it prints, in short' : 'What it printed when the lesson was tested'}
+        {recorded === undefined ? 'Expected output (shortened)' : 'Output from the lesson’s test'}
       </summary>
       {output === '' ? <p>Nothing.</p> : <pre tabIndex={0}>{output}</pre>}
     </details>
   );
 }
 
-/** A script or a file, to be read. Focusable, because long lines scroll. */
+/** Shows a script or a file. Focusable, because long lines scroll. */
 function Listing({ text }: { text: string }): ReactElement {
   return (
     <pre tabIndex={0}>
@@ -35,7 +35,7 @@ function Listing({ text }: { text: string }): ReactElement {
   );
 }
 
-/** A fence that is no block. */
+/** A fence that is only an illustration. */
 function Illustration({ children }: ComponentProps<'pre'>): ReactElement {
   return (
     <pre className="illustration" tabIndex={0}>
@@ -45,7 +45,7 @@ function Illustration({ children }: ComponentProps<'pre'>): ReactElement {
 }
 
 /**
- * The components of one lesson, by the names that its prose has for them. See {@link lessonPlugins}.
+ * The components of one lesson, by their names in its prose. See {@link lessonPlugins}.
  * @param recording what the lesson test saw, if the lesson was recorded
  */
 export function lessonComponents({ lesson, blocks }: LessonDocument, recording: Recording | undefined) {
@@ -111,7 +111,7 @@ export function lessonComponents({ lesson, blocks }: LessonDocument, recording: 
     );
   }
 
-  /** A figure in its light and its dark form. The stylesheet shows one of them. */
+  /** A figure in its light and its dark version. The stylesheet shows one of them. */
   function Figure({ src, alt }: { src: string; alt?: string }): ReactElement {
     const address = (theme: string): string => `/lessons/${lesson.id}/figures/${theme}/${src}`;
     return (
@@ -124,7 +124,7 @@ export function lessonComponents({ lesson, blocks }: LessonDocument, recording: 
     );
   }
 
-  /** The prose links to another lesson's file, so that the link works on a code host too. */
+  /** The prose links to another lesson's file, so the link works on a code host too. */
   function Anchor({ href = '', children, ...more }: ComponentProps<'a'>): ReactElement {
     const lessonLink = /^\.\.\/([^/]+)\/lesson\.mdx(#.*)?$/.exec(href);
     if (!lessonLink)

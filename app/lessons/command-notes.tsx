@@ -3,7 +3,7 @@ import type { Run } from '../../server/lessons/lesson';
 import { HostName } from '../ui/host';
 import './command-notes.css';
 
-/** What a learner must know about a command besides its text: where it runs, and how it ends. */
+/** Tells a learner where a command runs and how it ends, if that is unusual. */
 export function CommandNotes({ run }: { run: Run }): ReactElement | null {
   const { host, terminal, exit, background, interrupt } = run;
   const notes: ReactElement[] = [];
@@ -14,14 +14,14 @@ export function CommandNotes({ run }: { run: Run }): ReactElement | null {
       </>,
     );
   }
-  if (exit !== 0) notes.push(<>It is meant to fail, with exit code {exit}.</>);
-  if (background) notes.push(<>It goes on while you do what follows.</>);
+  if (exit !== 0) notes.push(<>This command is meant to fail, with exit code {exit}.</>);
+  if (background) notes.push(<>This command keeps running while you continue.</>);
   if (interrupt !== undefined) {
     notes.push(
       <>
-        It goes on until you press <kbd>Ctrl</kbd>
-        <kbd>C</kbd> in its terminal
-        {interrupt === true ? ', when this step is done' : `, after ${interrupt} seconds or more`}.
+        This command runs until you press <kbd>Ctrl</kbd>
+        <kbd>C</kbd> in its terminal.{' '}
+        {interrupt === true ? 'Do so when this step is done.' : `Wait at least ${interrupt} seconds first.`}
       </>,
     );
   }

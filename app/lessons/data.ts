@@ -1,4 +1,4 @@
-/** Reads the lessons' folders, once for a build. */
+/** Reads the lessons' folders, once per build. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cache } from 'react';
@@ -8,13 +8,13 @@ import type { Recording } from '../../server/lessons/recording';
 
 export const lessonsDir = join(process.cwd(), 'lessons');
 
-/** Whether an author is at work: then a broken lesson shows what is wrong with it, and the others still work. */
+/** Whether an author is at work. Then a broken lesson shows its errors, and the other lessons still work. */
 export const isDevelopment = process.env.NODE_ENV === 'development';
 
 let readForBuild: Promise<LessonDocument[]> | undefined;
 
 /**
- * All lessons in the course's order. A build renders hundreds of pages that ask; parsing the course for each took minutes.
+ * All lessons in the course's order. Cached, because a build renders hundreds of pages, and parsing the course for each took minutes.
  * @throws LabError `bad-lesson`
  */
 const getDocuments: () => Promise<LessonDocument[]> = isDevelopment
@@ -30,7 +30,7 @@ export const getLessons = async (): Promise<Lesson[]> => (await getDocuments()).
  */
 export async function getDocument(id: string): Promise<LessonDocument> {
   const document = (await getDocuments()).find(({ lesson }) => lesson.id === id);
-  // Reading a broken lesson again throws the error that says what is wrong in it.
+  // Loading a broken lesson throws the error that describes its problems.
   return document ?? loadDocument(lessonsDir, id);
 }
 

@@ -18,7 +18,7 @@ export function LessonStart({ lesson, lessons }: Props): ReactElement {
       <p>
         <Link href="/lessons">Part {lesson.part}</Link>: {partTitles[lesson.part - 1]}
       </p>
-      <h2 id="outcomes">Afterwards you can</h2>
+      <h2 id="outcomes">What you will learn to do</h2>
       <ul className="lesson-outcomes">
         {lesson.outcomes.map((outcome) => (
           <li key={outcome}>{outcome}</li>
@@ -26,7 +26,7 @@ export function LessonStart({ lesson, lessons }: Props): ReactElement {
       </ul>
       {before.length > 0 && (
         <p>
-          It builds on{' '}
+          Builds on{' '}
           {before.map(({ id, title }, index) => (
             <span key={id}>
               {index > 0 && ', '}
@@ -73,7 +73,7 @@ export function LessonEnd({ lesson, lessons }: Props): ReactElement {
           </p>
         )}
         <p>
-          <Link href="/lessons">The whole course</Link>
+          <Link href="/lessons">All lessons</Link>
         </p>
       </nav>
       <NoteProgress />

@@ -1,4 +1,4 @@
-/** Markdown that does not stand in the prose of a lesson: texts of its questions. */
+/** Renders Markdown outside a lesson's prose: the texts of its questions. */
 import type { Root } from 'hast';
 import { toJsxRuntime, type Components } from 'hast-util-to-jsx-runtime';
 import { toHast } from 'mdast-util-to-hast';
@@ -10,7 +10,7 @@ import { unified } from 'unified';
 
 const parser = unified().use(remarkParse).use(remarkGfm);
 
-/** Renders Markdown. A single paragraph comes without its `p`, because it may stand in a label. */
+/** Renders Markdown. A single paragraph loses its `p`, because a label may contain it. */
 export function Markdown({
   children: text,
   components,

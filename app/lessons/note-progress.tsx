@@ -5,7 +5,7 @@ import { useLabSession, useSessionState } from '../workspace/session/context';
 import { stepsOf } from '../workspace/session/selectors';
 import { noteDone } from './progress';
 
-/** Remembers the steps that are done, for the course's page. */
+/** Stores the finished steps for the course page. */
 export function NoteProgress(): null {
   const { lesson } = useLabSession();
   const steps = useSessionState(stepsOf);

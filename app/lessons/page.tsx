@@ -8,7 +8,7 @@ import '../ui/section.css';
 
 export const metadata: Metadata = {
   title: 'The course',
-  description: 'All lessons of the course on container live migration, with what you have done.',
+  description: 'All lessons of the course on container live migration, with your progress.',
 };
 
 export default async function CoursePage(): Promise<ReactElement> {

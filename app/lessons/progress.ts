@@ -2,7 +2,7 @@
 
 import { useSyncExternalStore } from 'react';
 
-/** Ids of the steps that were ever done in this browser, by lesson. */
+/** Ids of all steps ever finished in this browser, by lesson. */
 export type Progress = Readonly<Record<string, readonly string[]>>;
 
 const key = 'progress';
@@ -15,7 +15,7 @@ const isProgress = (value: unknown): value is Progress =>
   value !== null &&
   Object.values(value).every((steps) => Array.isArray(steps) && steps.every((id) => typeof id === 'string'));
 
-/** The same object for as long as nothing was stored. */
+/** Returns the same object until something is stored. */
 function read(): Progress {
   let text: string | null = null;
   try {
@@ -24,13 +24,13 @@ function read(): Progress {
     const stored: unknown = JSON.parse(text ?? '{}');
     last = { text, progress: isProgress(stored) ? stored : nothing };
   } catch {
-    // No storage, or something else in it: nothing is done.
+    // No storage, or an unknown value in it: no step is done.
     last = { text, progress: nothing };
   }
   return last.progress;
 }
 
-/** Remembers steps that are done; they stay done when the hosts are gone. */
+/** Stores finished steps. They stay finished when the session ends. */
 export function noteDone(lessonId: string, stepIds: readonly string[]): void {
   const progress = read();
   const before = progress[lessonId] ?? [];
@@ -39,7 +39,7 @@ export function noteDone(lessonId: string, stepIds: readonly string[]): void {
   try {
     localStorage.setItem(key, JSON.stringify({ ...progress, [lessonId]: [...before, ...more] }));
   } catch {
-    // A browser that keeps nothing (private mode): the course page shows nothing as done.
+    // The browser stores nothing (private mode), so the course page shows no progress.
   }
   for (const listener of listeners) listener();
 }

@@ -49,11 +49,11 @@ function Choice({ question, options }: QuizProps): ReactElement {
     >
       <fieldset>
         <legend>
-          {question} {several && <span className="quiz-note">More than one answer is right.</span>}
+          {question} {several && <span className="quiz-note">More than one answer is correct.</span>}
         </legend>
         <ul className="quiz-options">
           {options.map(({ text, correct, explanation }, index) => {
-            // Show the explanations of all options after the right answer, before that only those of the chosen ones.
+            // Explain only the chosen options until the answer is correct, then all of them.
             const told = checked && (right || chosen.has(index));
             return (
               <li key={index} data-verdict={told ? (correct ? 'right' : 'wrong') : undefined}>
@@ -71,7 +71,7 @@ function Choice({ question, options }: QuizProps): ReactElement {
                 </label>
                 {told && (
                   <div className="quiz-explanation" id={`${id}-${index}`}>
-                    <strong>{correct ? 'Right.' : 'Not so.'}</strong> {explanation}
+                    <strong>{correct ? 'Correct.' : 'Wrong.'}</strong> {explanation}
                   </div>
                 )}
               </li>
@@ -81,10 +81,10 @@ function Choice({ question, options }: QuizProps): ReactElement {
       </fieldset>
       <p className="quiz-answer">
         <button type="submit" className="button">
-          Check the answer
+          Check answer
         </button>
         <span role="status">
-          {checked && (right ? 'That is it.' : several ? 'Not quite: look again.' : 'No: try another one.')}
+          {checked && (right ? 'Correct.' : several ? 'Not quite. Try again.' : 'Wrong. Try another answer.')}
         </span>
       </p>
     </form>
@@ -133,14 +133,14 @@ function OwnWords({ question, answer, explanation, accept }: QuizProps): ReactEl
       )}
       <p className="quiz-answer">
         <button type="submit" className="button">
-          {accept.length > 0 ? 'Check the answer' : 'Compare with an answer'}
+          {accept.length > 0 ? 'Check answer' : 'Show sample answer'}
         </button>
       </p>
       <div className="quiz-explanation" role="status">
         {shown && (
           <>
             <div>
-              <strong>{known ? 'That is it.' : 'An answer:'}</strong> {answer}
+              <strong>{known ? 'Correct.' : 'Sample answer:'}</strong> {answer}
             </div>
             <div>{explanation}</div>
           </>

@@ -1,6 +1,6 @@
 /**
- * A script of its own, not an inline one, that applies the remembered theme before the first paint, so that a reload in
- * the dark does not flash. A page may then forbid inline scripts for all but the framework's own.
+ * A separate script that applies the stored theme before the first paint, so a dark page does not flash on reload. It is not inline, so
+ * the Content-Security-Policy can forbid all inline scripts but the framework's.
  */
 export const dynamic = 'force-static';
 

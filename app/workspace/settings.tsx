@@ -58,8 +58,8 @@ export function Settings(): ReactElement {
           </span>
         </div>
         <p className="muted">
-          <kbd>{paneKey}</kbd> moves the focus from the lesson to the source, the destination and back;{' '}
-          <kbd>Shift</kbd> <kbd>{paneKey}</kbd> moves it the other way. The arrow keys move a splitter.
+          <kbd>{paneKey}</kbd> moves the focus to the next pane (lesson, source, destination),{' '}
+          <kbd>Shift</kbd> <kbd>{paneKey}</kbd> to the previous one. The arrow keys move a splitter.
         </p>
       </div>
     </>

@@ -24,7 +24,7 @@ function TimeLeft(): ReactElement | null {
     <span
       className="bar-item time-left"
       data-short={leftMs <= (deadline.warningMs ?? endWarningMs)}
-      title="The server deletes the hosts when this time is over"
+      title="Time until the session ends and the server deletes both hosts"
     >
       {spellDuration(leftMs)} left
     </span>
@@ -66,8 +66,8 @@ function AcceleratorBadge(): ReactElement | null {
         ) : (
           <>
             <p>
-              <b>TCG.</b> QEMU emulates the hosts’ processors in software. Everything you see is real, but
-              takes ten to twenty times as long.
+              <b>TCG.</b> QEMU emulates the hosts’ processors in software. Everything works, but ten to twenty
+              times slower.
             </p>
             {lab !== null && lab.acceleratorReason !== '' && <p>{lab.acceleratorReason}</p>}
           </>
@@ -87,7 +87,7 @@ function AcceleratorBadge(): ReactElement | null {
   );
 }
 
-/** Buttons for full screen and for how the two hosts share the page. */
+/** Buttons for full screen and for the arrangement of the two hosts. */
 function Arrange(): ReactElement {
   const session = useLabSession();
   const hosts = useSessionState((state) => state.layout.hosts);
@@ -109,7 +109,7 @@ function Arrange(): ReactElement {
         className="icon-button"
         aria-label="Hosts side by side"
         aria-pressed={beside}
-        title={beside ? 'Stack the hosts' : 'Place the hosts side by side'}
+        title={beside ? 'Stack the hosts' : 'Show the hosts side by side'}
         onClick={() => {
           session.arrangeHosts(beside ? 'stacked' : 'beside');
         }}
@@ -121,9 +121,9 @@ function Arrange(): ReactElement {
         className="icon-button"
         aria-label="Full screen"
         aria-pressed={full}
-        title={full ? 'Leave full screen' : 'Full screen'}
+        title={full ? 'Exit full screen' : 'Full screen'}
         onClick={() => {
-          // A browser may refuse it; then nothing happens, and F11 is still there.
+          // A browser may refuse. Then nothing happens, and F11 still works.
           if (full) void document.exitFullscreen();
           else document.documentElement.requestFullscreen().catch(() => undefined);
         }}
@@ -134,7 +134,7 @@ function Arrange(): ReactElement {
   );
 }
 
-/** @param canArrange whether the page has room for the lesson and both hosts at a time */
+/** @param canArrange whether the lesson and both hosts fit on the page together */
 export function TopBar({ canArrange }: { canArrange: boolean }): ReactElement {
   const { lesson } = useLabSession();
   return (

@@ -44,7 +44,7 @@ const noLesson: Lesson = {
   files: [],
 };
 
-/** Says why the page shows no terminals, if it shows none. */
+/** Says why the page shows no terminals; nothing while it shows them. */
 function WatchVeil(): ReactElement | null {
   const isOver = useSessionState(({ phase }) => phase === 'ended' || phase === 'failed');
   const isShown = useSessionState(hasPair);
@@ -55,11 +55,11 @@ function WatchVeil(): ReactElement | null {
       <section className="session-panel">
         {isOver ? (
           <>
-            <h2>There is nothing left to see.</h2>
-            <p>The session has ended, or the person who shared it has revoked the link.</p>
+            <h2>The view has ended</h2>
+            <p>The session has ended, or its owner has revoked the link.</p>
           </>
         ) : (
-          <h2>{problem === null ? 'Looking for the terminals.' : 'There is nothing to see.'}</h2>
+          <h2>{problem === null ? 'Connecting to the terminals…' : 'The terminals are not available'}</h2>
         )}
         {problem !== null && <Problem error={problem} />}
       </section>
@@ -92,8 +92,7 @@ function WatchLayout(): ReactElement {
       <header className="top-bar">
         <Wordmark />
         <span className="bar-title">
-          <b>You are watching.</b>{' '}
-          <span className="wide-only">You cannot type or click in the terminals.</span>
+          <b>You are watching.</b> <span className="wide-only">You cannot type in the terminals.</span>
         </span>
         <span className="bar-space" />
         <ConnectionMark />

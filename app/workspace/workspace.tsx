@@ -47,7 +47,7 @@ function Prose({ children }: { children: ReactNode }): ReactElement {
   );
 }
 
-/** A failure that no panel shows, over everything else. */
+/** Shows a failure that no panel shows. */
 function Toast(): ReactElement | null {
   const session = useLabSession();
   const problem = useSessionState((state) => state.problem);

@@ -1,6 +1,6 @@
 /**
- * Whatever the network does: what is shown is a prefix of what the terminal put out, and what was typed arrives once, in order, or the
- * learner was told. The server here is a model of the protocol that is simple enough to be seen to be right.
+ * Whatever the network does, the page shows a prefix of the terminal's output. Keys arrive once and in order, or the learner is told that
+ * they did not. The server here is a model of the protocol, simple enough to check by reading.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -14,15 +14,15 @@ const terminalId = 'source';
 const channel = 3;
 const size = { columns: 80, rows: 24 };
 
-/** One WebSocket, with what is on its way in both directions; the ends learn of its end at different times. */
+/** One WebSocket with the messages in flight in both directions. Its two ends learn of a break at different times. */
 class Link {
   readonly down: (() => void)[] = [];
   readonly up: (() => void)[] = [];
   pageClosed = false;
   serverClosed = false;
-  /** Something on its way was lost: TCP lets nothing pass that was sent after it. */
+  /** A message was lost in flight. As in TCP, no later message arrives. */
   isBroken = false;
-  /** How far the terminal's output was sent, null before it was attached. */
+  /** How much of the terminal's output was sent; null before the terminal is attached. */
   sent: number | null = null;
 
   constructor(readonly handlers: SocketHandlers) {}
@@ -30,13 +30,13 @@ class Link {
 
 class ModelServer {
   output = '';
-  /** The rolling buffer begins here. */
+  /** Offset where the rolling buffer begins. */
   kept = 0;
   input = '';
-  /** Holes in the input, which must not be. */
+  /** Number of gaps in the input; must stay 0. */
   holes = 0;
   readonly links: Link[] = [];
-  /** Only the link that attached last may type: what an older one still brings is from before a break. */
+  /** Only the link that attached last may type. Input from an older link was sent before a break. */
   #writerLink: Link | undefined;
 
   connect(handlers: SocketHandlers) {
@@ -68,7 +68,7 @@ class ModelServer {
     };
   }
 
-  /** Sends what is new, in pieces, perhaps beginning with bytes that were sent already. */
+  /** Sends new output in pieces, and may repeat bytes that were already sent. */
   flush(pieces: number, again: number): void {
     for (const link of this.links) {
       if (link.serverClosed || link.sent === null) continue;
@@ -116,7 +116,7 @@ class ModelServer {
       ...size,
     });
     if (screen) {
-      // A screen that shows all that ever was: then what the page shows can be compared with the output.
+      // The screen contains all output ever, so the test can compare the page with it.
       this.#say(link, {
         type: 'screen',
         terminal: terminalId,
@@ -148,11 +148,11 @@ type Step =
   | { do: 'put-out'; length: number; pieces: number; again: number }
   | { do: 'forget'; length: number }
   | { do: 'type'; long: boolean }
-  /** So many messages of one direction arrive. */
+  /** This many messages arrive in each direction. */
   | { do: 'deliver'; down: number; up: number }
-  /** What an older connection still had on its way arrives. */
+  /** Messages still in flight on an older connection arrive. */
   | { do: 'deliver-late'; up: number }
-  /** One end or both learn that the line is gone; what is on its way is lost, or arrives after all. */
+  /** One or both ends learn that the connection is gone. Messages in flight are lost, or arrive after all. */
   | { do: 'cut'; page: boolean; server: boolean; lose: boolean }
   | { do: 'parse' }
   | { do: 'pass'; ms: number }
@@ -192,7 +192,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wake' as const) }) },
 );
 
-/** How many of these keys did not arrive as a whole; undefined when what arrived is not made of them in their order. */
+/** How many of these keys did not arrive completely; undefined when the input is not a subsequence of them. */
 function missing(keys: readonly string[], arrived: string): number | undefined {
   let lost = 0;
   let next = 0;
@@ -209,7 +209,7 @@ function missing(keys: readonly string[], arrived: string): number | undefined {
   return lost + keys.length - next;
 }
 
-test('shows a prefix of the output and types everything once, whatever the network does', async () => {
+test('shows a prefix of the output and types each key at most once, whatever the network does', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
       const clock = new FakeClock();
@@ -290,7 +290,7 @@ test('shows a prefix of the output and types everything once, whatever the netwo
       };
 
       for (const one of steps) await take(one);
-      // The network is well again: within a while all is as if nothing had been.
+      // The network recovers: after a while the page has caught up completely.
       const last = server.links.at(-1);
       if (last !== undefined) last.serverClosed = true;
       connection.wake();

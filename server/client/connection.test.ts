@@ -73,7 +73,7 @@ describe('Connection', () => {
   let connection: Connection;
   let terminal: FakeTerminal;
   const socket = (): FakeSocket => network.socket;
-  /** The line breaks, and the next one gets its hello. */
+  /** The connection breaks, and the next one gets its hello. */
   const reconnect = async (): Promise<void> => {
     socket().handlers.onClose(1006);
     await clock.pass(500);
@@ -108,7 +108,7 @@ describe('Connection', () => {
     await settle();
   });
 
-  test('is open only after hello, and attaches then', () => {
+  test('is open only after hello, and then attaches', () => {
     expect(states).toEqual(['connecting']);
     expect(socket().sent).toEqual([]);
     socket().message(hello());
@@ -116,7 +116,7 @@ describe('Connection', () => {
     expect(socket().sent).toEqual([{ type: 'attach', terminal: 'source', from: null, ...size, clientId }]);
   });
 
-  test('waits longer after each failure, up to 15 s, and from the start again after a success', async () => {
+  test('waits longer after each failure, up to 15 s, and starts over after a success', async () => {
     network.refuse = new LabError('lost', 'No server.');
     socket().handlers.onClose(1006);
     const waits: number[] = [];
@@ -134,7 +134,7 @@ describe('Connection', () => {
     expect(clock.waiting).toEqual([500]);
   });
 
-  test('is in no hurry to come back when the server ended the line for what this page did', async () => {
+  test('waits long before it reconnects when the server blames this page for the break', async () => {
     socket().message(hello());
     socket().handlers.onClose(closeCodes.badMessage);
     expect(clock.waiting.map((ms) => Math.round(ms / 100) * 100)).toEqual([8000]);
@@ -153,7 +153,7 @@ describe('Connection', () => {
     expect(clock.waiting).toEqual([]);
   });
 
-  test.each([closeCodes.sessionEnded, closeCodes.forbidden])('does not come back after %i', async (code) => {
+  test.each([closeCodes.sessionEnded, closeCodes.forbidden])('does not reconnect after %i', async (code) => {
     socket().message(hello());
     socket().handlers.onClose(code);
     await clock.pass(60_000);
@@ -161,7 +161,7 @@ describe('Connection', () => {
     expect(network.sockets).toHaveLength(1);
   });
 
-  test('gives an attempt up that gets no hello, and is not confused when it opens after all', async () => {
+  test('abandons an attempt without a hello, and ignores it when it opens later', async () => {
     const first = socket();
     await clock.pass(helloMs + 1000);
     expect(network.sockets).toHaveLength(2);
@@ -172,7 +172,7 @@ describe('Connection', () => {
     expect(connection.state).toBe('open');
   });
 
-  test('begins anew when it is woken while an attempt hangs', async () => {
+  test('starts a new attempt when it is woken while one hangs', async () => {
     await clock.pass(1000);
     connection.wake();
     await settle();
@@ -187,14 +187,14 @@ describe('Connection', () => {
     expect(connection.state).toBe('open');
   });
 
-  test('reports a message that it does not understand and goes on', () => {
+  test('reports a message that it does not understand and continues', () => {
     socket().message(hello());
     socket().handlers.onMessage('{"type":"from-the-future"}');
     expect(errors.map((error) => error.code)).toEqual(['bad-message']);
     expect(connection.state).toBe('open');
   });
 
-  test('sends a run again with the same id until it is answered, and then no more', async () => {
+  test('repeats a run with the same id until it is answered', async () => {
     socket().message(hello());
     socket().message(attached());
     connection.run(run);
@@ -216,7 +216,7 @@ describe('Connection', () => {
     expect(socket().ofType('run')).toEqual([]);
   });
 
-  test('opens, closes and renames terminals only now or not at all', async () => {
+  test('opens, closes and renames terminals at once or not at all', async () => {
     expect(connection.openTerminal('source', run.runId)).toBe(false);
     socket().message(hello());
     expect(connection.openTerminal('source', run.runId)).toBe(true);
@@ -226,7 +226,7 @@ describe('Connection', () => {
     expect(socket().sent.map(({ type }) => type)).toEqual(['attach']);
   });
 
-  test('attaches a terminal that is opened later as soon as it is known', () => {
+  test('attaches a later terminal as soon as it is known', () => {
     socket().message(hello());
     connection.attach('source-2', new FakeTerminal(), size);
     expect(socket().ofType('attach')).toHaveLength(1);
@@ -236,7 +236,7 @@ describe('Connection', () => {
   });
 
   describe('output', () => {
-    test('goes on after a break at exactly what was not received', async () => {
+    test('continues after a break at the first missing byte', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'hello ');
@@ -259,7 +259,7 @@ describe('Connection', () => {
       expect(terminal.log).toEqual(['restart 132', 'write scr', 'write een$ ', 'commands 1', 'write ls']);
     });
 
-    test('asks for the whole screen again when it was cut in the middle of one', async () => {
+    test('requests the whole screen again when a break interrupted one', async () => {
       socket().message(hello());
       socket().message(attached({ offset: 100, screen: true }));
       socket().message({ type: 'screen', terminal: 'source', offset: 100, ...size, bytes: 8, commands: [] });
@@ -268,7 +268,7 @@ describe('Connection', () => {
       expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
     });
 
-    test('brings sizes and marks at their place', () => {
+    test('delivers sizes and marks at their positions', () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, '$ ');
@@ -285,7 +285,7 @@ describe('Connection', () => {
       ]);
     });
 
-    test('is acknowledged when the terminal has parsed it, soon or at once if it is much', async () => {
+    test('is acknowledged after the terminal has parsed it: soon, or at once if it is large', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'abc');
@@ -304,7 +304,7 @@ describe('Connection', () => {
       });
     });
 
-    test('is acknowledged, screen and all, by a terminal that parses at once', async () => {
+    test('is acknowledged by a terminal that parses at once, and so is a screen', async () => {
       connection.attach('source', new InstantTerminal(), size);
       socket().message(hello());
       socket().message(attached({ offset: 100, screen: true }));
@@ -317,7 +317,7 @@ describe('Connection', () => {
       expect(socket().ofType('ack')).toHaveLength(2);
     });
 
-    test('begins where the sink says that it is', () => {
+    test('begins at the offset that the sink has', () => {
       connection.attach('source', terminal, size, 40);
       socket().message(hello());
       expect(socket().ofType('attach')).toMatchObject([{ from: 40 }]);
@@ -327,7 +327,7 @@ describe('Connection', () => {
       expect(connection.offset('source')).toBe(42);
     });
 
-    test('of another session replaces what is shown, and its input is counted anew', async () => {
+    test('of another session replaces the old output, and input offsets start over', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('rm '));
@@ -340,7 +340,7 @@ describe('Connection', () => {
       expect(socket().input).toEqual([]);
     });
 
-    test('that is missing is never shown: the line is given up, and the screen asked for', async () => {
+    test('with a gap is not shown: the page reconnects and requests the screen', async () => {
       socket().message(hello());
       socket().message(attached());
       socket().frame('output', 0, 'abc');
@@ -353,7 +353,7 @@ describe('Connection', () => {
       expect(socket().ofType('attach')).toMatchObject([{ from: null }]);
     });
 
-    test('of an attachment that was replaced meanwhile is not taken for the new one’s', () => {
+    test('of a replaced attachment is not mistaken for the new one’s', () => {
       socket().message(hello());
       socket().message(attached());
       connection.detach('source');
@@ -373,7 +373,7 @@ describe('Connection', () => {
       expect(next.text).toBe('oldnew');
     });
 
-    test('from before the attachment is a replay, up to its very byte', () => {
+    test('from before the attachment is a replay, exact to the byte', () => {
       socket().message(hello());
       socket().message(attached({ end: 5 }));
       socket().frame('output', 0, 'abc');
@@ -395,7 +395,7 @@ describe('Connection', () => {
       ]);
     });
 
-    test('that was not taken is sent once more after a break', async () => {
+    test('without an acknowledgement is sent again after a break', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('ls'));
@@ -407,7 +407,7 @@ describe('Connection', () => {
       expect(lost).toEqual([]);
     });
 
-    test('that has become too old is dropped, and the learner told', async () => {
+    test('that is too old is dropped, and the learner is told', async () => {
       socket().message(hello());
       socket().message(attached());
       connection.input('source', bytes('r'));
@@ -435,7 +435,7 @@ describe('Connection', () => {
       expect(typed()).toEqual([[0, 'y']]);
     });
 
-    test('is nothing that a viewer has', () => {
+    test('is refused for a viewer', () => {
       socket().message(hello('s1', { role: 'viewer' }));
       socket().message(attached());
       expect(connection.input('source', bytes('x'))).toBe('watching');
@@ -446,7 +446,7 @@ describe('Connection', () => {
     });
   });
 
-  test('rests while nobody looks, and then goes on where it was', () => {
+  test('pauses output while the page is hidden, and then continues', () => {
     socket().message(hello());
     socket().message(attached());
     socket().frame('output', 0, 'abc');
@@ -461,12 +461,12 @@ describe('Connection', () => {
     expect(terminal).toMatchObject({ text: 'abcdef', replayed: 'def' });
   });
 
-  describe('a line that is silent', () => {
+  describe('a silent connection', () => {
     beforeEach(() => {
       socket().message(hello());
     });
 
-    test('is asked, told of and given up', async () => {
+    test('is pinged, reported and abandoned', async () => {
       await clock.pass(pingAfterMs);
       expect(socket().ofType('ping')).toHaveLength(1);
       expect(silences).toEqual([]);
@@ -479,7 +479,7 @@ describe('Connection', () => {
       expect(network.sockets).toHaveLength(2);
     });
 
-    test('that answers stays, and is not asked while it is heard', async () => {
+    test('that answers stays open, and is not pinged while messages arrive', async () => {
       await clock.pass(pingAfterMs);
       socket().message({ type: 'pong' });
       await clock.pass(pingAfterMs - 1);
@@ -491,7 +491,7 @@ describe('Connection', () => {
       expect(silences).toEqual([]);
     });
 
-    test('is given up sooner when the page was just woken', async () => {
+    test('is abandoned sooner when the page was just woken', async () => {
       connection.wake();
       expect(socket().ofType('ping')).toHaveLength(1);
       await clock.pass(wakeAnswerMs);

@@ -1,14 +1,14 @@
 /**
- * One page's line to its session: a WebSocket that reconnects by itself, and the terminals' bytes on it.
+ * A page's connection to its session: a WebSocket that reconnects automatically and carries the terminals' bytes.
  *
- * Knows no DOM, no framework and no HTTP, so that browser, lesson test, benchmarks and unit tests use the same code with sockets
- * and clocks of their own. Each subject has a file: the line and its attempts in line.ts, a terminal's bytes in
- * terminal-stream.ts, typed bytes in input-queue.ts. The invariants that span them:
- * - each byte typed is taken once and in order, or the learner is told that it was not. What is typed while the line is known to be
- *   down is refused at once and never kept.
- * - a run request is sent again with the same id on each new line until the server has said what became of it, or the hosts go
- *   back to an earlier state, which it was not meant for.
- * - a line on which nothing is heard is found out within {@link pingAfterMs} + {@link answerMs}.
+ * It uses no DOM, no framework and no HTTP. Browser, lesson test, benchmarks and unit tests share this code and bring their own sockets
+ * and clocks. The socket's state and its attempts are in line.ts, a terminal's bytes in terminal-stream.ts, typed bytes in
+ * input-queue.ts. The invariants that span these files:
+ * - Each typed byte reaches the terminal once and in order, or the learner is told that it did not. While the connection is known to be
+ *   down, input is refused at once and never kept.
+ * - A run request is repeated with the same id on each new socket until the server reports its outcome. A rewind drops it, because the
+ *   learner did not mean it for the earlier state.
+ * - A silent connection is detected within {@link pingAfterMs} + {@link answerMs}.
  */
 import '../protocol/zod-without-eval';
 import { LabError } from '../protocol/errors';
@@ -27,35 +27,35 @@ import { closedLine, deadlineOf, next, silentSince, type Line, type LineEvent } 
 import type { Clock, Socket, SocketHandlers } from './socket';
 import { OutOfOrder, TerminalStream, type TerminalSink, type TerminalSize } from './terminal-stream';
 
-/** `open` begins with the server's hello, not with the socket: before it nothing can be attached. */
+/** `open` begins with the server's hello, not with the socket, because nothing can be attached earlier. */
 export type ConnectionState = 'open' | 'connecting' | 'closed';
 
-/** What became of typed bytes: all but `taken` are refused, and nothing of them is kept. */
+/** The result of typing. Every result but `taken` means that all bytes were refused. */
 export type InputResult =
   | 'taken'
   /** There is no connection. */
   | 'offline'
-  /** More than may wait for its turn. */
+  /** The queue is full. */
   | 'too-much'
-  /** This page may only watch. */
+  /** This page is a viewer's. */
   | 'watching';
 
 export interface ConnectionOptions {
   /**
    * Gets a ticket and opens a socket with it.
-   * @throws LabError with a code other than `lost` when trying again cannot help
+   * @throws LabError with a code other than `lost` when a retry cannot help
    */
   openSocket: (handlers: SocketHandlers) => Promise<Socket>;
   onState: (state: ConnectionState) => void;
-  /** The line does not answer: when it was last heard, by the clock; null when it is heard again or was given up. */
+  /** The connection is silent: when the last message came, by the clock. Null when it answers again or was abandoned. */
   onSilence: (sinceMs: number | null) => void;
-  /** Each message of the server, once, after the connection has done its own part with it. */
+  /** Receives each message of the server once, after the connection has processed it. */
   onMessage: (message: ServerMessage) => void;
   onError: (error: LabError) => void;
-  /** What was typed into a terminal before a break did not arrive and is too old to be sent now. */
+  /** Input from before a break did not arrive and is too old to send now. */
   onInputLost: (terminal: string, keys: number) => void;
   clock: Clock;
-  /** A UUID, one for each page load: whose input the server counts. */
+  /** A UUID, one for each page load. The server counts input per client id. */
   clientId: string;
 }
 
@@ -65,22 +65,22 @@ type MessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type:
 const stateOf = ({ state }: Line): ConnectionState =>
   state === 'waiting' || state === 'opening' ? 'connecting' : state;
 
-/** The attempt that a line is or comes from, and its socket; undefined when there is neither. */
+/** The number and socket of the current attempt; undefined when there is none. */
 const attemptOf = (line: Line): { attempt: number; socket: Socket | undefined } | undefined =>
   line.state === 'opening' || line.state === 'open' ? line : undefined;
 
 export class Connection {
   readonly #options: ConnectionOptions;
   #line = closedLine;
-  /** Fires at {@link deadlineOf} the line or earlier. */
+  /** Fires at {@link deadlineOf} the state, or earlier. */
   #timer: { id: unknown; atMs: number } | undefined;
   #sandboxId: string | undefined;
   #role: Role = 'owner';
   #terminals: readonly TerminalInfo[] = [];
-  /** Nobody looks at the page: the terminals send nothing. */
+  /** The page is hidden, so it receives no output. */
   #resting = false;
   readonly #streams = new Map<string, TerminalStream>();
-  /** By run id: what the server has not answered. */
+  /** Unanswered run requests, by run id. */
   readonly #unansweredRuns = new Map<string, RunRequest>();
 
   constructor(options: ConnectionOptions) {
@@ -99,13 +99,13 @@ export class Connection {
     this.#go({ type: 'open' });
   }
 
-  /** Ends the connection for good; what is attached stays attached for the next {@link open}. */
+  /** Ends the connection for good. The next {@link open} attaches the same terminals again. */
   close(): void {
     this.#unansweredRuns.clear();
     this.#go({ type: 'close' });
   }
 
-  /** The network is said to be back, or the page is looked at again: tries at once, or asks whether the line is still there. */
+  /** The network may be back, or the page is visible again. Retries at once, or pings an open connection. */
   wake(): void {
     if (this.#resting) {
       this.#resting = false;
@@ -115,8 +115,8 @@ export class Connection {
   }
 
   /**
-   * Nobody looks: nothing more is sent to the terminals until {@link wake}, and then what is missing. A browser lets a page in the
-   * background work once a second or a minute; programs must not wait for it.
+   * The page is hidden: stops all output until {@link wake}, which requests the missing part. A browser runs a background page only
+   * once a second or a minute, and programs must not wait for it.
    */
   rest(): void {
     this.#resting = true;
@@ -128,8 +128,8 @@ export class Connection {
   }
 
   /**
-   * Output of the terminal goes to the sink from now on.
-   * @param from the sink shows all output before this byte already; null: it shows nothing, and is given the screen first
+   * Sends the terminal's output to the sink from now on.
+   * @param from the sink already shows all output before this byte; null: it shows nothing and gets the screen first
    */
   attach(terminal: string, sink: TerminalSink, size: TerminalSize, from: number | null = null): void {
     const stream = this.#streamOf(terminal);
@@ -145,18 +145,18 @@ export class Connection {
     else this.#streams.delete(terminal);
   }
 
-  /** Number of the next output byte that the terminal's sink needs; null while it shows nothing, or half a screen. */
+  /** Offset of the next output byte that the terminal's sink needs; null while it shows nothing or half a screen. */
   offset(terminal: string): number | null {
     return this.#streams.get(terminal)?.offset ?? null;
   }
 
-  /** This much of the terminal fits into the page now. */
+  /** Reports a new size that fits on the page. */
   viewport(terminal: string, size: TerminalSize): void {
     if (this.#streams.get(terminal)?.fit(size) !== true) return;
     if (this.#role === 'owner' && this.#infoOf(terminal)) this.#send({ type: 'viewport', terminal, ...size });
   }
 
-  /** The learner uses the terminal on this page. */
+  /** Makes this page the terminal's active one. */
   activate(terminal: string): void {
     if (this.#role === 'owner' && this.#infoOf(terminal)) this.#send({ type: 'activate', terminal });
   }
@@ -178,8 +178,8 @@ export class Connection {
   }
 
   /**
-   * Unlike a run this is never sent again: it deletes what was done, and must not do so by surprise.
-   * @returns false when nothing was sent, because there is no connection
+   * Unlike a run, a rewind is never repeated: it deletes work, so it must not happen later by surprise.
+   * @returns false when nothing was sent because there is no connection
    */
   rewind(stepId: string): boolean {
     return this.#send({ type: 'rewind', stepId });
@@ -189,7 +189,7 @@ export class Connection {
     this.#send({ type: 'here' });
   }
 
-  /** @returns false when nothing was sent, because there is no connection; it is not sent later */
+  /** Not repeated later. @returns false when nothing was sent because there is no connection */
   openTerminal(host: HostName, requestId: string): boolean {
     return this.#send({ type: 'open-terminal', host, requestId });
   }
@@ -204,9 +204,9 @@ export class Connection {
     return this.#send({ type: 'rename-terminal', terminal, name });
   }
 
-  // The line
+  // The socket
 
-  /** Leads the line to its next state and does what the change means: sockets, the timer, the ping, and the callbacks last. */
+  /** Applies an event to the state, then acts on the change: sockets, timer, ping, and callbacks last. */
   #go(event: LineEvent): void {
     const { clock, onSilence, onState } = this.#options;
     const before = this.#line;
@@ -222,14 +222,14 @@ export class Connection {
     }
     if (silentSince(before) !== silentSince(line)) onSilence(silentSince(line));
     if (stateOf(before) !== stateOf(line)) onState(stateOf(line));
-    // A callback may have led the line on.
+    // A callback may have changed the state again.
     if (this.#line !== line) return;
     if (line.state === 'opening' && line.attempt !== left?.attempt) this.#openSocket(line.attempt);
     if (line.state === 'open' && line.liveness.state === 'pinged' && !isPinged(before))
       this.#send({ type: 'ping' });
   }
 
-  /** A timer that fires too early does no harm, so a busy line does not set it anew with each message. */
+  /** An early timer does no harm, so a busy connection does not reset it for each message. */
   #setTimer(isNewState: boolean): void {
     const { clock } = this.#options;
     const atMs = deadlineOf(this.#line);
@@ -317,7 +317,7 @@ export class Connection {
   #onFrame(data: Uint8Array): void {
     const frame = decodeFrame(data);
     const info = this.#terminals.find(({ channel }) => channel === frame.channel);
-    // Output of a terminal that was just closed is nobody's.
+    // Ignore the output of a terminal that was just closed.
     if (info !== undefined) this.#streams.get(info.id)?.onFrame(frame);
   }
 
@@ -353,7 +353,7 @@ export class Connection {
       case 'rewound':
         this.#unansweredRuns.clear();
         break;
-      // These are the page's alone; a pong has done its work when it was heard.
+      // Only the page uses these. A pong has no effect beyond being received.
       case 'pong':
       case 'pair':
       case 'step':
@@ -405,7 +405,7 @@ export class Connection {
     const answered = stream?.onAttached(message);
     if (stream === undefined || answered === undefined) return;
     this.#go({ type: 'attached' });
-    // The server takes each line for another page's.
+    // To the server, each socket is a new page.
     if (stream.isInUse) this.activate(terminal);
     if (answered.lostKeys > 0) this.#options.onInputLost(terminal, answered.lostKeys);
     for (const request of this.#unansweredRuns.values()) {
@@ -452,7 +452,7 @@ export class Connection {
 
   #sendRun(request: RunRequest): void {
     const stream = this.#streams.get(request.terminal);
-    // What was typed before the click comes before it: after a break the run is sent when the terminal is attached again.
+    // Keys typed before the click must arrive before the run. After a break, the run waits for the new attachment.
     if (stream !== undefined && !stream.isHidden && !stream.isAttached) return;
     this.activate(request.terminal);
     this.#send(request);

@@ -16,7 +16,7 @@ const session = (id: string): SessionReply => ({
 });
 const queued: SessionReply = { session: null, queue: { lessonId: 'demo', position: 1, estimateMs: null } };
 
-/** A gateway that gives the next of these answers to each request; an Error is a network without an answer. */
+/** A gateway that gives these answers in order. An Error means that the network gives no answer. */
 function gateway(...answers: (Response | Error | object)[]) {
   const asked: string[] = [];
   const inits: RequestInit[] = [];
@@ -39,7 +39,7 @@ const errorOf = (promise: Promise<unknown>): Promise<LabError> =>
   );
 
 describe('paths', () => {
-  test('name no session before one is known', async () => {
+  test('name no session before the client knows one', async () => {
     const { client, asked } = gateway(
       { session: null, queue: null },
       { ticket: 't' },
@@ -51,7 +51,7 @@ describe('paths', () => {
     expect(asked).toEqual(['GET /api/session', 'POST /api/session/ticket', 'DELETE /api/session']);
   });
 
-  test('name the session by its id from then on, whichever request told it', async () => {
+  test('name the session by its id once any answer contained it', async () => {
     const { client, asked, inits } = gateway(
       session('a/1'),
       { ticket: 't/1' },
@@ -98,7 +98,7 @@ describe('paths', () => {
     expect(asked.at(-1)).toBe('DELETE /api/session');
   });
 
-  test('of others name a grant or a key, and the ticket alone says which session', async () => {
+  test('of viewers and handovers name a grant or a key, and the ticket identifies the session', async () => {
     const { client, asked } = gateway(session('mine'), { ticket: 't' }, { lessonId: 'demo' });
     await client.getSession();
     expect(await client.watchSocket('a grant')).toBe('/api/session/socket?ticket=t');
@@ -108,7 +108,7 @@ describe('paths', () => {
 });
 
 describe('errors', () => {
-  test('are the gateway’s own', async () => {
+  test('are passed through from the gateway', async () => {
     const error = { code: 'no-capacity', message: 'Full.', hint: 'Later.' };
     const { client } = gateway(Response.json({ error }, { status: 503 }));
     expect((await errorOf(client.postSession('demo'))).toWire()).toEqual(error);
@@ -118,8 +118,8 @@ describe('errors', () => {
     ['no answer', new TypeError('fetch failed: ECONNREFUSED'), 'lost'],
     ['a proxy without a gateway', new Response('<h1>Bad gateway</h1>', { status: 502 }), 'lost'],
     ['a server that fails', new Response('Error: secret at /srv/x.js', { status: 500 }), 'internal'],
-    ['a reply that is no JSON', new Response('<html>'), 'bad-message'],
-    ['a reply of another shape', Response.json({ session: 1 }), 'bad-message'],
+    ['a reply that is not JSON', new Response('<html>'), 'bad-message'],
+    ['a reply that does not match the schema', Response.json({ session: 1 }), 'bad-message'],
     [
       'a reply that breaks off',
       new Response(
@@ -131,7 +131,7 @@ describe('errors', () => {
       ),
       'lost',
     ],
-  ])('of %s say nothing that is foreign', async (_, answer, code) => {
+  ])('of %s contain no foreign text', async (_, answer, code) => {
     const { client } = gateway(answer);
     const error = await errorOf(client.getSession());
     expect(error.code).toBe(code);
@@ -144,7 +144,7 @@ describe('errors', () => {
     expect((await errorOf(client.request('GET', '/api/x?ticket=secret'))).message).not.toContain('secret');
   });
 
-  test('of a session that is gone already are none when it is to be deleted', async () => {
+  test('about a missing session are ignored when it is deleted', async () => {
     const error = { code: 'no-session', message: 'There is none.' };
     const { client } = gateway(Response.json({ error }, { status: 404 }));
     await expect(client.deleteSession()).resolves.toBeUndefined();

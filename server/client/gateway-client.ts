@@ -1,4 +1,4 @@
-/** The gateway's HTTP API, for pages and for programs in Node: paths, errors, and replies that are what the protocol says. */
+/** A client of the gateway's HTTP API, for pages and for programs in Node. It validates replies against the protocol. */
 import '../protocol/zod-without-eval';
 import type { z } from 'zod';
 import { LabError } from '../protocol/errors';
@@ -14,17 +14,17 @@ import {
   type SessionReply,
 } from '../protocol/http';
 
-/** Fetches a path of the gateway, with whatever proves who is asking; in a browser, `fetch` itself. */
+/** Fetches a path of the gateway with the caller's credentials; in a browser, `fetch` itself. */
 export type FetchPath = (path: string, init: RequestInit) => Promise<Response>;
 
 type Method = 'GET' | 'POST' | 'DELETE';
 
-/** Answers of a gateway that restarts, or of a proxy before it: worth another attempt. */
+/** Statuses of a restarting gateway, or of a proxy before it: worth a retry. */
 const passingStatuses = [502, 503, 504];
 
 /**
- * The path of a session, and of what belongs to it.
- * @param id undefined: the only session of whoever asks, or the one that a ticket is for
+ * The path of a session or of a part of it.
+ * @param id undefined: the learner's only session, or the session of a ticket
  * @param part such as `/ticket`; none for the session itself
  */
 const sessionPath = (id: string | undefined, part = ''): string =>
@@ -41,10 +41,10 @@ const noAnswer = (cause: unknown): LabError =>
   });
 
 /**
- * Remembers which session the gateway last said that this client has, and addresses it by its id from then on.
+ * Remembers the session that the gateway last named, and addresses it by its id from then on.
  *
- * Each method throws a LabError: as the gateway sent it; `lost` when no server answered; `bad-message` when the reply is not what
- * the protocol says; `internal` when the gateway failed without saying why.
+ * Each method throws a LabError: the gateway's own; `lost` when no server answered; `bad-message` when the reply violates the
+ * protocol; `internal` when the gateway failed without saying why.
  */
 export class GatewayClient {
   readonly #fetchPath: FetchPath;
@@ -54,35 +54,35 @@ export class GatewayClient {
     this.#fetchPath = fetchPath;
   }
 
-  /** What sandbox hosts run on. */
+  /** How this server runs hosts. */
   getLab(): Promise<LabInfo> {
     return this.#ask('GET', '/api/lab', labInfoSchema);
   }
 
-  /** This browser's session or its queue position, whatever lesson it is for. Asking keeps the position. */
+  /** This browser's session or queue position, for any lesson. The request keeps the position. */
   getSession(): Promise<SessionReply> {
     return this.#askForSession('GET', sessionPath(undefined));
   }
 
   /**
-   * A pair for the lesson, or a queue position for one.
+   * Requests a session for the lesson. The answer is a session or a queue position.
    * @throws LabError also `session-exists` when this browser has a session for another lesson
    */
   postSession(lessonId: string): Promise<SessionReply> {
     return this.#askForSession('POST', sessionPath(undefined), { lessonId });
   }
 
-  /** A fresh pair for the same lesson, or a queue position for one; the current pair ends. */
+  /** Replaces the session's pair with a fresh one. The answer may be a queue position. */
   resetSession(): Promise<SessionReply> {
     return this.#askForSession('POST', this.#path('/reset'));
   }
 
-  /** Puts the end off. */
+  /** Postpones the session's end. */
   extendSession(): Promise<SessionReply> {
     return this.#askForSession('POST', this.#path('/extend'));
   }
 
-  /** Gives up the session or the queue position; having neither is as good. */
+  /** Ends the session or leaves the queue. Succeeds when there is neither. */
   async deleteSession(): Promise<void> {
     try {
       await this.request('DELETE', this.#path());
@@ -101,21 +101,21 @@ export class GatewayClient {
     await this.request('DELETE', this.#path('/grant'));
   }
 
-  /** A key by which this session can continue in another browser, once and soon. */
+  /** A key that lets another browser continue this session, once and within ten minutes. */
   async offerHandover(): Promise<string> {
     return (await this.#ask('POST', this.#path('/handover'), handoverReplySchema)).handover;
   }
 
   /**
-   * Makes the session that a key was made for this browser's. @returns the lesson that it is of
-   * @throws LabError also `forbidden` when the key is no longer good; `session-exists` when this browser has a session of its own
+   * Gives this browser the session of a handover key. @returns the session's lesson
+   * @throws LabError also `forbidden` when the key is no longer valid; `session-exists` when this browser has another session
    */
   async takeHandover(key: string): Promise<string> {
     const path = `/api/handover/${encodeURIComponent(key)}`;
     return (await this.#ask('POST', path, handoverTakenSchema)).lessonId;
   }
 
-  /** What is kept of a terminal's output, as a file to be saved. */
+  /** A terminal's kept output, as a file to save. */
   async getCast(terminal: string): Promise<{ name: string; content: Blob }> {
     const query = new URLSearchParams({ terminal }).toString();
     const response = await this.#fetch('GET', `${this.#path('/cast')}?${query}`);
@@ -128,25 +128,25 @@ export class GatewayClient {
     }
   }
 
-  /** Gets a ticket. @returns the path that opens one socket to the session */
+  /** Gets a ticket. @returns a path that opens one socket to the session */
   async sessionSocket(): Promise<string> {
     const id = this.#sessionId;
     const { ticket } = await this.#ask('POST', sessionPath(id, '/ticket'), ticketReplySchema);
     return socketPath(id, ticket);
   }
 
-  /** Gets a viewer's ticket. @returns the path that opens one socket to the session that the grant is for */
+  /** Gets a viewer's ticket. @returns a path that opens one socket to the grant's session */
   async watchSocket(grant: string): Promise<string> {
     const path = `/api/watch/${encodeURIComponent(grant)}/ticket`;
     return socketPath(undefined, (await this.#ask('POST', path, ticketReplySchema)).ticket);
   }
 
-  /** The path that opens one socket with a ticket that somebody got. */
+  /** The path that opens one socket with an existing ticket. */
   socketWith(ticket: string): string {
     return socketPath(this.#sessionId, ticket);
   }
 
-  /** Any request of the API. @returns the reply's JSON; undefined when it has none */
+  /** Sends any request of the API. @returns the reply's JSON; undefined when it has none */
   async request(method: Method, path: string, body?: unknown): Promise<unknown> {
     return readJson(await this.#fetch(method, path, body));
   }
@@ -164,13 +164,13 @@ export class GatewayClient {
   async #ask<T>(method: Method, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
     const parsed = schema.safeParse(await this.request(method, path, body));
     if (parsed.success) return parsed.data;
-    throw new LabError('bad-message', `The server’s answer to ${path} is not what this page understands.`, {
+    throw new LabError('bad-message', `This page does not understand the server’s answer to ${path}.`, {
       hint: 'Reload the page: it may be older than the server.',
       cause: parsed.error,
     });
   }
 
-  /** @returns a response that is no failure */
+  /** @returns a successful response */
   async #fetch(method: Method, path: string, body?: unknown): Promise<Response> {
     let response: Response;
     try {
@@ -189,12 +189,12 @@ export class GatewayClient {
     throw new LabError(
       passingStatuses.includes(response.status) ? 'lost' : 'internal',
       `The lab’s server answered ${response.status} to ${method} ${path.split('?', 1)[0] ?? ''}.`,
-      { hint: 'Reload the page. If it stays like this, the server’s log says why.' },
+      { hint: 'Reload the page. If it fails again, the server’s log says why.' },
     );
   }
 }
 
-/** @returns undefined when the body is no JSON @throws LabError `lost` when the body does not arrive */
+/** @returns undefined when the body is not JSON @throws LabError `lost` when the body does not arrive */
 async function readJson(response: Response): Promise<unknown> {
   let text: string;
   try {

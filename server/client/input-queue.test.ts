@@ -21,7 +21,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toEqual([5, '\r']);
   });
 
-  test('gives what was not taken again after a break, from where the server stands', () => {
+  test('repeats unacknowledged bytes after a break, from the server’s offset', () => {
     const queue = new InputQueue();
     queue.push(bytes('echo '), 0);
     queue.push(bytes('a'), 0);
@@ -34,7 +34,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toBeUndefined();
   });
 
-  test('drops all of it when the oldest is too old, and goes on where the server stands', () => {
+  test('drops everything when the oldest byte is too old, and continues at the server’s offset', () => {
     const queue = new InputQueue();
     queue.push(bytes('a'), 0);
     queue.push(bytes('b'), 0);
@@ -45,7 +45,7 @@ describe('InputQueue', () => {
     expect(taken(queue)).toEqual([1, 'd']);
   });
 
-  test('sends a paste as the window opens, and refuses one that is too long', () => {
+  test('sends a paste window by window, and refuses one that is too long', () => {
     const queue = new InputQueue();
     const paste = new Uint8Array(inputWindowBytes + 10).fill(97);
     expect(queue.push(paste, 0)).toBe(true);

@@ -1,18 +1,17 @@
 /**
- * What a learner typed into one terminal and the terminal has not taken yet.
+ * The input that a learner typed into one terminal and the server has not acknowledged.
  *
- * Each byte has an offset, counted from the page's first byte on. A byte stays here until the server says that the terminal has it,
- * so that it can be sent again over the next connection: the server cuts what it has already, and so each byte is typed once. What is
- * older than {@link maxAgeMs} by then is dropped and told to the learner instead: a command that enters a root shell long after
- * it was typed does harm.
+ * Each byte has an offset, counted from the page's first byte. A byte stays in the queue until the server acknowledges it, so the next
+ * connection can send it again. The server drops bytes that it already has, so each byte is typed once. Input older than
+ * {@link maxAgeMs} is dropped instead, and the learner is told: a command that reaches a root shell long after it was typed does harm.
  */
 import { maxInputBytes } from '../protocol/frames';
 
-/** Unacknowledged bytes on their way at the same time: what the server takes in one frame, and far more than anybody types in a round trip. */
+/** Most unacknowledged bytes in flight: one frame's maximum, and far more than anyone types in a round trip. */
 export const inputWindowBytes = maxInputBytes;
-/** What may wait for the window, for pastes: a long file; beyond it is a mistake, or a clipboard with something else in it. */
+/** Most bytes that may wait for the window: a paste of a long file. A longer one is a mistake. */
 export const maxWaitingBytes = 1024 * 1024;
-/** Above the 15 s that a dead line takes to be found out, below the time after which nobody thinks of what they typed. */
+/** Longer than the 15 s that detecting a dead connection takes; shorter than people remember what they typed. */
 export const maxAgeMs = 20_000;
 
 interface Entry {
@@ -21,15 +20,15 @@ interface Entry {
 }
 
 export class InputQueue {
-  /** Contiguous, from {@link #base} on: one for each key or paste. */
+  /** One entry for each key or paste, contiguous from {@link #base} on. */
   readonly #entries: Entry[] = [];
-  /** The offset of the first byte that is kept. */
+  /** Offset of the first kept byte. */
   #base = 0;
-  /** Bytes that are kept, and how many of these have been sent. */
+  /** Number of kept bytes, and how many of them have been sent. */
   #length = 0;
   #sent = 0;
 
-  /** @returns false when it is too much to be kept; then none of it is */
+  /** @returns false when the queue is too full; then it keeps none of the bytes */
   push(bytes: Uint8Array, nowMs: number): boolean {
     if (this.#length + bytes.length > inputWindowBytes + maxWaitingBytes) return false;
     if (bytes.length > 0) this.#entries.push({ bytes, typedAtMs: nowMs });
@@ -37,7 +36,7 @@ export class InputQueue {
     return true;
   }
 
-  /** @returns the next bytes to be sent, as many as the window allows; undefined when there are none */
+  /** @returns the next bytes to send, as many as the window allows; undefined when there are none */
   take(): { offset: number; bytes: Uint8Array } | undefined {
     const size = Math.min(this.#length, inputWindowBytes) - this.#sent;
     if (size <= 0) return undefined;
@@ -56,7 +55,7 @@ export class InputQueue {
     return { offset, bytes };
   }
 
-  /** The terminal has taken all bytes before `offset`. */
+  /** The terminal has received all bytes before `offset`. */
   ack(offset: number): void {
     let taken = Math.min(offset - this.#base, this.#length);
     if (taken <= 0) return;
@@ -76,8 +75,8 @@ export class InputQueue {
   }
 
   /**
-   * A new connection: what the terminal has not taken goes out once more, or is dropped if it has become too old.
-   * @param offset as the server counts
+   * Prepares for a new connection: unacknowledged bytes are sent again, or dropped if they are too old.
+   * @param offset the server's count of received bytes
    * @returns how many keys (or pastes) were dropped
    */
   resume(offset: number, nowMs: number): number {

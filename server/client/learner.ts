@@ -1,8 +1,8 @@
 /**
- * A learner without a browser, for the lesson test, other tests and benchmarks: the page's own {@link Connection} and gateway client,
- * with terminals that keep what they show, and with ways to wait for it.
+ * A learner without a browser, for the lesson test, other tests and benchmarks. It uses the page's own {@link Connection} and gateway
+ * client. Its terminals keep their output, and tests can wait for it.
  *
- * Unlike a page it reconnects only when it is told to, so that a test knows over which line a message came.
+ * Unlike a page, it reconnects only on request, so a test knows which connection a message came from.
  */
 import { randomUUID } from 'node:crypto';
 import { LabError } from '../protocol/errors';
@@ -17,12 +17,12 @@ import type { TerminalSink, TerminalSize } from './terminal-stream';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
-/** A gateway on a busy machine has to find the runner first. */
+/** Long, because a gateway on a busy machine must find the runner first. */
 const connectTimeoutMs = 30_000;
 
-/** A line that is being opened. */
+/** A connection attempt. */
 interface Opening {
-  /** Gets a ticket. @returns the path to open a socket with */
+  /** Gets a ticket. @returns the socket's path */
   socketPath: () => Promise<string>;
   origin: string;
   resolve: (hello: MessageOf<'hello'>) => void;
@@ -32,27 +32,27 @@ interface Opening {
 export class Learner {
   readonly connection: Connection;
   readonly gateway: GatewayClient;
-  /** All messages received over this line, oldest first. */
+  /** All messages received over this connection, oldest first. */
   readonly messages: ServerMessage[] = [];
-  /** Everything each terminal has shown, by terminal id; a repainted screen replaces what was before it. */
+  /** The output of each terminal, by terminal id. A repainted screen replaces the earlier output. */
   readonly screens = new Map<string, Buffer>();
-  /** Told of all that a terminal shows, as it comes. */
+  /** Receives each terminal's output as it arrives. */
   onOutput: ((terminal: string, bytes: Uint8Array) => void) | undefined;
   /** Code with which the runner or the network closed the socket; undefined while it is open. */
   closeCode: number | undefined;
-  /** The session's terminals, in the order in which they were opened. */
+  /** The session's terminals, in opening order. */
   terminals: readonly TerminalInfo[] = [];
   #socket: NodeSocket | undefined;
   #opening: Opening | undefined;
-  /** The line was of no use any more. */
+  /** Why the connection failed. */
   #failure: LabError | undefined;
-  /** Terminals that are shown, and their sizes. */
+  /** Sizes of the attached terminals. */
   readonly #sizes = new Map<string, TerminalSize>();
-  /** What `screens` are the beginnings of. */
+  /** The buffers behind `screens`; each screen is the beginning of its buffer. */
   readonly #rooms = new Map<string, Buffer>();
   readonly #wakeups = new Set<() => void>();
 
-  /** @param browser another learner's, for a second page of the same browser */
+  /** @param browser that of another learner, to open a second page in it */
   constructor(
     url: string,
     readonly browser = new NodeBrowser(url),
@@ -78,25 +78,25 @@ export class Learner {
     });
   }
 
-  /** Any request of the gateway's API, by its path behind `/api`. @throws LabError as the gateway answered it */
+  /** Sends any request of the gateway's API. @param path the part after `/api` @throws LabError of the gateway */
   request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
     return this.gateway.request(method, `/api${path}`, body);
   }
 
-  /** @throws LabError as the gateway answered it; `no-session` when the gateway only gave a queue position */
+  /** @throws LabError of the gateway; `no-session` when the gateway gave only a queue position */
   async startSession(lessonId: string): Promise<SessionInfo> {
     const { session } = await this.gateway.postSession(lessonId);
     if (!session) throw new LabError('no-session', 'The gateway gave no session.');
     return session;
   }
 
-  /** Opens a line with a fresh ticket and waits for `hello`. What was attached before is attached again. */
+  /** Connects with a fresh ticket and waits for `hello`. Attaches the same terminals as before. */
   connect(): Promise<MessageOf<'hello'>> {
     return this.#open(() => this.gateway.sessionSocket(), this.browser.url);
   }
 
   /**
-   * Opens a line with a ticket, whoever it was issued to.
+   * Connects with a ticket, whoever it was issued to.
    * @throws Error of the socket when the handshake is refused
    */
   open(ticket: string, origin = this.browser.url): Promise<MessageOf<'hello'>> {
@@ -104,7 +104,7 @@ export class Learner {
     return this.#open(() => Promise.resolve(path), origin);
   }
 
-  /** Sends a message as it is, without what the connection would do besides. */
+  /** Sends a message directly, bypassing the connection's own logic. */
   send(message: ClientMessage): void {
     this.sendRaw(JSON.stringify(message));
   }
@@ -114,7 +114,7 @@ export class Learner {
     this.#socket?.send(data);
   }
 
-  /** Shows a terminal from now on, over this line and later ones. */
+  /** Attaches a terminal, on this connection and later ones. */
   attach(terminal: string, columns = 120, rows = 40): void {
     const size = { columns, rows };
     const before = this.#sizes.get(terminal);
@@ -123,18 +123,18 @@ export class Learner {
     else if (before.columns !== columns || before.rows !== rows) this.connection.viewport(terminal, size);
   }
 
-  /** Types as a keyboard would; while the terminal is not attached, as soon as it is. @throws Error when there is no line */
+  /** Types like a keyboard. Waits until the terminal is attached. @throws Error when there is no connection */
   type(terminal: string, text: string): void {
     const result = this.connection.input(terminal, Buffer.from(text));
     if (result !== 'taken') throw new Error(`Typing into ${terminal} was refused: ${result}.`);
   }
 
-  /** Offset of the output that was shown, null before anything was. */
+  /** Offset of the shown output; null before there is any. */
   offset(terminal: string): number | null {
     return this.connection.offset(terminal);
   }
 
-  /** Waits until the terminal's shell is at its prompt, or a program runs in it. */
+  /** Waits until the terminal's shell is at its prompt (`idle`) or a program runs in it. */
   async untilPrompt(terminal: string, idle: boolean, timeoutMs: number): Promise<void> {
     const isIdle = () => this.latest('prompt', (prompt) => prompt.terminal === terminal)?.idle;
     await this.until(() => isIdle() === idle, timeoutMs, idle ? 'prompt' : 'running program');
@@ -144,7 +144,7 @@ export class Learner {
     return (this.screens.get(terminal) ?? Buffer.alloc(0)).toString();
   }
 
-  /** Length of {@link screen} in bytes, which costs nothing to ask. */
+  /** Length of {@link screen} in bytes, without copying it. */
   shownBytes(terminal: string): number {
     return this.screens.get(terminal)?.length ?? 0;
   }
@@ -160,7 +160,7 @@ export class Learner {
   }
 
   /**
-   * Waits for a message of a type, counting those that came before the call as well unless `after` says otherwise.
+   * Waits for a message of a type. Earlier messages count too, unless `after` skips them.
    * @param after number of messages to skip (`messages.length` for only new ones)
    * @throws Error when none comes in time
    */
@@ -187,7 +187,7 @@ export class Learner {
     return found as MessageOf<Type>;
   }
 
-  /** Waits for what the runner first says of a run. */
+  /** Waits for the runner's first answer to a run. */
   async runAnswer(
     runId: string,
     timeoutMs: number,
@@ -206,7 +206,7 @@ export class Learner {
   }
 
   /**
-   * Waits until a condition holds, looking again whenever anything arrives.
+   * Waits until a condition holds. Checks it again whenever a message or output arrives.
    * @throws Error naming `what` when it never does; LabError when the connection failed meanwhile
    */
   async until(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
@@ -214,7 +214,8 @@ export class Learner {
     while (!condition()) {
       if (this.#failure !== undefined) throw this.#failure;
       const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`No ${what} in ${timeoutMs} ms; the line is ${this.connection.state}.`);
+      if (left <= 0)
+        throw new Error(`No ${what} in ${timeoutMs} ms; the connection is ${this.connection.state}.`);
       const ended = this.latest('ended');
       if (ended && this.closeCode !== undefined) {
         const lost = this.latest('pair', ({ pair }) => pair.error !== undefined)?.pair.error;
@@ -230,7 +231,7 @@ export class Learner {
     }
   }
 
-  /** Cuts the line without a word, as a lost network does. */
+  /** Cuts the connection without a close frame, like a lost network. */
   cut(): void {
     this.#socket?.terminate();
   }
@@ -274,7 +275,7 @@ export class Learner {
         onMessage: handlers.onMessage,
         onError: opening.reject,
         onClose: (code) => {
-          // The close of a handshake that was refused, or of a socket before this one, is not of interest.
+          // Ignore the close of a refused handshake or of an earlier socket.
           if (this.#socket === socket) this.closeCode = code;
           handlers.onClose(code);
           this.#wake();
@@ -318,7 +319,7 @@ export class Learner {
     };
   }
 
-  /** Appends in place, in a buffer that doubles: tests let terminals flood. */
+  /** Appends in place to a buffer that doubles, because tests flood terminals. */
   #show(terminal: string, bytes: Uint8Array): void {
     const { length } = this.screens.get(terminal) ?? Buffer.alloc(0);
     let room = this.#rooms.get(terminal) ?? Buffer.alloc(0);

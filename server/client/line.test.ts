@@ -16,7 +16,7 @@ import {
 import type { Socket } from './socket';
 
 const socket: Socket = { send: () => undefined, close: () => undefined };
-/** Random numbers just under one: waits are as long as they can be. */
+/** Just under one, for the longest waits. */
 const random = 0.999_999;
 
 /** The state after these events, each at its time. */
@@ -34,7 +34,7 @@ const waitOf = (line: Line, nowMs: number): number =>
   Math.round((line.state === 'waiting' ? line.retryAtMs : NaN) - nowMs);
 
 describe('a line', () => {
-  test('opens by way of a socket and a hello', () => {
+  test('opens after a socket and a hello', () => {
     expect(after([0, { type: 'open' }])).toMatchObject({
       state: 'opening',
       attempt: 1,
@@ -58,7 +58,7 @@ describe('a line', () => {
     expect(waitOf(line, 0)).toBe(250);
   });
 
-  test('waits longer after each failure, and from the start once a terminal is attached', () => {
+  test('waits longer after each failure, and starts over once a terminal is attached', () => {
     let line = after(...open, [0, failed]);
     const waits: number[] = [];
     for (let nowMs = 0; waits.length < 6;) {
@@ -79,7 +79,7 @@ describe('a line', () => {
     expect(waitOf(line, 0)).toBe(500);
   });
 
-  test('waits long after a fault of this page, also after a hello, until a terminal is attached', () => {
+  test('waits long after a fault of this page, even after a hello, until a terminal is attached', () => {
     const fault: LineEvent = { type: 'failed', fault: true };
     const faulty = after(...open, [0, fault]);
     expect(waitOf(faulty, 0)).toBe(8000);
@@ -98,7 +98,7 @@ describe('a line', () => {
     expect(line.state).toBe('waiting');
   });
 
-  test('that is silent is pinged, reported, and dead', () => {
+  test('that is silent is pinged, then reported, then abandoned', () => {
     const pinged = after(...open, [pingAfterMs, time]);
     expect(pinged).toMatchObject({ liveness: { state: 'pinged', answerByMs: pingAfterMs + answerMs } });
     expect(silentSince(pinged)).toBeNull();
@@ -110,7 +110,7 @@ describe('a line', () => {
     expect(next(silent, time, { nowMs: pingAfterMs + answerMs, random }).state).toBe('waiting');
   });
 
-  test('is woken: an attempt that waits or is stale begins at once, an open line answers soon or is dead', () => {
+  test('when woken, retries at once if it waits or its attempt is stale, and pings if it is open', () => {
     const wake: LineEvent = { type: 'wake' };
     expect(after(...open, [0, failed], [1, wake])).toMatchObject({ state: 'opening', attempt: 2 });
     expect(after([0, { type: 'open' }], [1999, wake])).toMatchObject({ state: 'opening', attempt: 1 });
@@ -122,7 +122,7 @@ describe('a line', () => {
     });
   });
 
-  test('that is closed stays closed, whatever happens but an open', () => {
+  test('that is closed stays closed until it is opened', () => {
     const closed = after(...open, [0, { type: 'close' }]);
     const events: LineEvent[] = [
       { type: 'close' },
@@ -138,7 +138,7 @@ describe('a line', () => {
     expect(next(closed, { type: 'open' }, { nowMs: 0, random })).toMatchObject({ attempt: 2 });
   });
 
-  test('always has a deadline while it is not closed, and never two attempts with one number', () => {
+  test('always has a deadline unless it is closed, and never reuses an attempt’s number', () => {
     const event = fc.constantFrom<LineEvent>(
       { type: 'open' },
       { type: 'socket', socket },
@@ -164,7 +164,7 @@ describe('a line', () => {
           const isNew = line.state === 'opening' && (before.state !== 'opening' || line !== before);
           if (isNew && one.type !== 'socket') expect(line.attempt).toBe(before.attempt + 1);
           else expect(line.attempt).toBe(before.attempt);
-          // A deadline that has passed changes the line.
+          // A passed deadline changes the state.
           const deadline = deadlineOf(line) ?? Infinity;
           if (deadline !== Infinity)
             expect(next(line, time, { nowMs: deadline, random: 0.5 })).not.toBe(line);

@@ -1,50 +1,50 @@
 /**
- * The line from a page to its session as one state, and the function that leads from one state to the next. Pure: no timers, no
- * sockets of its own. {@link Connection} carries out what a change means.
+ * The state machine of a page's connection to its session. Pure: it starts no timers and opens no sockets. {@link Connection} acts on
+ * its transitions.
  *
  *     closed ──open──> opening ──hello──> open
  *                      │    ^               │
  *                    failed └──time, wake── waiting <──failed, or silent for too long──
  *
- * Every state but `closed` counts failures, which decide how long the next wait is.
+ * Every state but `closed` counts failures, which determine the next wait.
  */
 import type { Socket } from './socket';
 
-/** First wait before a new attempt: long enough for a gateway to restart, short enough not to be noticed. */
+/** First wait before a retry: long enough for a gateway to restart, short enough to go unnoticed. */
 const firstRetryMs = 500;
 /** Longest wait: a learner who is back from lunch should not have to look for a button. */
 const lastRetryMs = 15_000;
-/** The fifth attempt's wait, 8 s: for a server that ended the line for what this page did, and would do so again at once. */
+/** Failures to assume after the server blamed this page for the break: the next wait is 8 s, since the server may do so again. */
 const faultFailures = 4;
-/** An attempt without a hello fails after this, because a request into a dead network may hang for minutes; later attempts have longer. */
+/** First attempt's time until the hello, because a request into a dead network may hang for minutes. Later attempts get more time. */
 export const helloMs = 8_000;
-/** An attempt this old when the page wakes began before whatever woke the page, so a new attempt replaces it. */
+/** An attempt older than this when the page wakes is replaced, because it began before the network returned. */
 const staleAttemptMs = 2_000;
 /** After this long without a message, a ping asks whether the server is still there. */
 export const pingAfterMs = 5_000;
 /** A ping unanswered for this long is reported to the learner. Longer than a slow network's round trip. */
 export const noticeMs = 2_000;
-/** A ping unanswered for this long means that the line is dead. */
+/** A ping unanswered for this long means that the connection is dead. */
 export const answerMs = 10_000;
-/** The same for a page that was just woken: the lid was closed, and the line is dead more often than not. */
+/** The same for a page that was just woken. After a closed lid, the connection is usually dead. */
 export const wakeAnswerMs = 3_000;
 
-/** Attempts that failed in a row. */
+/** Consecutive failed attempts. */
 interface Failures {
   count: number;
-  /** What `count` restarts from at a hello: not 0 after the server ended a line for what this page did, until a terminal attaches. */
+  /** The value of `count` after a hello. Above 0 after the server blamed this page for a break, until a terminal attaches. */
   least: number;
 }
 
-/** Whether the server answers on an open line. */
+/** Whether the server answers on an open connection. */
 type Liveness =
   | { state: 'heard' }
-  /** A ping is on its way. */
+  /** A ping was sent. */
   | { state: 'pinged'; pingedAtMs: number; answerByMs: number }
   /** The ping is overdue, and the learner has been told. */
   | { state: 'silent'; answerByMs: number };
 
-/** `attempt` numbers the attempts, so that a socket that opens after its attempt was abandoned is recognized. */
+/** The connection's state. `attempt` numbers the attempts, so a socket of an abandoned attempt can be recognized. */
 export type Line =
   | { state: 'closed'; attempt: number }
   | { state: 'waiting'; attempt: number; failures: Failures; retryAtMs: number }
@@ -71,19 +71,19 @@ export type LineEvent =
   | { type: 'close' }
   /** The attempt has its socket. */
   | { type: 'socket'; socket: Socket }
-  /** The socket closed or never opened. `fault`: the server ended it for what this page did. */
+  /** The socket closed or never opened. `fault`: the server blames this page. */
   | { type: 'failed'; fault: boolean }
   /** Anything arrived. */
   | { type: 'heard' }
   | { type: 'hello' }
-  /** A terminal is attached: the line works. */
+  /** A terminal is attached, so the connection works. */
   | { type: 'attached' }
-  /** The network is said to be back, or the learner looks at the page again. */
+  /** The network may be back, or the page is visible again. */
   | { type: 'wake' }
   /** The deadline may have passed, see {@link deadlineOf}. */
   | { type: 'time' };
 
-/** When an event happens, in milliseconds, and a random number from 0 up to 1. */
+/** The time of an event in milliseconds, and a random number from 0 up to 1. */
 export interface Moment {
   nowMs: number;
   random: number;
@@ -91,7 +91,7 @@ export interface Moment {
 
 export const closedLine: Line = { state: 'closed', attempt: 0 };
 
-/** @returns `line` itself when the event changes nothing */
+/** The state after an event. @returns `line` itself when the event changes nothing */
 export function next(line: Line, event: LineEvent, moment: Moment): Line {
   const { nowMs } = moment;
   switch (event.type) {
@@ -120,7 +120,7 @@ export function next(line: Line, event: LineEvent, moment: Moment): Line {
   }
 }
 
-/** When a line that hears nothing changes by itself; undefined: never. */
+/** When the state changes if no event comes; undefined: never. */
 export function deadlineOf(line: Line): number | undefined {
   switch (line.state) {
     case 'closed':
@@ -141,7 +141,7 @@ export function deadlineOf(line: Line): number | undefined {
   }
 }
 
-/** Since when a line that seems open has been silent; null when it answers, or is not open. */
+/** Since when an open connection has been silent; null when it answers or is not open. */
 export const silentSince = (line: Line): number | null =>
   line.state === 'open' && line.liveness.state === 'silent' ? line.heardAtMs : null;
 
@@ -162,7 +162,7 @@ function failed(line: Line, fault: boolean, { nowMs, random }: Moment): Line {
   const { count, least } = fault
     ? { count: Math.max(failures.count, faultFailures), least: faultFailures }
     : failures;
-  // Between half and all of the wait: a room full of learners must not come back in one instant.
+  // Between half and all of the wait, so a room full of learners does not reconnect all at once.
   const waitMs = longestWaitMs({ count, least }) * (0.5 + random / 2);
   return { state: 'waiting', attempt, failures: { count: count + 1, least }, retryAtMs: nowMs + waitMs };
 }

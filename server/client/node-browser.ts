@@ -1,4 +1,4 @@
-/** What a browser does for its pages, in Node: keeps cookies, names its origin, opens sockets. For the lesson test, tests and benchmarks. */
+/** A browser's role in Node: keeps cookies, sends an origin, opens sockets. For the lesson test, tests and benchmarks. */
 import { WebSocket } from 'ws';
 import { protocolName } from '../protocol/messages';
 import type { FetchPath } from './gateway-client';
@@ -6,20 +6,20 @@ import type { Socket, SocketHandlers } from './socket';
 
 export interface NodeSocket extends Socket {
   send(data: string | Uint8Array): void;
-  /** Ends it without a word, as a lost network does. */
+  /** Ends the socket without a close frame, like a lost network. */
   terminate(): void;
 }
 
 export interface NodeSocketHandlers extends SocketHandlers {
   onOpen?: () => void;
-  /** It did not open, or broke; `onClose` follows. */
+  /** The socket did not open, or broke. `onClose` follows. */
   onError?: (error: Error) => void;
 }
 
 export class NodeBrowser {
   readonly #cookies = new Map<string, string>();
 
-  /** @param url of the lab, without a path */
+  /** @param url the lab's URL, without a path */
   constructor(readonly url: string) {}
 
   get cookies(): ReadonlyMap<string, string> {
@@ -48,7 +48,7 @@ export class NodeBrowser {
     return response;
   };
 
-  /** @param origin of the page that opens the socket; tests of the gateway name another site's */
+  /** @param origin that of the page that opens the socket; tests of the gateway pass another site's */
   openSocket(path: string, handlers: NodeSocketHandlers, origin = this.url): NodeSocket {
     const socket = new WebSocket(`${this.url.replace(/^http/, 'ws')}${path}`, protocolName, {
       headers: { origin, ...(this.#cookies.size > 0 && { cookie: this.cookieHeader }) },

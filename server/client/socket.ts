@@ -1,4 +1,4 @@
-/** What a connection is handed: a way to open sockets, and the time. Browser, Node and tests each have their own. */
+/** What a connection depends on: sockets and a clock. Browser, Node and tests each bring their own. */
 
 /** An open socket; a WebSocket in the browser. */
 export interface Socket {
@@ -6,19 +6,19 @@ export interface Socket {
   close(): void;
 }
 
-/** What a socket reports. */
+/** Callbacks of a socket. */
 export interface SocketHandlers {
   /** A text frame, or the bytes of a binary one. */
   onMessage: (data: string | ArrayBuffer | Uint8Array) => void;
-  /** The socket is gone, or never opened. */
+  /** The socket closed or never opened. */
   onClose: (code: number) => void;
 }
 
-/** Time and chance, handed in so that tests own them. */
+/** Time and randomness, injected so tests can control them. */
 export interface Clock {
   setTimeout(callback: () => void, ms: number): unknown;
   clearTimeout(timer: unknown): void;
-  /** Milliseconds, of any origin. */
+  /** Milliseconds since any fixed moment. */
   now(): number;
   /** From 0 up to, but not including, 1. */
   random(): number;

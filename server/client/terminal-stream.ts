@@ -1,9 +1,8 @@
 /**
- * One terminal of the session as this page has it: its output on the way to a sink, its input on the way to the server.
+ * One terminal on this page: carries its output to a sink and its input to the server.
  *
- * Invariant: what the sink was given is a prefix of what the terminal put out, without a hole. A new attachment asks for what
- * follows, and bytes that come twice are cut. When the server no longer has the missing bytes, the sink is emptied and given the
- * screen as it was at some byte.
+ * Invariant: the sink has received a prefix of the terminal's output, without gaps. A new attachment requests the rest, and repeated
+ * bytes are dropped. When the server no longer has the missing bytes, the sink is cleared and gets the screen at a later byte.
  */
 import { LabError } from '../protocol/errors';
 import type { Frame } from '../protocol/frames';
@@ -12,9 +11,9 @@ import type { ShellMark, ShownCommand } from '../protocol/terminal';
 import { InputQueue } from './input-queue';
 import type { Clock } from './socket';
 
-/** Parsed output of this size is acknowledged at once: a quarter of the least that a server allows in flight. */
+/** Parsed output of this size is acknowledged at once: a quarter of the smallest amount that a server allows in flight. */
 export const ackBytes = 32 * 1024;
-/** A quiet terminal's last bytes are acknowledged after this: one ack a frame would be a message for every keystroke's echo. */
+/** Delay of the acknowledgement of less output. One for each frame would be a message for every keystroke's echo. */
 export const ackMs = 50;
 
 export interface TerminalSize {
@@ -22,50 +21,50 @@ export interface TerminalSize {
   rows: number;
 }
 
-/** A terminal on the page. What it is told takes effect in the order in which it is told. */
+/** A terminal on the page. Calls take effect in their order. */
 export interface TerminalSink {
-  /** Nothing that it shows is true any more: it becomes empty, of this size if one is given. */
+  /** Clears everything, because it is outdated. @param size the new size, if given */
   restart(size?: TerminalSize): void;
   /**
-   * @param replayed queries in these bytes get no answer: they have been answered, or their program no longer waits
-   * @param parsed to be called when the terminal has worked through these bytes
+   * @param replayed do not answer queries in these bytes: they were answered before, or their program no longer waits
+   * @param parsed call this when the terminal has parsed these bytes
    */
   write(bytes: Uint8Array, replayed: boolean, parsed: () => void): void;
   /** @param active whether this page decides the size; undefined when the server has not said */
   resize(size: TerminalSize, active?: boolean): void;
   mark(mark: ShellMark): void;
-  /** The commands on the screen that was just given. */
+  /** The commands on the screen that was just written. */
   commands(commands: readonly ShownCommand[]): void;
-  /** Whether the learner's keys go to it now. */
+  /** Whether the learner's keys go to this terminal now. */
   inUse(): boolean;
 }
 
-/** How a stream reaches the server; while there is no line, both do nothing. */
+/** How a stream reaches the server. Without a connection, both functions do nothing. */
 export interface StreamLine {
   send(message: ClientMessage): void;
-  /** @param offset number of the first of these bytes, counted from the page's first byte to this terminal */
+  /** @param offset of the first of these bytes, counted from the page's first byte to this terminal */
   sendInput(terminal: string, offset: number, bytes: Uint8Array): void;
 }
 
-/** The server sent what cannot be: only a new start helps. */
+/** The server's frames contradict each other. Only a new attachment helps. */
 export class OutOfOrder extends LabError {
   constructor(message: string) {
     super('bad-message', message);
   }
 }
 
-/** Where the terminal's output has come to on the page. */
+/** How far the page has received, parsed and acknowledged the output. */
 interface Position {
-  /** Number of the next byte expected. */
+  /** Offset of the next expected byte. */
   received: number;
-  /** The sink has parsed all bytes before this number. */
+  /** The sink has parsed all bytes before this offset. */
   parsed: number;
   acked: number;
 }
 
-/** A screen on its way in. */
+/** A screen that is arriving. */
 interface Screen {
-  /** The byte of the output that it stands for. */
+  /** Offset of the output that the screen shows. */
   offset: number;
   bytes: number;
   got: number;
@@ -74,21 +73,21 @@ interface Screen {
 
 interface View {
   sink: TerminalSink;
-  /** What fits into the page. */
+  /** The size that fits on the page. */
   size: TerminalSize;
 }
 
 /**
- * Frames and marks belong to the sink only in `screen` and `live`: before the server has answered the last `attach`, what comes
- * belongs to the attachment before. `position` is null while the sink shows nothing, or half a screen.
+ * Frames and marks go to the sink only in `screen` and `live`. Until the server answers the last `attach`, they belong to the previous
+ * attachment. `position` is null while the sink shows nothing or half a screen.
  */
 type Output =
   | { state: 'hidden' }
   | { state: 'detached'; view: View; position: Position | null }
   | { state: 'attaching'; view: View; position: Position | null }
-  /** The whole screen comes; `screen` is undefined until its first message. */
+  /** The whole screen is arriving. `screen` is undefined until its first message. */
   | { state: 'screen'; view: View; replayEnd: number; screen: Screen | undefined }
-  /** Bytes before `replayEnd` were put out before this attachment. */
+  /** Output before `replayEnd` is older than this attachment. */
   | { state: 'live'; view: View; replayEnd: number; position: Position };
 
 type MessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>;
@@ -102,10 +101,10 @@ export class TerminalStream {
   readonly #clock: Clock;
   readonly #clientId: string;
   #output: Output = { state: 'hidden' };
-  /** How many `attach` messages the server has not answered on this line. */
+  /** Number of unanswered `attach` messages on this connection. */
   #unanswered = 0;
   #ackTimer: unknown;
-  /** Survives attachments: offsets continue when a terminal is shown again. */
+  /** Outlives attachments: offsets continue when a terminal is shown again. */
   #input = new InputQueue();
 
   constructor(terminal: string, line: StreamLine, clock: Clock, clientId: string) {
@@ -123,19 +122,19 @@ export class TerminalStream {
     return this.#output.state === 'screen' || this.#output.state === 'live';
   }
 
-  /** A learner uses the sink now. */
+  /** Whether the learner uses the sink now. */
   get isInUse(): boolean {
     return this.#output.state !== 'hidden' && this.#output.view.sink.inUse();
   }
 
-  /** Number of the next output byte that the sink needs; null while it shows nothing, or half a screen. */
+  /** Offset of the next output byte that the sink needs; null while it shows nothing or half a screen. */
   get offset(): number | null {
     return this.#position?.received ?? null;
   }
 
   // The page's side
 
-  /** Output goes to this sink from now on. @param from number of the next byte that the sink needs; null when it has nothing */
+  /** Sends output to this sink from now on. @param from offset of the next byte that the sink needs; null when it has nothing */
   show(sink: TerminalSink, size: TerminalSize, from: number | null): void {
     const position = from === null ? null : positionAt(from);
     this.#enter({ state: 'detached', view: { sink, size }, position });
@@ -152,7 +151,7 @@ export class TerminalStream {
     return true;
   }
 
-  /** Asks the server for what the sink lacks. */
+  /** Requests the output that the sink lacks. */
   attach(): void {
     const output = this.#output;
     if (output.state === 'hidden') return;
@@ -167,7 +166,7 @@ export class TerminalStream {
     });
   }
 
-  /** What comes is ignored until the next {@link attach}. */
+  /** Ignores output until the next {@link attach}. */
   detach(): void {
     const output = this.#output;
     if (output.state !== 'hidden') {
@@ -175,13 +174,13 @@ export class TerminalStream {
     }
   }
 
-  /** The line is gone, with everything that was asked over it. */
+  /** The connection is gone, with all its unanswered requests. */
   lineLost(): void {
     this.#unanswered = 0;
     this.detach();
   }
 
-  /** The terminal is gone; another one may come under its id. */
+  /** The terminal is gone. A new one may have the same id. */
   forget(): void {
     this.#input = new InputQueue();
     const output = this.#output;
@@ -190,12 +189,12 @@ export class TerminalStream {
     output.view.sink.restart();
   }
 
-  /** The terminal was closed: what was typed into it goes nowhere. */
+  /** The terminal was closed: drops the queued input. */
   forgetInput(): void {
     this.#input = new InputQueue();
   }
 
-  /** @returns false when more waits than is kept; then none of it is taken */
+  /** @returns false when the queue is too full; then it keeps none of the bytes */
   type(bytes: Uint8Array): boolean {
     if (!this.#input.push(bytes, this.#clock.now())) return false;
     this.#sendInput();
@@ -204,7 +203,7 @@ export class TerminalStream {
 
   // The server's side
 
-  /** @returns how many keys (or pastes) became too old to be sent; undefined when this answers an attachment that was replaced */
+  /** @returns how many keys (or pastes) became too old to send; undefined when the message answers a replaced attachment */
   onAttached(message: MessageOf<'attached'>): { lostKeys: number } | undefined {
     if (this.#unanswered > 0) this.#unanswered -= 1;
     const output = this.#output;
@@ -244,7 +243,7 @@ export class TerminalStream {
     if (this.#output.state === 'screen' || this.#output.state === 'live') this.#output.view.sink.mark(mark);
   }
 
-  /** @throws OutOfOrder when bytes are missing; then the next attachment asks for the screen */
+  /** @throws OutOfOrder when bytes are missing; then the next attachment requests the screen */
   onFrame(frame: Frame): void {
     if (!this.isAttached) return;
     switch (frame.kind) {
@@ -291,7 +290,7 @@ export class TerminalStream {
     screen.got += bytes.length;
     const isLast = screen.got === screen.bytes;
     let isParsed = false;
-    // A screen's bytes are not counted, but the server may wait until the page has it. A sink may parse at once.
+    // The screen's bytes have no offsets in the output, but the server may wait for its acknowledgement. A sink may parse at once.
     const ackScreen = (): void => {
       const position = this.#position;
       if (isParsed && position?.parsed === screen.offset) this.#ackWhenDue(position);
@@ -334,7 +333,7 @@ export class TerminalStream {
     write(fresh.subarray(replayed), false, end);
   }
 
-  /** What the sink shows cannot be continued: the next attachment asks for the screen. */
+  /** The sink's output cannot be continued, so the next attachment requests the screen. */
   #outOfOrder(): OutOfOrder {
     const output = this.#output;
     if (output.state !== 'hidden') this.#enter({ state: 'detached', view: output.view, position: null });
@@ -345,7 +344,7 @@ export class TerminalStream {
     );
   }
 
-  /** @param position of a sink that parsed something; a restart since then makes it worthless */
+  /** @param position that of the sink when it parsed; outdated if the sink was restarted since */
   #ackWhenDue(position: Position): void {
     if (this.#output.state !== 'live' || this.#output.position !== position) return;
     const sendAck = (): void => {
@@ -359,7 +358,7 @@ export class TerminalStream {
   }
 
   #sendInput(): void {
-    // Before the attachment is answered, it is not known from where the server counts on; then everything is sent.
+    // The server's input offset is known only after its answer, which then triggers sending.
     if (!this.isAttached) return;
     for (let piece = this.#input.take(); piece !== undefined; piece = this.#input.take()) {
       this.#line.sendInput(this.#terminal, piece.offset, piece.bytes);

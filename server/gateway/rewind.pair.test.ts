@@ -71,7 +71,7 @@ describe('going back', () => {
     expect(rewound.steps[firstId]?.state).toBe('passed');
     expect(rewound.steps[secondId]?.state).toBe('open');
     expect(rewound.runs.every(({ stepId }) => stepId === firstId)).toBe(true);
-    expect(learner.screen('source')).toContain('time went back');
+    expect(learner.screen('source')).toContain('rewound: both hosts');
     await says('pgrep -x java', /\d+/);
     await says('echo "$kept"; ls /root/later; getenforce', /before\r\n[^]*No such file[^]*Enforcing/);
     await says('date +now=%s', /now=\d+/);
@@ -85,7 +85,7 @@ describe('going back', () => {
     other.attach('source');
     await rewind(secondId);
     await other.until(
-      () => other.screen('source').split('time went back').length === 3,
+      () => other.screen('source').split('rewound: both hosts').length === 3,
       timeoutMs,
       'both notices in the other tab',
     );

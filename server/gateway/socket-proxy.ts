@@ -133,7 +133,8 @@ async function admit(
 ): Promise<{ holder: TicketHolder; sandboxId: string }> {
   const { sessions, tickets, origins, isHttps } = options;
   const origin = request.headers.origin ?? '';
-  if (!origins.has(origin)) throw new LabError('forbidden', `The origin ${origin || '(none)'} is not ours.`);
+  if (!origins.has(origin))
+    throw new LabError('forbidden', `This server refuses sockets from the origin ${origin || '(none)'}.`);
   const target = socketTarget(request.url);
   const holder = target && tickets.redeem(target.ticket);
   if (!holder) throw new LabError('forbidden', 'The ticket is unknown, used or too old.');

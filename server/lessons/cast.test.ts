@@ -43,12 +43,12 @@ test('a cast has a head, and each part at its time', () => {
   });
 });
 
-test('time never goes back', () => {
+test('time never goes backwards', () => {
   const at = [5, 3, 7, -1].map((afterMs) => bytes(afterMs, 'x'));
   expect(parseCast(write(at)).events.map((event) => event.at)).toEqual([0.005, 0.005, 0.007, 0.007]);
 });
 
-test('whatever a program puts out is one string of JSON, wherever it is cut', () => {
+test('any output is one JSON string, wherever it is split', () => {
   const said = '\ufeff"],\n[9,"o","\u0000\x1b]52;c;eA==\x07\u2028\u009b31m\u007f\\é€😀 \ufeff';
   const all = Buffer.from(said);
   for (let cut = 0; cut <= all.length; cut++) {
@@ -62,7 +62,7 @@ test('whatever a program puts out is one string of JSON, wherever it is cut', ()
   }
 });
 
-test('what is no UTF-8, or half a character at the end, is shown as such', () => {
+test('invalid UTF-8 and half a character at the end become U+FFFD', () => {
   const cast = write([
     bytes(0, Buffer.from([0x61, 0xff, 0xed, 0xa0, 0x80, 0x62])),
     bytes(1, Buffer.from([0xe2, 0x82])),

@@ -16,14 +16,14 @@ interface CastEvent {
 export interface Cast {
   columns: number;
   rows: number;
-  /** Output only, in the order of time. */
+  /** Output only, in time order. */
   events: readonly CastEvent[];
 }
 
 /** Header of a cast. */
 export interface CastHead {
   title: string;
-  /** At the beginning. */
+  /** Size at the beginning. */
   columns: number;
   rows: number;
   /** Start, in Unix milliseconds like the times of the parts. */

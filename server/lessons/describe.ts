@@ -1,4 +1,4 @@
-/** Puts schemas and their errors into words: an error names the field and its meaning. */
+/** Describes schemas and their errors. An error names the field and its meaning. */
 import { z } from 'zod';
 import { suggest } from './suggest';
 
@@ -11,7 +11,7 @@ function inner(schema: z.core.$ZodType): z.core.$ZodType {
     : schema;
 }
 
-/** The schema of a field, `undefined` when there is none there. */
+/** The schema of a field; undefined when there is none. */
 function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType | undefined {
   const [key, ...rest] = path;
   if (key === undefined) return schema;
@@ -23,7 +23,7 @@ function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType | undefi
   return child && schemaAt(child, rest);
 }
 
-/** What a field means, as its schema says. */
+/** A field's meaning, from its schema. */
 export function descriptionOf(schema: z.core.$ZodType): string | undefined {
   const described = schema as z.ZodType;
   return described.description ?? (inner(schema) as z.ZodType).description;
@@ -45,7 +45,7 @@ const spell = (path: Path): string =>
 /**
  * Describes zod's issues in whole sentences that say what is wrong and what to do.
  * @param whole what the value is, at the beginning of a sentence: "The front matter"
- * @param isThere whether the value has anything at a path
+ * @param isThere whether the value has something at a path
  */
 export function describeIssues(
   error: z.ZodError,

@@ -1,4 +1,4 @@
-/** What the parser and the linter find wrong in a file. */
+/** A problem that the parser or the linter finds in a file. */
 export interface Diagnostic {
   /** Path in the checkout. */
   file: string;
@@ -10,10 +10,10 @@ export interface Diagnostic {
   message: string;
 }
 
-/** A diagnostic of a text whose place in its file only the caller knows. */
+/** A diagnostic of a text whose position in its file only the caller knows. */
 export type TextDiagnostic = Pick<Diagnostic, 'line' | 'message'>;
 
-/** Takes a diagnostic of the file that is being read; `level` is `error` by default. */
+/** Reports a diagnostic of the current file; `level` is `error` by default. */
 export type ReportDiagnostic = (line: number, message: string, level?: Diagnostic['level']) => void;
 
 /** @returns a function that appends its diagnostics of one file to a list */

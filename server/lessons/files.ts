@@ -14,7 +14,7 @@ export function writeFileScript({ path, text, executable }: LessonFile): string 
   return [
     `mkdir -p '${path.slice(0, path.lastIndexOf('/')) || '/'}'`,
     ...(text === '' ? [`: >'${path}'`] : [`cat >'${path}' <<'${end}'`, text, end]),
-    // The author's mode wins over the mode of a file that was there before.
+    // Sets the author's mode even if the file existed before.
     `chmod ${executable ? 755 : 644} '${path}'`,
   ].join('\n');
 }

@@ -10,17 +10,17 @@ test('splits at declared values and leaves other angle brackets alone', () => {
   expect(splitAtValues('cat <address>', [])).toEqual([{ text: 'cat <address>' }]);
 });
 
-test('fills values in, each as often as it is used', () => {
+test('fills in values, each as often as it is used', () => {
   const values = { one: '10.88.0.2', two: '$& twice' };
   expect(fillValues('<one> <two> <one>', ['one', 'two'], values)).toEqual({
     text: '10.88.0.2 $& twice 10.88.0.2',
   });
 });
 
-test('names each value that is not known yet, once', () => {
+test('names each unknown value once', () => {
   expect(fillValues('<one> <two> <two>', ['one', 'two'], { one: '1' })).toEqual({ missing: ['two'] });
 });
 
-test('is not misled by names that every object has', () => {
+test('does not confuse values with properties of Object.prototype', () => {
   expect(fillValues('<constructor>', ['constructor'], {})).toEqual({ missing: ['constructor'] });
 });

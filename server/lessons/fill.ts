@@ -17,9 +17,9 @@ export function splitAtValues(text: string, valueNames: readonly string[]): Text
 }
 
 /**
- * Replaces the placeholders of a run block by the known values.
+ * Replaces the placeholders of a run block with the known values.
  * @param valueNames names that the lesson declares
- * @returns the text to type, or the names of the values that are not known yet (each once)
+ * @returns the text to type, or the name of each unknown value, once
  */
 export function fillValues(
   text: string,

@@ -1,5 +1,5 @@
 /**
- * The contract of a lesson: what its MDX file contains, and what that means to the page, the runner and the lesson test.
+ * The contract of a lesson: the content of its MDX file, and its meaning to the page, the runner and the lesson test.
  *
  * The schemas of this file feed the parser's errors, the editor's JSON schema (`lessons/schema.json`) and the author's
  * reference (`docs/lesson-reference.md`). A field is described here and nowhere else.
@@ -264,7 +264,7 @@ export interface Run extends Block {
   background: boolean;
   /** When Ctrl-C ends the command: after these seconds, or `true` when the step is done. Absent when nothing interrupts it. */
   interrupt?: number | true;
-  /** What its output must contain. */
+  /** Text that its output must contain. */
   output?: { text: string; line: number };
 }
 
@@ -303,7 +303,7 @@ export interface Lesson extends FrontMatter {
 
 // A lesson as its page sees it
 
-/** A fence that is more than an illustration. The page shows neither checks, set-up, values nor outputs where they stand. */
+/** A fence that is more than an illustration. The page does not show checks, set-up, values and outputs at their place in the prose. */
 export type LessonBlock = {
   /** 1-based line of the opening fence in lesson.mdx. */
   line: number;
@@ -324,7 +324,7 @@ export type LessonBlock = {
   | { kind: 'quiz'; quiz: Quiz }
 );
 
-/** A heading of level 2 with all that follows it up to the next. */
+/** A heading of level 2 with everything up to the next one. */
 export interface LessonSection {
   /** Slug of the heading. */
   id: string;

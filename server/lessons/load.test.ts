@@ -27,7 +27,7 @@ test('lists the lessons in their order', async () => {
   expect((await listLessons(directory)).map((lesson) => lesson.id)).toEqual(['b', 'a']);
 });
 
-test('gives the good lessons and an error for each bad one', async () => {
+test('returns the good lessons and an error for each bad one', async () => {
   await write('good', 1);
   await write('bad', 2, 'nowhere');
   await mkdir(join(directory, 'empty'));

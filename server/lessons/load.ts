@@ -24,8 +24,8 @@ export async function lessonIds(lessonsDir: string): Promise<string[]> {
 
 /**
  * Reads and validates one lesson.
- * @param id comes from a learner's request; only the name of an existing folder gets into a path
- * @throws LabError `bad-lesson` when there is no such lesson, or something is wrong in its file
+ * @param id comes from a learner's request, so only the name of an existing folder becomes part of a path
+ * @throws LabError `bad-lesson` when there is no such lesson, or its file has an error
  */
 export async function loadDocument(lessonsDir: string, id: string): Promise<LessonDocument> {
   const ids = await lessonIds(lessonsDir);
@@ -48,11 +48,11 @@ export async function loadDocument(lessonsDir: string, id: string): Promise<Less
   return parseLesson(source, name, id);
 }
 
-/** {@link loadDocument} without what only the page needs. */
+/** Like {@link loadDocument}, without the parts that only the page needs. */
 export const loadLesson = async (lessonsDir: string, id: string): Promise<Lesson> =>
   (await loadDocument(lessonsDir, id)).lesson;
 
-/** Reads all lessons: the good ones in the course's order, and an error for each other one. */
+/** Reads all lessons: the good ones in the course's order, and an error for each of the others. */
 export async function checkDocuments(
   lessonsDir: string,
 ): Promise<{ documents: LessonDocument[]; errors: LabError[] }> {
@@ -71,7 +71,7 @@ export async function checkDocuments(
 
 /**
  * All lessons in the course's order.
- * @throws LabError `bad-lesson` with what is wrong in all lessons
+ * @throws LabError `bad-lesson` with the errors of all lessons
  */
 export async function listDocuments(lessonsDir: string): Promise<LessonDocument[]> {
   const { documents, errors } = await checkDocuments(lessonsDir);
@@ -83,12 +83,12 @@ export async function listDocuments(lessonsDir: string): Promise<LessonDocument[
   });
 }
 
-/** {@link listDocuments} without what only the pages need. */
+/** Like {@link listDocuments}, without the parts that only the pages need. */
 export const listLessons = async (lessonsDir: string): Promise<Lesson[]> =>
   (await listDocuments(lessonsDir)).map(({ lesson }) => lesson);
 
 /**
- * What the lesson test recorded of a lesson; undefined when it has no recording.
+ * The lesson test's recording of a lesson; undefined when there is none.
  * @throws LabError `bad-lesson` when the recording cannot be read
  */
 export async function loadRecording(lessonsDir: string, id: string): Promise<Recording | undefined> {

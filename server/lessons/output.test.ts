@@ -8,11 +8,11 @@ test.each([
   ['long line\rshort\r\n', 'shortline'],
   ['abc\b\bd', 'ad'],
   ['\u0007bell\u001b]0;title\u0007', 'bell'],
-])('makes text of %j', (output, text) => {
+])('turns %j into plain text', (output, text) => {
   expect(plainText(output)).toBe(text);
 });
 
-test('cuts the middle out of what is long', () => {
+test('cuts the middle out of a long text', () => {
   const lines = Array.from({ length: 200 }, (_, index) => `line ${index}`);
   const short = shorten(lines.join('\n')).split('\n');
   expect(short).toHaveLength(91);

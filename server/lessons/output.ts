@@ -1,7 +1,7 @@
 /** Turns a command's output into plain text, for the page, for comparisons and for reports. */
 import { stripVTControlCharacters } from 'node:util';
 
-/** What a terminal shows of a line after carriage returns overwrote its beginning. */
+/** A line as a terminal shows it after carriage returns overwrote its beginning. */
 function overwritten(line: string): string {
   return line
     .replace(/\r+$/, '')
@@ -16,7 +16,7 @@ export function plainText(output: string): string {
     .map((line) => {
       let shown = overwritten(line);
       while (/[^\b]\x08/.test(shown)) shown = shown.replace(/[^\b]\x08/, '');
-      // Control characters such as the bell show nothing.
+      // Control characters such as the bell are invisible.
       return shown.replace(/[\x00-\x08\x0b-\x1f]/g, '').trimEnd();
     })
     .join('\n')

@@ -3,7 +3,7 @@ import { LabError } from '../protocol/errors';
 import type { Lesson } from './lesson';
 import { parseLesson } from './parse';
 
-/** In as few lines as may be: what follows begins in line 7. */
+/** As short as possible: the text after it starts in line 7. */
 const frontMatter = [
   '---',
   '{ title: A title, summary: A summary., part: 2, order: 1,',
@@ -55,7 +55,7 @@ describe('a good lesson', () => {
     ...fence('bash check host=source'),
   ]);
 
-  test('gives its front matter and its steps in order', () => {
+  test('has its front matter and its steps in order', () => {
     expect(lesson).toMatchObject({
       id: 'x',
       title: 'A title',
@@ -70,7 +70,7 @@ describe('a good lesson', () => {
     ]);
   });
 
-  test('gives each block its host, text and line', () => {
+  test('has each block with its host, text and line', () => {
     const [first, second] = lesson.steps;
     const plain = { terminal: 1, exit: 0, background: false };
     expect(first?.runs).toEqual([
@@ -84,7 +84,7 @@ describe('a good lesson', () => {
   });
 });
 
-test('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
+test('a lesson can give hosts another CPU, from the allowed models of QEMU', () => {
   const withCpus = (cpus: string): string[] => [
     ...frontMatter.slice(0, -2),
     `sources: [{ name: A talk, url: "https://example.org/", what: all of it }],`,
@@ -105,7 +105,7 @@ test('gives hosts their CPUs, which are those of QEMU that are allowed', () => {
 const withStep = [...frontMatter, ...step('One')];
 const inSection = (...lines: string[]): string[] => [...withStep, ...lines];
 
-test('has files alone made when a pair is given away, and not in a template', () => {
+test('files without set-up are written when a learner gets a pair, not in a template', () => {
   const lesson = parse([...frontMatter, ...fence('text file=/root/a host=source', ''), ...step('One')]);
   expect(lesson.setups).toEqual([]);
   expect(lesson.files).toEqual([
@@ -113,7 +113,7 @@ test('has files alone made when a pair is given away, and not in a template', ()
   ]);
 });
 
-test('collects setup blocks from anywhere, and makes no step of them', () => {
+test('collects setup blocks from anywhere, and does not count them as steps', () => {
   const lesson = parse([
     ...frontMatter,
     ...fence('bash setup host=source', 'first\nsecond'),
@@ -130,7 +130,7 @@ test('collects setup blocks from anywhere, and makes no step of them', () => {
   ]);
 });
 
-test('reads all that a block may say', () => {
+test('reads every field of every block', () => {
   const lesson = parse([
     ...frontMatter.with(3, 'outcomes: [Do it], builds-on: [other], slides: { 3: one, 4: [one, one] },'),
     '## One',
@@ -193,7 +193,7 @@ describe('the document', () => {
   const { lesson, blocks, sections, prose } = parseLesson(lines.join('\n'), 'f', 'x');
   const [one] = lesson.steps;
 
-  test('has the blocks in the order of the file, the same objects as the steps have', () => {
+  test('has the blocks in file order, as the same objects as in the steps', () => {
     expect(blocks).toEqual([
       { kind: 'file', line: 7, host: 'both', file: { path: '/root/a', text: 'a\n', executable: true } },
       {
@@ -221,7 +221,7 @@ describe('the document', () => {
   });
 });
 
-describe('each error is told with its line and the way out', () => {
+describe('each error names its line and a fix', () => {
   // `withStep` has 13 lines, so what a case adds starts in line 14.
   const kinds = 'run or check or solve or setup or output or value=<name> or file=<path>';
   const cases: [name: string, lines: string[], told: string[]][] = [
@@ -231,7 +231,7 @@ describe('each error is told with its line and the way out', () => {
       ['14: There is no host `sorce`. Did you mean `source`?'],
     ],
     [
-      'host that is like no other',
+      'unknown host without a similar name',
       inSection(...fence('bash run host=rhel08')),
       ['14: There is no host `rhel08`. Choose from: source, destination.'],
     ],
@@ -266,7 +266,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'word that is like no other',
+      'unknown word without a similar one',
       inSection(...fence('bash run host=source highlight={2}')),
       [
         '14: A run block does not accept `highlight={2}`. Choose from: run, check, solve, setup, output, value=<name>, file=<path>, host, terminal, exit, background, interrupt.',
@@ -396,7 +396,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'slides that are done in no step',
+      'slides without a step',
       [
         ...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow],\nfive: one,\n6: [] },'),
         ...step('One'),
@@ -407,7 +407,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'slides that are done in steps of other names',
+      'slides with unknown steps',
       [...frontMatter.with(3, 'outcomes: [Do it],\nslides: { 3: one,\n4: [one, tow] },'), ...step('One')],
       ['6: Slide 4 names the step `tow`, which the lesson does not have. Choose from: one.'],
     ],
@@ -419,19 +419,19 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'a word that is of another kind',
+      'a field of another kind',
       inSection(...fence('bash check host=source terminal=2')),
       ['14: A check block does not accept `terminal=2`. Its fields are: host.'],
     ],
     [
-      'words that exclude one another',
+      'fields that exclude each other',
       inSection(...fence('bash run host=source interrupt background')),
       [
         '14: The fields of this run block contradict each other: use only one of background, interrupt and exit, because a command that is interrupted or left running has no exit code to expect.',
       ],
     ],
     [
-      'fields with values that they cannot have',
+      'fields with invalid values',
       inSection(
         ...fence('bash run host=source terminal=3'),
         ...fence('bash run host=source exit=256'),
@@ -457,7 +457,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ]),
     [
-      'a command in a terminal that is taken',
+      'a command in an occupied terminal',
       inSection(
         '## Two',
         ...fence('bash run host=source interrupt'),
@@ -470,7 +470,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'output of nothing',
+      'output without a run block',
       inSection(
         '## Two',
         ...fence('text output'),
@@ -496,7 +496,7 @@ describe('each error is told with its line and the way out', () => {
       ['18: The language of an output block is `text`, not `bash`.'],
     ],
     [
-      'question that is none',
+      'invalid question',
       inSection(
         ...fence('quiz', 'question: Why?'),
         ...fence(
@@ -516,7 +516,7 @@ describe('each error is told with its line and the way out', () => {
       ],
     ],
     [
-      'question with options of which none is right',
+      'question without a right option',
       inSection(
         ...fence(
           'quiz',
@@ -550,7 +550,7 @@ describe('each error is told with its line and the way out', () => {
     expect(errors[0]).toMatch(/^[345]: The front matter is not valid YAML: .+\.$/);
   });
 
-  test('all of them at once, in the order of their lines', () => {
+  test('all errors at once, in line order', () => {
     const errors = errorsOf([
       ...frontMatter.filter((line) => !line.startsWith('minutes')),
       '## One',

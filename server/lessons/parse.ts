@@ -1,4 +1,4 @@
-/** Reads lesson.mdx, once: the programs, the page and the linter all take what is found here. */
+/** Reads lesson.mdx once, for the programs, the page and the linter. */
 import type { Root, Yaml } from 'mdast';
 import { VFileMessage } from 'vfile-message';
 import { LabError } from '../protocol/errors';
@@ -27,13 +27,13 @@ import { readYaml } from './yaml';
 
 const fieldNames = fieldsOf(frontMatterSchema);
 
-/** One click types one command: all its lines but the last end in a backslash. */
+/** Whether the text is one command: all its lines but the last end in a backslash. */
 function isOneCommand(text: string): boolean {
   const lines = text.split('\n');
   return lines.every((line, index) => line.endsWith('\\') === index < lines.length - 1);
 }
 
-/** Text of a block that is run or compared: without white space at its end. */
+/** The text of a block, without white space at its end. */
 function readText({ node, line }: Fence, kind: BlockKind, report: ReportDiagnostic): string {
   const text = node.value.replace(/\s+$/, '');
   if (text === '') report(line, `${blockName(kind)} is empty. Fill it or remove it.`);
@@ -48,7 +48,7 @@ function readText({ node, line }: Fence, kind: BlockKind, report: ReportDiagnost
 
 /**
  * Reads the fences of one section.
- * @param section undefined for what stands before the first section
+ * @param section undefined for the blocks before the first section
  */
 function readBlocks(
   fences: readonly Fence[],
@@ -57,7 +57,7 @@ function readBlocks(
 ): LessonBlock[] {
   const blocks: LessonBlock[] = [];
   let runIndex = 0;
-  /** The run block that an output block would belong to. */
+  /** The run block to which an output block would belong. */
   let lastRun: Run | undefined;
   for (const fence of fences) {
     const { node, line, meta } = fence;
@@ -133,7 +133,7 @@ function stepOf(section: Section, blocks: readonly LessonBlock[], report: Report
       );
     }
   }
-  // A fence that could not be read may be the one that seems to be missing.
+  // The missing block may be a fence that could not be read.
   if (section.fences.some(({ isBroken }) => isBroken)) return step;
   if (step.checks.length === 0) {
     report(
@@ -183,7 +183,7 @@ function withoutFrontMatter(source: string, yaml: Yaml | undefined): string {
   return source.slice(0, end).replace(/[^\n]/g, '') + source.slice(end);
 }
 
-/** All that is known of a lesson's file, even of one with errors. */
+/** The content of a lesson's file, as far as it could be read. */
 export interface Reading {
   /** Undefined when there is a diagnostic. */
   document: LessonDocument | undefined;
@@ -195,11 +195,11 @@ export interface Reading {
   blocks: readonly LessonBlock[];
   /** In the order of their lines. */
   diagnostics: Diagnostic[];
-  /** The front matter, if it is right, and the line of each of its fields. */
+  /** The front matter, if it is valid, and the line of each of its fields. */
   frontMatter: { value: FrontMatter; lineOf: (path: readonly PropertyKey[]) => number } | undefined;
 }
 
-/** The reading of a file of which nothing is known but what is wrong. */
+/** The reading of a file that could not be read at all. */
 export const unreadable = (diagnostic: Diagnostic): Reading => ({
   document: undefined,
   tree: undefined,
@@ -210,7 +210,7 @@ export const unreadable = (diagnostic: Diagnostic): Reading => ({
 });
 
 /**
- * Reads one lesson and collects what is wrong.
+ * Reads one lesson and collects its errors.
  * @param source text of its lesson.mdx
  * @param file path of the file for diagnostics
  * @param id name of the lesson's folder
@@ -303,7 +303,7 @@ export function readLesson(source: string, file: string, id: string): Reading {
  * @param source text of its lesson.mdx
  * @param file path of the file for errors
  * @param id name of the lesson's folder
- * @throws LabError `bad-lesson` with all that is wrong, one a line: `file:line: what is wrong and what to do`
+ * @throws LabError `bad-lesson` with all errors, one per line: `file:line: what is wrong and what to do`
  */
 export function parseLesson(source: string, file: string, id: string): LessonDocument {
   const { document, diagnostics } = readLesson(source, file, id);
@@ -311,6 +311,6 @@ export function parseLesson(source: string, file: string, id: string): LessonDoc
   throw new LabError(
     'bad-lesson',
     diagnostics.map(({ line, message }) => `${file}:${line}: ${message}`).join('\n'),
-    { hint: 'Correct these lines. docs/lesson-reference.md says what a lesson may hold.' },
+    { hint: 'Correct these lines. docs/lesson-reference.md describes the format.' },
   );
 }

@@ -61,7 +61,7 @@ async function htmlOf(document: LessonDocument): Promise<string> {
   return renderToStaticMarkup(createElement(getMDXComponent(code), { components }));
 }
 
-test('wraps the steps, and only them, in the order and with the ids of the parser', () => {
+test('wraps only steps, with the order and the ids of the parser', () => {
   const document = parse(lines);
   const processor = unified().use(remarkParse).use(remarkMdx).use(lessonPlugins(document));
   const tree = processor.runSync(processor.parse(document.prose)) as Root;
@@ -85,7 +85,7 @@ test('wraps the steps, and only them, in the order and with the ids of the parse
   });
 });
 
-test('puts each block’s index in the place of its fence, and leaves illustrations', async () => {
+test('replaces each block’s fence with its index, and leaves illustrations', async () => {
   const html = await htmlOf(parse(lines));
   expect(html.match(/<(section|h2|code|hr)[^>]*>/g)).toEqual([
     '<hr title="setup"/>',
@@ -109,7 +109,7 @@ test('refuses the prose of another lesson', () => {
   );
 });
 
-test('leaves out details of which nothing is shown', async () => {
+test('removes details that show nothing', async () => {
   const details = (summary: string, ...content: string[]): string[] => [
     '',
     '<details>',
@@ -134,7 +134,7 @@ test('leaves out details of which nothing is shown', async () => {
   expect(html).not.toContain('title="check"');
 }, 30_000);
 
-test('makes blocks of questions, wherever they stand', async () => {
+test('finds questions anywhere in the prose', async () => {
   const quiz = ['```quiz', 'question: What does `set_tid` set?', 'answer: So', 'explanation: x', '```'];
   const html = await htmlOf(parse([...lines, '', ...quiz, '', ...quiz.map((line) => `> ${line}`)]));
   expect(html.match(/<hr title="quiz"\/>/g)).toHaveLength(2);
@@ -142,7 +142,7 @@ test('makes blocks of questions, wherever they stand', async () => {
   expect(html).not.toContain('set_tid');
 }, 30_000);
 
-test('knows tables and alerts', async () => {
+test('renders tables and alerts', async () => {
   const html = await htmlOf(parse([...lines, '', '| A |', '| - |', '| 1 |', '', '> [!NOTE]', '> So.']));
   expect(html).toContain('<td>1</td>');
   expect(html).toContain('<div class="markdown-alert markdown-alert-note" dir="auto">');

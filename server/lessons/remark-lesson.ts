@@ -1,4 +1,4 @@
-/** Remark plugins of the lesson page: they put references to the parsed lesson where its blocks and steps stand in the prose. */
+/** Remark plugins of the lesson page. They replace blocks and steps in the prose with references to the parsed lesson. */
 import type { Node, Root, RootContent } from 'mdast';
 import type { MdxJsxFlowElement } from 'mdast-util-mdx-jsx';
 import remarkGfm from 'remark-gfm';
@@ -48,9 +48,9 @@ const element = (
 });
 
 /**
- * Replaces each fence that is a block by its reference.
+ * Replaces each block's fence with its reference.
  * @returns the references that the page shows nothing for
- * @throws Error when a block is not in the tree: the prose is not of this lesson
+ * @throws Error when a block is not in the tree, because the prose belongs to another lesson
  */
 function placeBlocks(tree: Root, blocks: readonly LessonBlock[]): Set<Node> {
   const missing = new Map(blocks.map((block, index) => [block.line, { ...block, index }]));
@@ -78,7 +78,7 @@ const isSummary = (node: {
   node.name === 'summary' ||
   (node.type === 'paragraph' && node.children?.length === 1 && node.children.every(isSummary));
 
-/** Removes `<details>` that hold nothing but a summary and blocks that are hidden. */
+/** Removes `<details>` that contain only a summary and hidden blocks. */
 function removeEmptyDetails(tree: Root, hidden: ReadonlySet<Node>): void {
   visit(tree, 'mdxJsxFlowElement', (node, index, parent) => {
     if (node.name !== 'details' || index === undefined || parent === undefined) return undefined;

@@ -10,7 +10,7 @@ import type { ReportDiagnostic } from './diagnostics';
 import { blockKinds, blockSchemas, type BlockKind, type BlockMeta, type LessonSection } from './lesson';
 import { suggest } from './suggest';
 
-/** Kinds that a fence names with one word. A required field names the others. */
+/** Kinds that a fence names with one word. A field names the others. */
 const plainKinds = ['run', 'check', 'solve', 'setup', 'output'] as const;
 const fieldKinds = ['value', 'file'] as const;
 
@@ -30,7 +30,7 @@ export interface Fence {
   isBroken: boolean;
 }
 
-/** A section with its place in the tree. */
+/** A section with its position in the tree. */
 export interface Section extends LessonSection {
   /** The section's nodes are `tree.children.slice(from, to)`, the heading first. */
   from: number;
@@ -51,13 +51,13 @@ function kindOf(key: string, value: string | number | true): BlockKind | undefin
   return plain ?? fieldKinds.find((kind) => kind === key);
 }
 
-/** In a fence without a language, the first word stands where the language should. */
+/** In a fence without a language, the first word takes the language's place. */
 const looksLikeWord = (language: string): boolean => {
   const [key, value] = readWord(language);
   return kindOf(key, value) !== undefined || (key === 'host' && value !== true);
 };
 
-/** A kind of block at the beginning of a sentence. */
+/** The name of a kind of block, for the beginning of a sentence. */
 export const blockName = (kind: BlockKind): string => `${kind === 'output' ? 'An' : 'A'} ${kind} block`;
 
 function languageError(language: string, kind: BlockKind | undefined): string | undefined {
@@ -106,7 +106,7 @@ function readFence(node: Code, report: ReportDiagnostic): Fence {
   const language = node.lang ?? '';
   const words = node.meta?.trim().split(/\s+/).filter(Boolean) ?? [];
   const errors: string[] = [];
-  /** Ends the reading of a fence that has no meaning, and reports why it has none. */
+  /** Returns the fence without words, and reports the errors. */
   const withoutMeta = (): Fence => {
     for (const error of errors) report(line, error);
     return { node, line, meta: undefined, isBroken: errors.length > 0 };

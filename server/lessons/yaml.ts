@@ -1,4 +1,4 @@
-/** Reads YAML, in a lesson or beside it, by a schema. Its diagnostics name the line. */
+/** Reads YAML, in a lesson or beside it, and checks it against a schema. Its diagnostics name the line. */
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { describeIssues } from './describe';

@@ -8,9 +8,9 @@ describe('LabError.from', () => {
   test.each([
     ['an error', new Error(secret)],
     ['an error with a cause', new Error('outer s3cret', { cause: new Error(secret) })],
-    ['a text', secret],
-    ['an object that pretends', { name: 'LabError', code: 'lost', message: secret, hint: secret }],
-  ])('tells a browser nothing of %s', (_, thrown) => {
+    ['a string', secret],
+    ['an object that imitates a LabError', { name: 'LabError', code: 'lost', message: secret, hint: secret }],
+  ])('hides %s from browsers', (_, thrown) => {
     const wire = LabError.from(thrown, 'Reading the lease').toWire();
     expect(wire).toEqual({
       code: 'internal',
@@ -19,7 +19,7 @@ describe('LabError.from', () => {
     });
   });
 
-  test('keeps what was thrown for logs and command lines', () => {
+  test('keeps the thrown value for logs and command lines', () => {
     const thrown = new Error('The lease is unreadable.', { cause: new Error(secret) });
     const error = LabError.from(thrown, 'Reading the lease');
     expect(error.cause).toBe(thrown);
@@ -30,7 +30,7 @@ describe('LabError.from', () => {
     expect(LabError.from(secret, 'Reading the lease').describe()).toContain(secret);
   });
 
-  test('passes our own errors through, whose message says what matters', () => {
+  test('passes a LabError through', () => {
     const error = new LabError('lost', 'The runner is gone.', {
       hint: 'Start again.',
       cause: new Error(secret),
@@ -39,7 +39,7 @@ describe('LabError.from', () => {
     expect(error.describe()).toBe('The runner is gone.');
   });
 
-  test('describes causes that go round in a circle', () => {
+  test('describes causes that form a cycle', () => {
     const first = new Error('first');
     first.cause = new Error('second', { cause: first });
     expect(LabError.from(first, 'Trying').describe()).toBe(
@@ -48,7 +48,7 @@ describe('LabError.from', () => {
   });
 });
 
-test.each([{}, { hint: 'Start again.' }])('an error crosses a process as it is, with %o', (options) => {
+test.each([{}, { hint: 'Start again.' }])('an error crosses processes unchanged, with %o', (options) => {
   const error = new LabError('lost', 'The runner is gone.', { ...options, cause: new Error(secret) });
   const arrived = LabError.fromWire(error.toWire());
   expect(arrived).toMatchObject({ code: 'lost', message: 'The runner is gone.', hint: options.hint });

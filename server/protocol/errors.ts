@@ -1,7 +1,7 @@
 /**
  * The one error type of the project. It crosses processes as {@link WireError}.
  *
- * Codes name what went wrong for the person who meets it, not where in the code it happened.
+ * A code names the problem for the person who meets it, not the place in the code.
  */
 import { z } from 'zod';
 
@@ -21,32 +21,32 @@ export const errorCodes = [
   'no-session',
   'session-exists',
   'session-ended',
-  /** All pairs that this machine can hold are taken. */
+  /** All pairs that fit on this machine are in use. */
   'no-capacity',
-  /** This machine can hold no pair at all. */
+  /** This machine is too small for even one pair. */
   'cannot-run',
-  /** A learner or an address has as many sessions as it may have. */
+  /** A learner or a network address has reached its limit of sessions. */
   'too-many-sessions',
-  /** The same was asked for so often that it is no learner's doing; passes with time. */
+  /** More requests than any learner makes. Passes with time. */
   'too-many-requests',
   'template-missing',
-  /** Public mode was asked for on a machine or with settings that are not safe for it. */
+  /** Public mode on a machine or with settings that are not safe for it. */
   'unsafe',
-  /** There is no saved state to go back to. */
+  /** There is no saved state to rewind to. */
   'no-saved-state',
   'lost',
   'not-ready',
   'not-at-prompt',
   'value-unknown',
   'cancelled',
-  /** More was asked for than any person and page would ask for. */
+  /** More than any person or page would send or request. */
   'overloaded',
   'internal',
 ] as const;
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** An error as it crosses a process: no stack, no cause, nothing that a learner must not see. */
+/** An error between processes: without stack, cause, or anything that a learner must not see. */
 export const wireErrorSchema = z.object({
   code: z.enum(errorCodes),
   /** What failed and why, one or two sentences. */
@@ -56,7 +56,7 @@ export const wireErrorSchema = z.object({
 });
 export type WireError = z.infer<typeof wireErrorSchema>;
 
-/** What a learner can do about an error that nobody foresaw. */
+/** The hint of an unexpected error. */
 const unexpectedHint = 'Try again. If it fails again, the server’s log says more.';
 
 export class LabError extends Error {
@@ -83,9 +83,9 @@ export class LabError extends Error {
   }
 
   /**
-   * Wraps anything thrown. A LabError passes through. A foreign throw becomes the cause of an `internal` error, whose text says
-   * nothing of it: that text reaches browsers. Logs print the cause; command lines print {@link describe}.
-   * @param doing what failed, as the beginning of a sentence: “Reading the recording”
+   * Wraps any thrown value. A LabError passes through. Anything else becomes the cause of an `internal` error. Browsers see that
+   * error's text, so it does not contain the cause. Logs print the cause, and command lines print {@link describe}.
+   * @param doing the action that failed, as the beginning of a sentence: “Reading the recording”
    */
   static from(thrown: unknown, doing: string): LabError {
     if (thrown instanceof LabError) return thrown;
@@ -96,13 +96,13 @@ export class LabError extends Error {
   }
 
   /**
-   * What failed, with the causes that {@link from} has kept out of the message. For command lines and reports on this machine,
-   * never for a browser.
+   * The message with the causes that {@link from} keeps out of it. For command lines and reports on this machine, never for a
+   * browser.
    */
   describe(): string {
     const causes: string[] = [];
     let next: unknown = this.code === 'internal' ? this.cause : undefined;
-    // An error can be its own cause, by way of others.
+    // Causes can form a cycle.
     const seen = new Set<unknown>();
     while (next !== undefined && next !== null && !seen.has(next)) {
       seen.add(next);

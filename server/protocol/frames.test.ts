@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { LabError } from './errors';
 import { decodeFrame, encodeFrame, frameHeaderBytes } from './frames';
 
-test('a frame comes back as it was, from any place in a larger buffer', () => {
+test('a frame survives encoding and decoding, at any position of a larger buffer', () => {
   const frame = {
     kind: 'output' as const,
     channel: 255,
@@ -17,7 +17,7 @@ test('a frame comes back as it was, from any place in a larger buffer', () => {
 
 test.each([
   ['too short', new Uint8Array(frameHeaderBytes - 1)],
-  ['of no known kind', new Uint8Array(frameHeaderBytes).fill(9, 0, 1)],
+  ['of an unknown kind', new Uint8Array(frameHeaderBytes).fill(9, 0, 1)],
   ['with an offset beyond safe integers', Uint8Array.of(1, 0, ...new Array<number>(8).fill(255))],
 ])('a frame %s is refused', (_, data) => {
   expect(() => decodeFrame(data)).toThrow(LabError);

@@ -4,13 +4,13 @@
  * Layout, big-endian:
  *
  *     byte 0      kind: 1 = output (runner to page), 2 = input (page to runner), 3 = screen (runner to page)
- *     byte 1      channel: the terminal's number, given by the `hello` and `terminals` messages
+ *     byte 1      channel: the terminal's number, from the `hello` and `terminals` messages
  *     bytes 2-9   offset, see below
- *     bytes 10-   the terminal's bytes, never decoded on the way
+ *     bytes 10-   the terminal's bytes; gateway and runner never decode them
  *
- * The offset of output is the number of bytes that this terminal had put out before this frame. That of input is the number of
- * bytes that this page (its `clientId`, see `attach`) had typed into this terminal before this frame: bytes that come twice are
- * cut, bytes that are missing close the socket. That of a screen frame is the number of bytes of this screen before this frame.
+ * The offset counts the bytes before this frame. In an output frame these are the bytes of the terminal's output, in a screen frame
+ * the bytes of this screen, and in an input frame the bytes that this page (its `clientId`, see `attach`) typed into this terminal.
+ * The runner drops input bytes that it already has. If input bytes are missing, it closes the socket.
  */
 import { LabError } from './errors';
 
@@ -22,7 +22,7 @@ const kindsByByte = new Map<number, FrameKind>(
   Object.entries(frameKinds).map(([kind, byte]) => [byte, kind as FrameKind]),
 );
 
-/** Longest input one frame may carry: 64 KiB holds any sensible paste and bounds what a hostile client can queue. */
+/** Longest input of one frame. 64 KiB holds any sensible paste and limits what a hostile client can queue. */
 export const maxInputBytes = 64 * 1024;
 
 export interface Frame {

@@ -1,4 +1,4 @@
-/** JSON text frames of a session's WebSocket. Each message is one schema here; its type is inferred from it. */
+/** JSON text frames of a session's WebSocket. Each message is one schema here, and its type is inferred from the schema. */
 import { z } from 'zod';
 import { LabError, wireErrorSchema } from './errors';
 import { hostNameSchema } from './hosts';
@@ -22,7 +22,7 @@ import {
   terminalNameSchema,
 } from './terminal';
 
-/** Offered as the WebSocket's subprotocol; a change that old pages cannot read gets a new number. */
+/** The WebSocket's subprotocol. A change that old pages cannot read gets a new number. */
 export const protocolName = 'live-migration-lab.v3';
 
 const columns = z.number().int().min(2).max(1000);
@@ -30,33 +30,31 @@ const rows = z.number().int().min(2).max(1000);
 const offset = z.number().int().nonnegative();
 
 export const clientMessageSchema = z.discriminatedUnion('type', [
-  /**
-   * Show a terminal. The answer is `attached`. Attaching again replaces the attachment before.
-   */
+  /** Attach to a terminal. The answer is `attached`. A new attachment replaces the previous one. */
   z.object({
     type: z.literal('attach'),
     terminal: terminalIdSchema,
-    /** The page has all output before this byte and wants what follows; null when it has nothing. */
+    /** The page has all output before this byte and wants the rest; null when it has nothing. */
     from: offset.nullable(),
-    /** How much of the terminal fits into the page. */
+    /** The terminal size that fits on the page. */
     columns,
     rows,
-    /** Chosen by the page once, when it is loaded: whose input is counted by the offsets of input frames. */
+    /** Each page load chooses one. The offsets of input frames count this client's bytes. */
     clientId: z.uuid(),
   }),
-  /** Show it no longer. */
+  /** End the attachment. */
   z.object({ type: z.literal('detach'), terminal: terminalIdSchema }),
-  /** How much of the terminal fits into the page now. It is the terminal's size while this page is its active one. */
+  /** A new size that fits on the page. The terminal has this size while this page is its active one. */
   z.object({ type: z.literal('viewport'), terminal: terminalIdSchema, columns, rows }),
-  /** The learner uses the terminal on this page from now on (focus); input does the same. */
+  /** Makes this page the terminal's active one, because the learner focused the terminal here. Input does the same. */
   z.object({ type: z.literal('activate'), terminal: terminalIdSchema }),
-  /** All output before byte `offset` has been parsed by the page's terminal. */
+  /** The page's terminal has parsed all output before byte `offset`. */
   z.object({ type: z.literal('ack'), terminal: terminalIdSchema, offset }),
   z.object({ type: z.literal('open-terminal'), host: hostNameSchema, requestId: z.uuid() }),
-  /** Ends its shell and what runs in it. The first terminal of a host cannot be closed. */
+  /** Ends its shell and the programs in it. The first terminal of a host cannot be closed. */
   z.object({ type: z.literal('close-terminal'), terminal: terminalIdSchema }),
   z.object({ type: z.literal('rename-terminal'), terminal: terminalIdSchema, name: terminalNameSchema }),
-  /** Type the lesson's run block `block` (index within its step) into a terminal of its host. Executed once for each runId. */
+  /** Type the lesson's run block `block` (index within its step) into a terminal of its host, once for each runId. */
   z.object({
     type: z.literal('run'),
     runId: runIdSchema,
@@ -64,28 +62,28 @@ export const clientMessageSchema = z.discriminatedUnion('type', [
     block: z.number().int().nonnegative(),
     terminal: terminalIdSchema,
     /**
-     * What to do when the terminal is not at an empty prompt: nothing, and say so; end what runs there with Ctrl-C first;
-     * or cut the half-typed line first.
+     * What to do when the terminal is not at an empty prompt: refuse the run, press Ctrl-C first, or cut the half-typed line
+     * first.
      */
     whenBusy: z.enum(['refuse', 'interrupt', 'cut-line']),
   }),
   /** Run a step's check now. */
   z.object({ type: z.literal('check'), stepId: z.string().max(100) }),
-  /** Go back to the state of both hosts in which this step began. What was done since then is lost. */
+  /** Return both hosts to their state at the start of this step. Later work is lost. */
   z.object({ type: z.literal('rewind'), stepId: z.string().max(100) }),
-  /** The learner is there: puts off the end for want of input. */
+  /** The learner is at the page without typing: restarts the idle timeout. */
   z.object({ type: z.literal('here') }),
-  /** Answered with `pong`: a page that hears nothing for long knows by it whether the line is still there. */
+  /** The answer is `pong`. A page that has received nothing for a while uses it to test the connection. */
   z.object({ type: z.literal('ping') }),
 ]);
 export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
 export const serverMessageSchema = z.discriminatedUnion('type', [
-  /** First message on each connection: everything that a freshly loaded page needs. */
+  /** First message of each connection, with everything that a freshly loaded page needs. */
   z.object({
     type: z.literal('hello'),
     session: sessionInfoSchema,
-    /** The sandbox that the session has now. With another one, nothing that a page knew of hosts and terminals holds. */
+    /** The session's current sandbox. When it changes, the page's knowledge of hosts and terminals is void. */
     sandboxId: z.string(),
     role: roleSchema,
     pair: pairStatusSchema,
@@ -98,11 +96,11 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('pair'), pair: pairStatusSchema }),
   z.object({ type: z.literal('step'), stepId: z.string(), step: stepStateSchema }),
-  /** Lesson values (such as a container's address) as they become known. */
+  /** Newly known lesson values, such as a container's address. */
   z.object({ type: z.literal('values'), values: z.record(z.string(), z.string()) }),
-  /** A command of the lesson was typed, began or ended. Told to every page; it also answers a `run` that is sent again. */
+  /** A command of the lesson was typed, began or ended. Every page receives it. It also answers a repeated `run`. */
   z.object({ type: z.literal('run'), run: runReportSchema }),
-  /** Answers a `run` whose command was not typed, to the page that asked. */
+  /** Answers a `run` whose command was not typed. Only the requesting page receives it. */
   z.object({
     type: z.literal('run-refused'),
     runId: runIdSchema,
@@ -110,39 +108,39 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     block: z.number().int().nonnegative(),
     terminal: terminalIdSchema,
     error: wireErrorSchema,
-    /** What stood in the way, when the learner may say how to go on. */
+    /** Why the terminal was busy, if the learner may choose what to do. */
     busy: busySchema.optional(),
   }),
   /** All terminals, after one was opened, closed or renamed. */
   z.object({
     type: z.literal('terminals'),
     terminals: z.array(terminalInfoSchema),
-    /** The `open-terminal` that this answers, for the page that asked. */
+    /** The `open-terminal` that this answers. Only for the requesting page. */
     requestId: z.uuid().optional(),
   }),
   /**
-   * Answers `attach`. What follows of this terminal, in this order: `screen` and its frames if `screen` is true; then output
-   * from byte `offset` on, and each `size` and `mark` at its place between the bytes.
+   * Answers `attach`. If `screen` is true, a `screen` message and its frames follow. Then comes the output from byte `offset` on,
+   * with each `size` and `mark` at its position between the bytes.
    */
   z.object({
     type: z.literal('attached'),
     terminal: terminalIdSchema,
     offset,
-    /** The page had nothing, or bytes that it misses are no longer kept: it is given the screen instead. */
+    /** The page had nothing, or the runner no longer keeps the missing bytes. So it sends the screen instead. */
     screen: z.boolean(),
     /**
-     * Output before this byte was put out before the page attached: its terminal does not answer queries in there. Absent: `offset`,
-     * so that only a screen's are not answered.
+     * Output before this byte is older than the attachment, so the page's terminal does not answer queries in it. Absent: `offset`,
+     * and then only queries in a screen stay unanswered.
      */
     end: offset.optional(),
-    /** Bytes typed by this page (its `clientId`) that the terminal has taken. */
+    /** How many bytes from this `clientId` the terminal has received. */
     inputOffset: offset,
     columns,
     rows,
   }),
   /**
-   * The terminal's screen and scrollback as they were at byte `offset` of its output, as escape sequences for an empty terminal
-   * of this size. `bytes` bytes follow in screen frames.
+   * The terminal's screen and scrollback at byte `offset` of its output, as escape sequences for an empty terminal of this size.
+   * `bytes` bytes follow in screen frames.
    */
   z.object({
     type: z.literal('screen'),
@@ -153,19 +151,19 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     bytes: z.number().int().nonnegative(),
     commands: z.array(shownCommandSchema),
   }),
-  /** The terminal has this size from here on. `active`: this page decides it. */
+  /** The terminal's size from here on. `active`: this page decides the size. */
   z.object({ type: z.literal('size'), terminal: terminalIdSchema, columns, rows, active: z.boolean() }),
-  /** All output before byte `offset` was before this mark. */
+  /** A shell's mark between the output before byte `offset` and the output from it on. */
   z.object({ type: z.literal('mark'), terminal: terminalIdSchema, offset, mark: shellMarkSchema }),
-  /** Bytes before `offset` of this page's input have been given to the terminal. */
+  /** The terminal has received this page's input before byte `offset`. */
   z.object({ type: z.literal('input-ack'), terminal: terminalIdSchema, offset }),
   z.object({ type: z.literal('pong') }),
-  /** A shell is at its prompt (idle) or a program runs in it, as its own shell integration says. */
+  /** Whether a shell is at its prompt (idle) or runs a program, by its shell integration. */
   z.object({ type: z.literal('prompt'), terminal: terminalIdSchema, idle: z.boolean() }),
   z.object({ type: z.literal('deadline'), deadline: deadlineSchema }),
-  /** The states that can be gone back to, all of them; one that is gone was dropped to keep within the session's limit. */
+  /** All saved states. A missing one was deleted to stay within the session's limit. */
   z.object({ type: z.literal('saves'), saves: z.array(savedStateSchema) }),
-  /** Both hosts are as they were when this step began; what a page knew of steps, values and commands is replaced by this. */
+  /** Both hosts are back at the start of this step. The message replaces the page's steps, values and runs. */
   z.object({
     type: z.literal('rewound'),
     stepId: z.string(),
@@ -178,17 +176,17 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
 
-/** WebSocket close codes of our own (4000-4999 is the range left to applications by RFC 6455, 7.4.2). */
+/** Our own WebSocket close codes. RFC 6455, 7.4.2, leaves 4000-4999 to applications. */
 export const closeCodes = {
   badMessage: 4400,
-  /** The grant was taken back, or a viewer tried what only the owner may. */
+  /** The grant was revoked, or a viewer sent what only the owner may send. */
   forbidden: 4403,
   sessionEnded: 4410,
-  /** More frames or bytes than any person and page would send, or the page does not take what it asked for. */
+  /** The page sent more frames or bytes than a person would, or does not read what it requested. */
   overloaded: 4429,
 } as const;
 
-/** @throws LabError `bad-message` naming the field, when the text is no such message. */
+/** @throws LabError `bad-message`, naming the field, when the text is not such a message */
 export function parseMessage<T>(schema: z.ZodType<T>, text: string): T {
   let value: unknown;
   try {

@@ -1,30 +1,30 @@
-/** What the gateway says to a runner over its socket, in HTTP. Pages speak to a runner as messages.ts says. */
+/** HTTP requests of the gateway to a runner. Pages exchange the messages of messages.ts with it. */
 import { z } from 'zod';
 import { endReasonSchema, pairPhaseSchema, sessionInfoSchema } from './session';
 
 /**
- * Header of the handshake of `GET /socket`: what the page may do, a {@link Role}. The gateway alone writes it, after it has checked
- * who is asking; a runner refuses a handshake without it.
+ * Handshake header of `GET /socket` with the page's {@link Role}. Only the gateway sets it, after checking the ticket. A runner
+ * refuses a handshake without it.
  */
 export const roleHeader = 'x-lab-role';
 
 /**
- * `PUT /session`: which session the sandbox belongs to from now on. The first request assigns it; later ones change the session's
- * deadline. A runner refuses a request for another session or lesson.
+ * Body of `PUT /session`, which assigns the sandbox to a session. Later requests change the session's deadline. A runner refuses a
+ * request for another session or lesson.
  */
 export const assignmentSchema = sessionInfoSchema;
 export type Assignment = z.infer<typeof assignmentSchema>;
 
-/** `GET /status`, and the answer to `POST /lease`, which lets the runner go on for another `leaseMs`. */
+/** Answers `GET /status`, and `POST /lease`, which extends the runner's life by `leaseMs`. */
 export const runnerStatusSchema = z.object({
   phase: pairPhaseSchema,
-  /** The lesson that it was assigned to; null in the pool. */
+  /** The assigned lesson; null in the pool. */
   lessonId: z.string().nullable(),
-  /** The session that it was assigned to; null in the pool, and from runners of earlier versions. */
+  /** The assigned session; null in the pool, and for runners of earlier versions. */
   sessionId: z.string().nullable().default(null),
-  /** Pages that are connected. */
+  /** Number of connected pages. */
   connections: z.number().int().nonnegative(),
-  /** Private memory of both machines, in bytes; what one more pair costs. */
+  /** Private memory of both machines, in bytes: the cost of one more pair. */
   memoryBytes: z.number().nonnegative(),
   /** Processor time that both machines have used, in seconds. */
   cpuSeconds: z.number().nonnegative(),
@@ -33,8 +33,8 @@ export const runnerStatusSchema = z.object({
 });
 export type RunnerStatus = z.infer<typeof runnerStatusSchema>;
 
-/** `GET /cast?terminal=…`, with the query of http.ts: the output that is kept of a terminal, as an asciicast. */
+/** Path of a terminal's kept output as an asciicast. The query is that of http.ts. */
 export const castPath = (terminal: string): string => `/cast?terminal=${encodeURIComponent(terminal)}`;
 
-/** `POST /stop`: ends the sandbox; answers when nothing runs any more. */
+/** Body of `POST /stop`, which ends the sandbox. The answer comes when all its processes have ended. */
 export const stopRequestSchema = z.object({ reason: endReasonSchema });

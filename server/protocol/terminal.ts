@@ -1,17 +1,17 @@
-/** Terminals as messages carry them: what they are, what their shells say, which commands of the lesson were typed into them. */
+/** The parts of a terminal in messages: its name and host, its shell's marks, and the lesson's commands that were typed into it. */
 import { z } from 'zod';
 import { hostNameSchema } from './hosts';
 
 export const terminalIdSchema = z.string().regex(/^[a-z0-9-]{1,32}$/);
 export const terminalNameSchema = z.string().trim().min(1).max(40);
 
-/** What stands in the way of typing a command into a terminal. */
+/** Why a command cannot be typed into a terminal. */
 export const busySchema = z.enum([
   /** A program runs in it. */
   'program',
-  /** A program runs in it that has taken the whole screen, such as vim. */
+  /** A full-screen program such as vim runs in it. */
   'full-screen',
-  /** The shell waits, and something has been typed behind its prompt. */
+  /** The shell waits, and there is text after its prompt. */
   'half-typed',
 ]);
 export type Busy = z.infer<typeof busySchema>;
@@ -19,20 +19,20 @@ export type Busy = z.infer<typeof busySchema>;
 export const terminalInfoSchema = z.object({
   id: terminalIdSchema,
   host: hostNameSchema,
-  /** The number by which binary frames name this terminal. Not used again in this session after the terminal was closed. */
+  /** This terminal's number in binary frames. The session does not reuse it after the terminal is closed. */
   channel: z.number().int().min(0).max(255),
-  /** For the learner: what stands on its tab. */
+  /** The text on its tab. */
   name: terminalNameSchema,
 });
 export type TerminalInfo = z.infer<typeof terminalInfoSchema>;
 
 export const runIdSchema = z.uuid();
 
-/** What a shell said of a command, by its OSC 133 marks. The guest can forge it: it decorates and triggers, and proves nothing. */
+/** A shell's OSC 133 mark about a command. The guest can forge marks, so they decorate and trigger but prove nothing. */
 export const shellMarkSchema = z.discriminatedUnion('kind', [
-  /** The prompt is complete: what is typed from here on is a command. */
+  /** The prompt is complete; a command follows. */
   z.object({ kind: z.literal('prompt') }),
-  /** A command was entered, its output begins. `command` counts the terminal's commands from 1. */
+  /** A command was entered, and its output begins. `command` counts the terminal's commands from 1. */
   z.object({
     kind: z.literal('start'),
     command: z.number().int().positive(),
@@ -45,33 +45,33 @@ export const shellMarkSchema = z.discriminatedUnion('kind', [
     command: z.number().int().positive(),
     runId: runIdSchema.optional(),
     exitCode: z.number().int().min(0).max(255).nullable(),
-    /** By the runner's clock, between both marks. */
+    /** Time between both marks by the runner's clock. */
     durationMs: z.number().int().nonnegative(),
   }),
 ]);
 export type ShellMark = z.infer<typeof shellMarkSchema>;
 
-/** A command on a repainted screen. Lines count from the first line of the repainted scrollback, from 0. */
+/** A command on a repainted screen. Line 0 is the first line of the repainted scrollback. */
 export const shownCommandSchema = z.object({
   command: z.number().int().positive(),
-  /** Where its prompt stands. */
+  /** Line of its prompt. */
   promptLine: z.number().int().nonnegative(),
-  /** Where its output begins; null when the command was not entered yet. */
+  /** First line of its output; null before the command was entered. */
   outputLine: z.number().int().nonnegative().nullable(),
-  /** Line after its output; null while it runs. */
+  /** Line after its output; null while the command runs. */
   endLine: z.number().int().nonnegative().nullable(),
   exitCode: z.number().int().min(0).max(255).nullable(),
   durationMs: z.number().int().nonnegative().nullable(),
 });
 export type ShownCommand = z.infer<typeof shownCommandSchema>;
 
-/** What became of a command of the lesson after it was typed. */
+/** The state of a lesson's command after it was typed. */
 const runStateSchema = z.discriminatedUnion('state', [
-  /** Its shell has not said that it began; one without shell integration never does. */
+  /** The shell has not marked its start. A shell without shell integration never does. */
   z.object({ state: z.literal('typed') }),
-  /** `elapsedMs`: how long it had been running when this was sent. */
+  /** `elapsedMs`: how long it had run when this was sent. */
   z.object({ state: z.literal('running'), elapsedMs: z.number().int().nonnegative() }),
-  /** Both null when its shell ended before it said how the command did. */
+  /** Both are null when the shell ended before it reported the outcome. */
   z.object({
     state: z.literal('done'),
     exitCode: z.number().int().min(0).max(255).nullable(),
@@ -79,7 +79,7 @@ const runStateSchema = z.discriminatedUnion('state', [
   }),
 ]);
 
-/** The newest run of one of the lesson's run blocks that was typed. */
+/** The newest run of a run block whose command was typed. */
 export const runReportSchema = z.object({
   runId: runIdSchema,
   stepId: z.string(),

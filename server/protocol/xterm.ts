@@ -1,9 +1,9 @@
 /**
- * What each xterm.js needs here, the runner's as well as the page's: the same widths of characters, or a repainted screen is not
- * the same one; and no output of any program that makes it fail or grow without end.
+ * Prepares every xterm.js here, in the runner and on the page. Both must use the same character widths, or a repainted screen differs.
+ * And no program's output may crash xterm.js or make it grow without limit.
  */
 
-/** What is used here of xterm.js. */
+/** The part of xterm.js that this file uses. */
 interface Terminal {
   readonly cols: number;
   readonly rows: number;
@@ -34,18 +34,18 @@ interface Unicode {
 interface WidthProvider {
   readonly version: string;
   wcwidth(codepoint: number): 0 | 1 | 2;
-  /** Bit 0: joins the character before it; bits 1 and 2: width; the rest is the provider's own and is handed back to it. */
+  /** Bit 0: joins the preceding character. Bits 1 and 2: width. The provider gets its other bits back. */
   charProperties(codepoint: number, preceding: number): number;
 }
 
 /**
- * Combining characters that one cell holds. xterm.js has no limit, so that a program could fill all memory with one cell. No
- * script puts more than a few on a letter.
+ * Limit on combining characters in one cell. xterm.js has none, so a program could fill all memory with one cell. No script puts more
+ * than a few on a letter.
  */
 const maxJoins = 16;
 
 /**
- * Prepares a terminal that has just been made.
+ * Prepares a new terminal.
  * @param unicode11 xterm.js's own addon for the widths of Unicode 11 (`Unicode11Addon`)
  */
 export function prepareTerminal(terminal: Terminal, unicode11: { activate(terminal: never): void }): void {
@@ -63,8 +63,8 @@ export function prepareTerminal(terminal: Terminal, unicode11: { activate(termin
 }
 
 /**
- * Erasing up to the cursor (ED 1), when that is the last cell of a terminal without scrollback, throws in xterm.js 6.0, and
- * the terminal never shows anything again: it looks for the line below. All lines are erased then, which ED 2 does as well.
+ * Works around a bug of xterm.js 6.0. When the cursor is on the last cell of a terminal without scrollback, erasing up to it (ED 1)
+ * looks for the line below and throws, and the terminal shows nothing from then on. ED 2 has the same effect there without the bug.
  */
 function eraseSafely(terminal: Terminal, isSelective: boolean): void {
   terminal.parser.registerCsiHandler(

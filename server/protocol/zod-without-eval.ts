@@ -1,6 +1,6 @@
 /**
- * To be imported before any schema is made. Zod compiles object schemas with `new Function`, and asks at the first whether it may: where
- * a Content-Security-Policy forbids that, each page load would report a violation.
+ * Import this before creating a schema. Zod compiles object schemas with `new Function` and tries it once. Where a
+ * Content-Security-Policy forbids `new Function`, each page load would report a violation.
  */
 import { config } from 'zod';
 

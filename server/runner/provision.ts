@@ -14,6 +14,6 @@ export async function provision(pair: Pair, { files }: Lesson, signal: AbortSign
     const script = `set -e\n${scripts.join('\n')}`;
     const { exitCode, stderr } = await pair.channel(host).run(script, { timeoutMs, signal });
     if (exitCode !== 0)
-      throw new LabError('bad-lesson', `The lesson's files could not be made on ${host}: ${stderr}`);
+      throw new LabError('bad-lesson', `The lesson’s files could not be written on ${host}: ${stderr}`);
   }
 }

@@ -342,9 +342,13 @@ export class Sandbox {
       // The first step begins from the template.
       const target = index === 0 ? undefined : this.#savedStates.find(step.id);
       if (index !== 0 && !target) {
-        throw new LabError('no-saved-state', `The state in which “${step.title}” began was not kept.`, {
-          hint: 'Go back to an earlier step, or ask for fresh hosts.',
-        });
+        throw new LabError(
+          'no-saved-state',
+          `The lab has no saved state from the start of “${step.title}”.`,
+          {
+            hint: 'Go back to an earlier step, or ask for fresh hosts.',
+          },
+        );
       }
       this.#change(afterRewind(this.#state));
       for (const terminal of this.#terminals) terminal.close();
@@ -355,9 +359,7 @@ export class Sandbox {
       this.#runs.forget(steps.slice(index).map(({ id }) => id));
       progress.rewindTo(step.id, target?.values ?? {});
       for (const terminal of this.#terminals) {
-        terminal.noticeOnFreshScreen(
-          `time went back: both hosts are as they were when “${step.title}” began`,
-        );
+        terminal.noticeOnFreshScreen(`rewound: both hosts are back at the start of “${step.title}”`);
         this.#shells.attach(terminal, pair);
       }
       this.#pages.broadcast({ type: 'rewound', stepId: step.id, ...this.#lessonState(progress) });
@@ -451,7 +453,8 @@ export class Sandbox {
   }
 
   #requireAssigned(): Assigned {
-    if (this.#tenancy.is === 'unassigned') throw new LabError('no-session', 'This pair is nobody’s yet.');
+    if (this.#tenancy.is === 'unassigned')
+      throw new LabError('no-session', 'This sandbox has no session yet.');
     return this.#tenancy;
   }
 

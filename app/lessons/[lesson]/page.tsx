@@ -15,7 +15,7 @@ interface Props {
   params: Promise<{ lesson: string }>;
 }
 
-/** The build knows all lessons; any other address is not found. */
+/** The build knows all lessons, so any other address is 404. */
 export const dynamicParams = false;
 
 export async function generateStaticParams(): Promise<{ lesson: string }[]> {
@@ -45,8 +45,7 @@ export default async function LessonPage({ params }: Props): Promise<ReactElemen
   }
   const { lesson, content } = read;
   return (
-    // The page's stored state belongs to a lesson with exactly these steps. The page does not need the set-up scripts, which may
-    // be long.
+    // The key resets the page's state when the lesson's steps change. The page does not need the set-up scripts, which may be long.
     <Workspace key={lessonHash(lesson)} lesson={{ ...lesson, setups: [], files: [] }}>
       {content}
       {isDevelopment && <ReloadOnSave />}

@@ -22,28 +22,28 @@ import '../../ui/menu.css';
 import './splitter.css';
 import './host-pane.css';
 
-/** Tells that keys were pressed in vain. */
+/** Says that the page did not send the learner's keys. */
 function RefusedKeysNote({ refused }: { refused: RefusedKeys }): ReactElement {
   const brokenSince = useSessionState(brokenSinceMs);
   const isOffline = brokenSince !== null && refused.brokenSinceMs === brokenSince;
   return (
     <div role="status">
       {(isOffline || refused.why === 'watching') && (
-        // A new key starts the animation again, so that each refused key is seen.
+        // A new key restarts the animation, so each refused key is visible.
         <p className="host-refusal" key={refused.count} data-why={refused.why}>
-          {isOffline ? 'Not sent: there is no connection' : 'Not sent: you are watching'}
+          {isOffline ? 'Not sent: no connection' : 'Not sent: viewers cannot type'}
         </p>
       )}
     </div>
   );
 }
 
-/** A host: its name, address and state, and its terminals once there are any. */
+/** A host: its name, address and state, and its terminals once they exist. */
 export function HostPane(props: {
   host: Host;
   terminals: TerminalSet | null;
   refused: RefusedKeys;
-  /** Whether it fills the page; undefined where there is no room for more anyway. */
+  /** Whether the host fills the page; undefined where only one host fits anyway. */
   zoomed: boolean | undefined;
   setZoomed: (zoomed: boolean) => void;
 }): ReactElement {
@@ -67,7 +67,7 @@ export function HostPane(props: {
   const focus = (id: string): void => {
     terminals?.get(id).focus();
   };
-  /** When it is on view. */
+  /** Focuses a terminal when it is on view. */
   const focusSoon = (id: string): void => {
     requestAnimationFrame(() => {
       focus(id);
@@ -131,7 +131,7 @@ export function HostPane(props: {
   };
   const onKey = (event: KeyboardEvent): void => {
     const shortcut = shortcutOf(event.nativeEvent);
-    // These go from pane to pane, which is the whole page's.
+    // The whole page handles these.
     if (shortcut === undefined || shortcut === 'next-pane' || shortcut === 'previous-pane') return;
     event.preventDefault();
     actions[shortcut]();
@@ -206,8 +206,8 @@ export function HostPane(props: {
                 <button
                   type="button"
                   className="icon-button wide-only"
-                  aria-label={`Fill the page with ${host}`}
-                  title={zoomed ? 'Show the whole page' : 'Fill the page'}
+                  aria-label={`Maximize ${host}`}
+                  title={zoomed ? 'Show the whole page' : 'Maximize'}
                   aria-pressed={zoomed}
                   onClick={() => {
                     setZoomed(!zoomed);

@@ -8,7 +8,7 @@ import { useSessionState } from '../session/context';
 import { activeTerminalOf, isOnline, lastCommandOf, phaseSinceMs, promptsOf } from '../session/selectors';
 import type { SessionState } from '../session/session-state';
 
-/** What a host does, in a word or two. */
+/** A host's state in a word or two. */
 function hostStateOf(host: Host, state: SessionState): string {
   switch (state.phase) {
     case 'loading':
@@ -34,7 +34,7 @@ function hostStateOf(host: Host, state: SessionState): string {
   return atPrompt === undefined ? 'running' : atPrompt ? 'at its prompt' : 'busy';
 }
 
-/** How long the pair has been in its present phase. */
+/** Seconds since the pair's current phase began. */
 function PhaseSeconds(): ReactElement {
   const sinceMs = useSessionState(phaseSinceMs);
   const nowMs = useNow(250);
@@ -44,12 +44,12 @@ function PhaseSeconds(): ReactElement {
 function RunningTime({ sinceMs }: { sinceMs: number }): ReactElement {
   const nowMs = useNow(1_000);
   const seconds = Math.floor((nowMs - sinceMs) / 1_000);
-  // Most commands end sooner, and then their real time is shown.
+  // Most commands end sooner, and then the page shows their exact duration.
   if (seconds < 2) return <></>;
   return <span aria-hidden="true">, {seconds < 60 ? `${seconds} s` : spellRuntime(seconds * 1_000)}</span>;
 }
 
-/** What a host does, and how the last command ended in its terminal in use. */
+/** A host's state, and the outcome of the last command in the terminal in use. */
 export function HostState({ host }: { host: Host }): ReactElement {
   const state = useSessionState((now) => hostStateOf(host, now));
   const last = useSessionState(lastCommandOf(host));

@@ -21,7 +21,7 @@ const terminals = (...ids: string[]): TerminalInfo[] =>
 const order = ['source', 'source-2', 'source-3'];
 
 describe('a layout', () => {
-  test('keeps what was remembered as far as it still exists', () => {
+  test('keeps the stored layout as far as its terminals still exist', () => {
     const source = split(firstLayout.hostLayouts.source, 'stacked', 'source-2', order);
     const layout = { ...firstLayout, hostLayouts: { ...firstLayout.hostLayouts, source } };
     expect(settleLayout(layout, [])).toBe(layout);
@@ -31,13 +31,13 @@ describe('a layout', () => {
     expect(settled.hostLayouts.destination).toBe(layout.hostLayouts.destination);
   });
 
-  test('shows another terminal when the one on view is gone', () => {
+  test('shows another terminal when the visible one is gone', () => {
     const source = show(firstLayout.hostLayouts.source, 'source-2');
     const layout = { ...firstLayout, hostLayouts: { ...firstLayout.hostLayouts, source } };
     expect(settleLayout(layout, terminals('source')).hostLayouts.source.shown).toEqual(['source']);
   });
 
-  test('shows a terminal in the place of the used one, and goes to one that is on view', () => {
+  test('shows a terminal in place of the one in use, or activates it if it is visible', () => {
     const two = split(firstLayout.hostLayouts.source, 'beside', 'source-2', order);
     expect(two).toEqual({ shown: ['source', 'source-2'], active: 1, split: 'beside' });
     expect(show(two, 'source')).toEqual({ ...two, active: 0 });
@@ -60,12 +60,12 @@ describe('a layout', () => {
     );
   });
 
-  test('is read only if it is one', () => {
+  test('is read only if it is valid', () => {
     expect(storedLayoutSchema.safeParse(JSON.parse(JSON.stringify(firstLayout))).data).toEqual(firstLayout);
     expect(storedLayoutSchema.safeParse({ hosts: 'diagonal' }).success).toBe(false);
   });
 
-  test('that an earlier page stored is still read', () => {
+  test('from an earlier version of the page is still read', () => {
     const { hosts, hostLayouts } = firstLayout;
     const source = { shown: ['source-2', 'source'], active: 1, split: 'stacked' } as const;
     const stored = { hosts, views: { ...hostLayouts, source } };

@@ -1,17 +1,17 @@
-/** Which terminals are on view and how they share the page, as plain values that the browser stores. */
+/** Which terminals are visible and how they share the page, as plain values that the browser stores. */
 import '../../../server/protocol/zod-without-eval';
 import { z } from 'zod';
 import { hostNames, type HostName } from '../../../server/protocol/hosts';
 import type { TerminalInfo } from '../../../server/protocol/terminal';
 
 const directionSchema = z.enum(['beside', 'stacked']);
-/** How two things share a place: side by side, or one above the other. */
+/** How two panes share an area: side by side, or stacked. */
 export type Direction = z.infer<typeof directionSchema>;
 
 const hostLayoutSchema = z.object({
-  /** Ids of the terminals on view, left or upper one first. */
+  /** Ids of the visible terminals, the left or upper one first. */
   shown: z.array(z.string()).min(1).max(2),
-  /** Index of the terminal in use: where a run goes, and in whose place another terminal is shown. */
+  /** Index of the terminal in use. A run goes there, and another terminal replaces it on view. */
   active: z.number().int().min(0).max(1),
   split: directionSchema,
 });
@@ -40,7 +40,7 @@ export const firstLayout: Layout = {
 /** The id of the terminal in use. */
 export const activeTerminal = ({ shown, active }: HostLayout): string => shown[active] ?? shown[0] ?? '';
 
-/** As near to a host's layout as its present terminals allow. */
+/** Adapts a host's layout to its current terminals. */
 function settleHostLayout(
   layout: HostLayout,
   terminals: readonly TerminalInfo[],
@@ -60,7 +60,7 @@ function settleHostLayout(
     : { ...layout, shown, active };
 }
 
-/** As near to the layout as the present terminals allow; the same object when it fits as it is. */
+/** Adapts the layout to the current terminals. Returns the same object when it already fits. */
 export function settleLayout(layout: Layout, terminals: readonly TerminalInfo[]): Layout {
   const hostLayouts = { ...layout.hostLayouts };
   for (const host of hostNames)
@@ -70,7 +70,7 @@ export function settleLayout(layout: Layout, terminals: readonly TerminalInfo[])
     : { ...layout, hostLayouts };
 }
 
-/** Shows a terminal where it is on view already, otherwise in the place of the one in use. */
+/** Activates a terminal if it is visible, otherwise shows it in place of the one in use. */
 export function show(layout: HostLayout, id: string): HostLayout {
   const at = layout.shown.indexOf(id);
   if (at >= 0) return { ...layout, active: at === 1 ? 1 : 0 };
@@ -78,8 +78,8 @@ export function show(layout: HostLayout, id: string): HostLayout {
 }
 
 /**
- * Shows one more terminal, which is in use then.
- * @param order ids in the order of their tabs, in which the two terminals stand as well
+ * Shows a second terminal and makes it the one in use.
+ * @param order ids in the order of their tabs; the two terminals keep this order
  */
 export function split(
   layout: HostLayout,

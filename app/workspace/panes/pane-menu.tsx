@@ -10,7 +10,7 @@ import { activeTerminalOf, isOnline, isOwner, layoutOf } from '../session/select
 import type { Direction } from './pane-layout';
 import { shortcuts, type Shortcut } from './shortcuts';
 
-/** Puts a menu below its button, or above where there is more room. */
+/** Places a menu below its button, or above it if there is more room. */
 function placeBeside(menu: HTMLElement, button: HTMLElement | null): void {
   if (button === null) return;
   const { top, bottom, right } = button.getBoundingClientRect();
@@ -37,7 +37,7 @@ function MenuItem(props: {
   );
 }
 
-/** Actions on a host's terminal in use. */
+/** Actions on the terminal in use of a host. */
 export function PaneMenu(props: {
   host: Host;
   actions: Readonly<
@@ -58,7 +58,7 @@ export function PaneMenu(props: {
   const menuId = useId();
   const menu = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
-  /** The menu closes first, so that the focus returns to where it was. */
+  /** Closes the menu first, so the focus returns to where it was. */
   const choose = (action: () => void) => (): void => {
     menu.current?.hidePopover();
     action();
@@ -71,8 +71,8 @@ export function PaneMenu(props: {
         type="button"
         className="icon-button"
         popoverTarget={menuId}
-        aria-label={`More for the terminals of ${host}`}
-        title="More"
+        aria-label={`More actions for ${host}`}
+        title="More actions"
         ref={button}
       >
         <Glyph name="more" />
@@ -87,18 +87,14 @@ export function PaneMenu(props: {
         }}
       >
         <MenuItem label="Search" shortcut="search" onChoose={choose(actions.search)} />
+        <MenuItem label="Copy last output" shortcut="copy-output" onChoose={choose(actions['copy-output'])} />
         <MenuItem
-          label="Copy the last output"
-          shortcut="copy-output"
-          onChoose={choose(actions['copy-output'])}
-        />
-        <MenuItem
-          label="Go to the previous command"
+          label="Go to previous command"
           shortcut="previous-command"
           onChoose={choose(actions['previous-command'])}
         />
         <MenuItem
-          label="Go to the next command"
+          label="Go to next command"
           shortcut="next-command"
           onChoose={choose(actions['next-command'])}
         />
@@ -113,7 +109,7 @@ export function PaneMenu(props: {
               })}
             />
             <MenuItem
-              label={isSplit('stacked') ? 'Show one terminal' : 'Show two above each other'}
+              label={isSplit('stacked') ? 'Show one terminal' : 'Show two stacked'}
               onChoose={choose(() => {
                 split('stacked');
               })}
@@ -144,12 +140,12 @@ export function PaneMenu(props: {
         </div>
         {owned && (
           <MenuItem
-            label="Download this terminal’s recording"
+            label="Download recording"
             onChoose={choose(() => void session.takeRecording(active, saveFile))}
           />
         )}
         {close !== undefined && (
-          <MenuItem label="Close this terminal" disabled={!online} onChoose={choose(close)} />
+          <MenuItem label="Close terminal" disabled={!online} onChoose={choose(close)} />
         )}
       </div>
     </>

@@ -1,5 +1,5 @@
 import { hostNames, type HostName } from '../../../server/protocol/hosts';
 
-/** The parts of the lesson page that hold the focus in turn. */
+/** The panes of the lesson page, in focus order. */
 export type PaneName = 'lesson' | HostName;
 export const paneNames: readonly PaneName[] = ['lesson', ...hostNames];

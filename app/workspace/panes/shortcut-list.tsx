@@ -35,8 +35,8 @@ function List({ heading, names }: { heading: string; names: readonly Shortcut[] 
 
 const others: readonly [readonly string[], string][] = [
   [['←', '→'], 'On a terminal’s tab: go to the next tab'],
-  [['F2'], 'On a terminal’s tab: rename it; so does a double click'],
-  [['Delete'], 'On a terminal’s tab: close it'],
+  [['F2'], 'On a terminal’s tab: rename it (or double-click the tab)'],
+  [['Delete'], 'On a terminal’s tab: close the terminal'],
   [['↑', '↓', '←', '→'], 'On a splitter: move it'],
   [['Ctrl', 'Shift', 'V'], 'Paste, as the browser does'],
   [['Ctrl', 'click'], 'On a link in a terminal: open it'],

@@ -12,7 +12,7 @@ const press = (code: string, key: string, ...held: ('ctrl' | 'shift' | 'alt' | '
   }) as KeyboardEvent;
 
 describe('shortcuts', () => {
-  test('are found by place or by character, as they are meant', () => {
+  test('match the key’s position or its character, as intended', () => {
     expect(shortcutOf(press('KeyF', 'F', 'ctrl', 'shift'))).toBe('search');
     expect(shortcutOf(press('F6', 'F6'))).toBe('next-pane');
     expect(shortcutOf(press('F6', 'F6', 'shift'))).toBe('previous-pane');
@@ -22,7 +22,7 @@ describe('shortcuts', () => {
     expect(shortcutOf(press('NumpadSubtract', '-', 'ctrl'))).toBe('smaller');
   });
 
-  test('leave a shell its own keys', () => {
+  test('leave the shell’s own keys alone', () => {
     for (const key of 'abcdefghijklmnopqrstuvwxyz') {
       expect(shortcutOf(press(`Key${key.toUpperCase()}`, key, 'ctrl'))).toBeUndefined();
       expect(shortcutOf(press(`Key${key.toUpperCase()}`, key, 'alt'))).toBeUndefined();
@@ -32,7 +32,7 @@ describe('shortcuts', () => {
       expect(shortcutOf(press(arrow, arrow, 'ctrl'))).toBeUndefined();
       expect(shortcutOf(press(arrow, arrow, 'shift'))).toBeUndefined();
     }
-    // AltGr, as Windows tells it.
+    // AltGr, as Windows reports it.
     expect(shortcutOf(press('Digit0', '}', 'ctrl', 'alt'))).toBeUndefined();
   });
 });

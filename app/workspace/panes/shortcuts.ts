@@ -1,6 +1,6 @@
 /**
- * The keyboard shortcuts of the lesson page, in one table for the handlers and for the list that the learner sees. They are those of
- * editors and terminal programs where these have one for the same action. No shell needs any of them.
+ * The keyboard shortcuts of the lesson page. The handlers and the list for learners share this table. The keys follow editors and
+ * terminal programs, and no shell needs any of them.
  */
 
 export type Shortcut =
@@ -21,25 +21,25 @@ export type Shortcut =
   | 'usual-size';
 
 interface Keys {
-  /** Whether the key works in a terminal only; others work everywhere. */
+  /** Whether the key works only in a terminal. */
   inTerminal: boolean;
-  /** As it is written down. */
+  /** The keys as the list shows them. */
   keys: readonly string[];
   does: string;
   matches: (event: KeyboardEvent) => boolean;
 }
 
-/** The key of desktops and editors for the way from pane to pane, and the way out of a terminal. */
+/** Moves between panes, as in desktops and editors, and out of a terminal. */
 export const paneKey = 'F6';
 
 const plain = (event: KeyboardEvent): boolean => !event.ctrlKey && !event.altKey && !event.metaKey;
 const ctrl = (event: KeyboardEvent): boolean => event.ctrlKey && !event.altKey && !event.metaKey;
-/** By its place on the keyboard, since Shift makes other characters of it. */
+/** Matches the key's position, because Shift changes its character. */
 const ctrlShift =
   (code: string) =>
   (event: KeyboardEvent): boolean =>
     ctrl(event) && event.shiftKey && event.code === code;
-/** By the character, wherever it is; the number block as well. */
+/** Matches the character, wherever it is on the keyboard, the number pad included. */
 const ctrlWith =
   (...keys: string[]) =>
   (event: KeyboardEvent): boolean =>
@@ -49,13 +49,13 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   'next-pane': {
     inTerminal: false,
     keys: [paneKey],
-    does: 'Move the focus from the lesson to the source, the destination and back; this also leaves a terminal',
+    does: 'Move the focus to the next pane: lesson, source, destination (this also leaves a terminal)',
     matches: (event) => plain(event) && !event.shiftKey && event.key === paneKey,
   },
   'previous-pane': {
     inTerminal: false,
     keys: ['Shift', paneKey],
-    does: 'Move the focus the other way',
+    does: 'Move the focus to the previous pane',
     matches: (event) => plain(event) && event.shiftKey && event.key === paneKey,
   },
   search: {
@@ -85,7 +85,7 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   'copy-output': {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', 'O'],
-    does: 'Copy the output of that command, or of the last one',
+    does: 'Copy the output of that command, or of the last command',
     matches: ctrlShift('KeyO'),
   },
   'previous-terminal': {
@@ -115,7 +115,7 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
   zoom: {
     inTerminal: true,
     keys: ['Ctrl', 'Shift', 'Enter'],
-    does: 'Fill the page with this host, and back',
+    does: 'Maximize this host, or show the whole page again',
     matches: ctrlShift('Enter'),
   },
   larger: {
@@ -140,6 +140,6 @@ export const shortcuts: Readonly<Record<Shortcut, Keys>> = {
 
 export const shortcutNames = Object.keys(shortcuts) as Shortcut[];
 
-/** The shortcut that a key press is, if any. */
+/** The shortcut for a key press, if any. */
 export const shortcutOf = (event: KeyboardEvent): Shortcut | undefined =>
   shortcutNames.find((name) => shortcuts[name].matches(event));

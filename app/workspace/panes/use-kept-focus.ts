@@ -5,8 +5,8 @@ import { useSessionState } from '../session/context';
 import { deadlineOf, isExtending, shownPhase } from '../session/selectors';
 
 /**
- * When the focused element disappears (a dialog's menu, a button that did its work), the lesson gets the focus. Otherwise the
- * browser would go back to the page's very start.
+ * Moves the focus to the lesson when the focused element disappears, such as a menu or a button. Otherwise the browser would move it to
+ * the start of the page.
  */
 export function useKeptFocus(): void {
   const phase = useSessionState(shownPhase);

@@ -2,10 +2,10 @@
 
 import { useSyncExternalStore } from 'react';
 
-/** Below this there is no room for a column of prose beside 80 columns of terminal; the stylesheets have the same number. */
+/** Below this width, prose and a terminal of 80 columns do not fit side by side. The stylesheets use the same number. */
 const narrowQuery = '(max-width: 859px)';
 
-/** Undefined on the server and for the first paint: neither the window's width nor the stored layout is known yet. */
+/** Undefined on the server and for the first paint, when window width and stored layout are unknown. */
 export function usePageLayout(): 'columns' | 'tabs' | undefined {
   return useSyncExternalStore(
     (changed) => {

@@ -7,7 +7,7 @@ import type { TerminalSet } from '../terminal/terminal-set';
 import { paneNames, type PaneName } from './panes';
 import { shortcutOf } from './shortcuts';
 
-/** Moves the focus from pane to pane with one key, out of the terminals as well. */
+/** Moves the focus between panes with one key, also out of terminals. */
 export function usePaneKey(terminals: TerminalSet | null, show: (pane: PaneName) => void): void {
   const session = useLabSession();
   const lastInLesson = useRef<HTMLElement | null>(null);
@@ -37,7 +37,7 @@ export function usePaneKey(terminals: TerminalSet | null, show: (pane: PaneName)
       }
       const last = lastInLesson.current;
       const lesson = document.querySelector<HTMLElement>('[data-pane="lesson"]');
-      // What is out of sight, such as a lesson below a host that fills the page, comes into it first.
+      // Wait until the page shows the pane: a maximized host may cover the lesson.
       requestAnimationFrame(() => {
         (last?.isConnected ? last : lesson)?.focus();
       });

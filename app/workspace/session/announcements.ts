@@ -1,4 +1,4 @@
-/** What screen readers say about a change that happened by itself. */
+/** What screen readers announce about changes that the learner did not make. */
 import type { Lesson } from '../../../server/lessons/lesson';
 import type { Deadline } from '../../../server/protocol/session';
 import { timeOfDay } from '../../ui/time';
@@ -20,8 +20,8 @@ function aboutPhase(before: SessionState, after: SessionState): string | undefin
       const from = pairPhase(before);
       const to = after.pair.phase;
       if (from === to) return undefined;
-      if (to === 'rewinding') return 'Both hosts are going back.';
-      // After a rewind, the message that it is done says more.
+      if (to === 'rewinding') return 'Both hosts are returning to an earlier state.';
+      // After a rewind, the `rewound` message announces more.
       return to === 'ready' && from !== 'rewinding' ? 'Both hosts are ready.' : undefined;
     }
     case 'failed':
@@ -39,18 +39,18 @@ function aboutPhase(before: SessionState, after: SessionState): string | undefin
 }
 
 function aboutDeadline(before: Deadline, after: Deadline): string | undefined {
-  if (after.endsAtMs > before.endsAtMs) return `Your hosts now end at ${timeOfDay(after.endsAtMs)}.`;
-  if (before.idleEndsAtMs !== null && after.idleEndsAtMs === null) return 'Your hosts stay.';
+  if (after.endsAtMs > before.endsAtMs) return `Your session now ends at ${timeOfDay(after.endsAtMs)}.`;
+  if (before.idleEndsAtMs !== null && after.idleEndsAtMs === null) return 'Your session continues.';
   return undefined;
 }
 
-/** A step as a sentence names it. */
+/** A step's number and title, for the middle of a sentence. */
 function stepName(lesson: Lesson, stepId: string): string {
   const index = lesson.steps.findIndex(({ id }) => id === stepId);
   return `step ${index + 1}, ${lesson.steps[index]?.title ?? stepId}`;
 }
 
-/** @returns undefined when the change is not worth a word */
+/** @returns undefined when the change needs no announcement */
 export function announcementOf(
   lesson: Lesson,
   before: SessionState,
@@ -63,7 +63,7 @@ export function announcementOf(
     case 'recording-saved':
       return `The recording is saved as ${event.name}.`;
     case 'reset':
-      return 'You get fresh hosts.';
+      return 'You are getting fresh hosts.';
     case 'leave-queue':
       return before.phase === 'queued' ? 'You have left the queue.' : undefined;
     case 'extended':
@@ -87,7 +87,7 @@ export function announcementOf(
       return isNews ? `${name.charAt(0).toUpperCase()}${name.slice(1)}: done.` : undefined;
     }
     case 'rewound':
-      return `Both hosts are as they were at the start of ${stepName(lesson, message.stepId)}.`;
+      return `Both hosts are back at the start of ${stepName(lesson, message.stepId)}.`;
     default:
       return aboutPhase(before, after);
   }

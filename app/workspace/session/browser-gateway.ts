@@ -1,4 +1,4 @@
-/** The gateway as this page reaches it. */
+/** The gateway's client in the browser. */
 import '../../../server/protocol/zod-without-eval';
 import { GatewayClient } from '../../../server/client/gateway-client';
 import type { Socket, SocketHandlers } from '../../../server/client/socket';
@@ -8,13 +8,13 @@ import { protocolName } from '../../../server/protocol/messages';
 export class BrowserGateway extends GatewayClient {
   readonly #grant: string | undefined;
 
-  /** @param grant of somebody else's session, which the page watches; absent for the browser's own */
+  /** @param grant for a session to watch; absent for this browser's own session */
   constructor(grant?: string) {
     super((path, init) => fetch(path, { ...init, cache: 'no-store' }));
     this.#grant = grant;
   }
 
-  /** @throws LabError with a code other than `lost` when trying again cannot help */
+  /** @throws LabError with a code other than `lost` when a retry cannot help */
   readonly openSocket = async (handlers: SocketHandlers): Promise<Socket> => {
     const path = this.#grant === undefined ? this.sessionSocket() : this.watchSocket(this.#grant);
     const url = new URL(await path, window.location.href);

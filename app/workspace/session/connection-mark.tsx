@@ -6,7 +6,7 @@ import { useSessionState } from './context';
 import { connectionOf, hasSession, silentSinceMs } from './selectors';
 import './connection-mark.css';
 
-/** Whether this computer says that it has a network. */
+/** Whether the browser reports a network. */
 function useOnline(): boolean {
   return useSyncExternalStore(
     (changed) => {
@@ -27,7 +27,7 @@ function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
   return <span aria-hidden="true"> {Math.max(0, Math.floor((nowMs - sinceMs) / 1_000))} s</span>;
 }
 
-/** The state of the connection: a word or two in a place of fixed width, so that nothing moves when it changes. */
+/** The connection's state in a word or two. The width is fixed, so nothing moves when the state changes. */
 export function ConnectionMark(): ReactElement | null {
   const connection = useSessionState(connectionOf);
   const silentSince = useSessionState(silentSinceMs);

@@ -12,7 +12,7 @@ export function useLabSession(): LabSession {
   return session;
 }
 
-/** @param select must return the same value for the same state, as those in selectors.ts do */
+/** @param select must return the same value for the same state, like the selectors of selectors.ts */
 export function useSessionState<T>(select: (state: SessionState) => T): T {
   const session = useLabSession();
   return useSyncExternalStore(

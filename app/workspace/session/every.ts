@@ -1,7 +1,7 @@
-/** Calls back again and again until the returned function is called. */
+/** Calls back every `ms` milliseconds. Returns a function that stops it. */
 export type Every = (ms: number, callback: () => void) => () => void;
 
-/** As {@link Every} says, in a background tab as well: there a browser runs a page's own timers once a minute, but not a worker's. */
+/** Works in a background tab too: browsers slow down a page's timers to once a minute there, but not a worker's. */
 export function everyInBackground(ms: number, callback: () => void): () => void {
   const worker = new Worker(new URL('./ticker.ts', import.meta.url));
   worker.onmessage = callback;

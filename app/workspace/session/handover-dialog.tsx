@@ -6,7 +6,7 @@ import { useLabSession, useSessionState } from './context';
 import { LinkField } from '../../ui/link-field';
 import '../../ui/dialog.css';
 
-/** A link with which the learner continues in another browser. */
+/** Makes a link that opens the session in another browser of the learner. */
 export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElement {
   const session = useLabSession();
   const problem = useSessionState((state) => state.problem);
@@ -28,19 +28,19 @@ export function HandoverDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactE
       <h2 id={headingId}>Continue in another browser</h2>
       <div className="dialog-text">
         <p>
-          Open the link in the other browser, on this computer or another one. You get the same hosts,
-          terminals and steps there. This page keeps working too.
+          Open the link in the other browser, on this computer or another one. It shows the same hosts,
+          terminals and steps. This page keeps working too.
         </p>
         <p>
-          The link works <b>once</b>, within ten minutes. Whoever opens it can do everything that you can, so
-          keep it to yourself.
+          The link works <b>once</b>, within ten minutes. Anyone who opens it can do everything that you can,
+          so don’t share it.
         </p>
         {link !== null && <LinkField link={link} />}
         {problem !== null && <Problem error={problem} />}
       </div>
       <form method="dialog" className="button-row">
         <button type="button" className="button button-primary" onClick={() => void show()}>
-          {link === null ? 'Make a link' : 'Make another link'}
+          {link === null ? 'Create link' : 'Create another link'}
         </button>
         <button type="submit" className="button">
           Close

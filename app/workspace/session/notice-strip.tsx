@@ -12,7 +12,7 @@ const minuteMs = 60_000;
 /** The page warns this long before the session ends, unless the server sets another time. */
 export const endWarningMs = 5 * minuteMs;
 
-/** Warns that the hosts end soon: because nothing was typed, or because the session's time is over. */
+/** Warns that the session ends soon, because the learner has not typed or because its time is up. */
 function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): ReactElement {
   const { idle } = props;
   const session = useLabSession();
@@ -25,16 +25,16 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
   useEffect(() => {
     const time = lastMinute ? 'in less than a minute' : 'in a few minutes';
     session.announce(
-      idle ? `You have typed nothing for a while. Your hosts end ${time}.` : `Your hosts end ${time}.`,
+      idle ? `You have not typed for a while. Your session ends ${time}.` : `Your session ends ${time}.`,
     );
   }, [session, idle, lastMinute]);
 
   return (
-    <section className="strip" data-urgent={lastMinute} aria-label="Your hosts end soon">
+    <section className="strip" data-urgent={lastMinute} aria-label="Your session ends soon">
       <p>
-        {idle ? 'You have typed nothing for a while; your hosts end in ' : 'Your hosts end in '}
+        {idle ? 'You have not typed for a while. Your session ends in ' : 'Your session ends in '}
         <b role="timer">{countdown(leftMs)}</b>.
-        {!idle && extensionsLeft === 0 && ' You cannot add more time; you can start new hosts afterwards.'}
+        {!idle && extensionsLeft === 0 && ' You cannot add more time. You can start new hosts afterwards.'}
       </p>
       {idle && (
         <button
@@ -63,13 +63,13 @@ function EndWarning(props: { endsAtMs: number; idle: boolean; nowMs: number }): 
   );
 }
 
-/** What the panel beside the lesson says, in a line. */
+/** The session panel's message in one line. */
 function briefOf(state: SessionState): string | undefined {
   switch (state.phase) {
     case 'queued': {
       const { position, estimateMs } = state.queue;
       const place = position === 1 ? 'You are next' : `You are number ${position} in the queue`;
-      return estimateMs === null ? `${place}.` : `${place}: ${spellEstimate(estimateMs)} to go.`;
+      return estimateMs === null ? `${place}.` : `${place}. Estimated wait: ${spellEstimate(estimateMs)}.`;
     }
     case 'none':
       return state.lab?.cannotRun?.message;
@@ -90,13 +90,13 @@ function PanelInBrief(): ReactElement | null {
   const brief = useSessionState(briefOf);
   if (brief === undefined) return null;
   return (
-    <section className="strip strip-brief" aria-label="Your hosts in brief">
+    <section className="strip strip-brief" aria-label="State of your hosts">
       <p>{brief}</p>
     </section>
   );
 }
 
-/** One line below the bar, and only while there is something to say. */
+/** One line below the bar, shown only while there is something to say. */
 export function NoticeStrip(): ReactElement | null {
   const nowMs = useNow(1_000);
   const deadline = useSessionState(deadlineOf);

@@ -1,4 +1,4 @@
-/** The ways from one phase to another. */
+/** The transitions between phases. */
 import type { WireError } from '../../../server/protocol/errors';
 import type { EndReason, SessionInfo } from '../../../server/protocol/session';
 import { settleRuns, type RefusedRun, type Runs } from './run-state';
@@ -12,7 +12,7 @@ export const noTerminals: Terminals = {
   opened: {},
 };
 
-/** Only the fields of every phase, so that a phase leaves nothing behind in the next one. */
+/** Only the fields that every phase has, so no other field leaks into the next phase. */
 export function shared({ lab, role, layout, problem, announcement }: SessionState): Shared {
   return { lab, role, layout, problem, announcement };
 }
@@ -24,7 +24,7 @@ const refusedOnly = (runs: Runs): Runs<RefusedRun> =>
 
 const runsOfHostsGone: WireError = {
   code: 'not-ready',
-  message: 'The hosts were gone before the command was typed.',
+  message: 'The hosts were lost before the command was typed.',
   hint: 'Start new hosts, then run the command again.',
 };
 
@@ -37,7 +37,7 @@ export const toNone = (state: SessionState, otherSession: SessionInfo | null): S
   runs: refusedOnly(state.runs),
 });
 
-/** A new start: the page forgets the session and its work, but not what stands in the way of the next one. */
+/** Starts over: the page forgets the session and its progress, but keeps the session that blocks a new one. */
 export const toRequesting = (
   state: SessionState,
   requestedBy: StateIn<'requesting'>['requestedBy'],
@@ -83,7 +83,7 @@ export function toFailed(state: StateIn<'active'>, error: WireError | undefined)
   return {
     ...shared(state),
     phase: 'failed',
-    failure: error ?? { code: 'internal', message: 'The server gave no reason why the hosts failed.' },
+    failure: error ?? { code: 'internal', message: 'The hosts failed, and the server gave no reason.' },
     ...{ session, sandboxId, line, steps, values },
     ...{ terminals, atPrompt, lastCommand, undelivered, opened },
     runs: settleRuns(runs, runsOfHostsGone),

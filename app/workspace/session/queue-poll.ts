@@ -1,4 +1,4 @@
-/** Asks again and again for the position in the queue, which also keeps it. */
+/** Polls the position in the queue, which also keeps it. */
 import { LabError } from '../../../server/protocol/errors';
 import type { SessionReply } from '../../../server/protocol/http';
 import type { WireError } from '../../../server/protocol/errors';
@@ -36,12 +36,12 @@ export class QueuePoll {
     this.#stop = undefined;
   }
 
-  /** Asks at once, if the page is in the queue. */
+  /** Polls at once if the page is in the queue. */
   async now(): Promise<void> {
     const asked = this.#stop;
-    // On a slow network answers take longer than the pause between questions.
+    // On a slow network, an answer may take longer than the polling interval.
     if (asked === undefined || this.#asking) return;
-    // An answer to a page that left the queue meanwhile, or that entered it again, is of no use.
+    // Ignore the answer if the page has left the queue or entered it again since.
     const isOfUse = (): boolean => asked === this.#stop;
     this.#asking = true;
     try {
@@ -50,8 +50,8 @@ export class QueuePoll {
     } catch (thrown) {
       if (!isOfUse()) return;
       const { code, message } = LabError.from(thrown, 'Asking for the position in the queue');
-      // The server keeps the position for a while, so the next question may still find it.
-      const hint = 'The server keeps your position for a while, and this page asks again.';
+      // The server keeps the position for a while, so the next poll may still find it.
+      const hint = 'The server keeps your position for a while, and this page retries.';
       this.#onProblem({ code, message, hint });
     } finally {
       this.#asking = false;

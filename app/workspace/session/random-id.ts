@@ -1,4 +1,4 @@
-/** A UUID, version 4. `crypto.randomUUID` is missing where a page comes over plain HTTP, as in many a workshop. */
+/** A UUID, version 4. Browsers lack `crypto.randomUUID` on plain HTTP, which many workshops use. */
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

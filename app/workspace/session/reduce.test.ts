@@ -9,7 +9,7 @@ import { initialState, type SessionEvent, type SessionState } from './session-st
 
 const atMs = 1_000;
 const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
-const problem = { code: 'lost' as const, message: 'No line.' };
+const problem = { code: 'lost' as const, message: 'No connection.' };
 const session = {
   id: 's1',
   lessonId: 'demo',
@@ -39,7 +39,7 @@ const block = { stepId: 'start', block: 0 };
 const run = { runId, ...block, terminal: 'source' };
 const open = { state: 'open' as const, message: '', checkedAtMs: null };
 
-/** Each message of the protocol; the compiler sees to it that none is missing. */
+/** Every message of the protocol; the compiler ensures that none is missing. */
 const messages: { [T in ServerMessage['type']]: Extract<ServerMessage, { type: T }>[] } = {
   hello: (['ready', 'failed', 'ended', 'cloning'] as const).flatMap((phase) =>
     ['a', 'b'].map((sandboxId) => hello(phase, sandboxId) as Extract<ServerMessage, { type: 'hello' }>),
@@ -114,7 +114,7 @@ const reply = (more: object): Extract<SessionEvent, { type: 'reply' }> => ({
   atMs,
 });
 
-/** Each event other than messages; the compiler sees to it that none is missing. */
+/** Every event except messages; the compiler ensures that none is missing. */
 const events: { [T in Exclude<SessionEvent['type'], 'message'>]: Extract<SessionEvent, { type: T }>[] } = {
   line: (['open', 'connecting', 'closed'] as const).map((state) => ({ type: 'line', state, atMs })),
   'line-silent': [null, atMs].map((sinceMs) => ({ type: 'line-silent', sinceMs })),
@@ -201,7 +201,7 @@ const fields: Record<SessionState['phase'], readonly string[]> = {
   ended: ['steps', 'values', 'reason'],
 };
 
-/** What the types cannot say, and what a careless spread would carry over from phase to phase. */
+/** Checks what the types cannot express, and fields that a careless spread would carry into another phase. */
 function expectPossible(state: SessionState): void {
   expect(Object.keys(state).toSorted()).toEqual([...sharedFields, ...fields[state.phase]].toSorted());
   const runs = Object.values(state.runs);
@@ -217,17 +217,17 @@ function expectPossible(state: SessionState): void {
     for (const { shown } of Object.values(state.layout.hostLayouts))
       expect(ids).toEqual(expect.arrayContaining(shown));
   }
-  // A selector that every component uses must stand every state.
+  // Every component uses these selectors, so they must work in every state.
   expect([hasPair(state), isOwner(state)].every((answer) => typeof answer === 'boolean')).toBe(true);
   expect([shownPhase(state), stepsOf(state)]).toHaveLength(2);
 }
 
-test('the sample messages are what the server may send', () => {
+test('the sample messages match the protocol', () => {
   for (const one of Object.values(messages).flat())
     expect(serverMessageSchema.safeParse(one).success).toBe(true);
 });
 
-test('the samples are of their phases', () => {
+test('the samples are in their phases', () => {
   for (const [phase, state] of Object.entries(samples)) expect(state.phase).toBe(phase);
 });
 
@@ -256,7 +256,7 @@ test('no sequence of events throws or leads to an impossible state', () => {
   );
 });
 
-describe('what the server says leads from phase to phase', () => {
+describe('the server’s messages change the phase', () => {
   test.each<[from: SessionState['phase'], message: ServerMessage, to: SessionState['phase']]>([
     ['joining', hello(), 'active'],
     ['joining', hello('failed'), 'failed'],
@@ -264,7 +264,7 @@ describe('what the server says leads from phase to phase', () => {
     ['joining', { type: 'ended', reason: 'idle' }, 'ended'],
     ['active', hello('rewinding'), 'active'],
     ['active', { type: 'pair', pair: { phase: 'failed', elapsedMs: 1 } }, 'failed'],
-    // The end is a message of its own, which says why.
+    // The `ended` message follows and says why.
     ['active', { type: 'pair', pair: { phase: 'ended', elapsedMs: 1 } }, 'active'],
     ['active', { type: 'ended', reason: 'total-time' }, 'ended'],
     ['active', { type: 'ended', reason: 'reset' }, 'requesting'],
@@ -279,7 +279,7 @@ describe('what the server says leads from phase to phase', () => {
   });
 });
 
-describe('answers to requests lead from phase to phase', () => {
+describe('answers to requests change the phase', () => {
   const other = reply({ session: { ...session, lessonId: 'other' } });
   test.each<[from: SessionState['phase'], event: SessionEvent, to: SessionState['phase']]>([
     ['loading', reply({}), 'none'],

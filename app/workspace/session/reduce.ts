@@ -5,7 +5,7 @@ import { blockKey, refuseSent, type RefusedRun } from './run-state';
 import { onMessage } from './server-messages';
 import type { SessionEvent, SessionState, UndeliveredInput } from './session-state';
 
-/** What the server has for this browser: a pair, a position in the queue, or nothing. */
+/** The server's answer about this browser: a session, a position in the queue, or neither. */
 function onReply(state: SessionState, event: Extract<SessionEvent, { type: 'reply' }>): SessionState {
   const { session, queue } = event.reply;
   switch (state.phase) {
@@ -31,7 +31,7 @@ function onReply(state: SessionState, event: Extract<SessionEvent, { type: 'repl
       const problem: WireError = {
         code: 'lost',
         message: 'You have lost your position in the queue.',
-        hint: 'The server gives it to the next learner when it does not hear from this page for a while, or when you leave the queue in another tab.',
+        hint: 'You lose it when the server does not hear from this page for a while, or when you leave the queue in another tab.',
       };
       return { ...toNone(state, null), problem };
     }
@@ -51,7 +51,7 @@ function onLine(
   if (line === 'open') return { ...state, line: { state: line, silentSinceMs: null } };
   const brokenSinceMs = state.line.state === 'open' ? atMs : state.line.brokenSinceMs;
   const next = { ...state, line: { state: line, brokenSinceMs } };
-  // A connection that was given up sends nothing again.
+  // A closed connection does not send requests again.
   if (line === 'connecting' || next.phase !== 'active') return next;
   const problem: WireError = {
     code: 'lost',
@@ -63,7 +63,7 @@ function onLine(
 
 function onLineFailed(state: SessionState, problem: WireError): SessionState {
   const isOver = problem.code === 'no-session' || problem.code === 'session-ended';
-  // About a link that never showed anything, the server's error says more.
+  // For a link that never worked, the server's error says more.
   const isRevoked =
     problem.code === 'forbidden' &&
     state.role === 'viewer' &&

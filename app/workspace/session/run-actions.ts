@@ -11,7 +11,7 @@ import type { SessionState } from './session-state';
 import type { Store } from './session-store';
 import type { TerminalActions } from './terminal-actions';
 
-/** How long a new terminal's shell may take to its first prompt before its command is given up: half a minute on a slow machine. */
+/** How long a new terminal's shell may take to show its first prompt. On a slow machine it takes half a minute. */
 const newShellMs = 60_000;
 
 type WhenBusy = Extract<ClientMessage, { type: 'run' }>['whenBusy'];
@@ -28,31 +28,35 @@ function whyNotReady(state: SessionState): WireError {
   const code = 'not-ready' as const;
   switch (shownPhase(state)) {
     case 'queued':
-      return { code, message: 'There are no hosts yet.', hint: 'You are in the queue for them.' };
+      return {
+        code,
+        message: 'There are no hosts yet.',
+        hint: 'You are in the queue. Run this when your hosts are ready.',
+      };
     case 'rewinding':
       return {
         code,
-        message: 'The hosts are going back to an earlier state.',
-        hint: 'Run this when they are there.',
+        message: 'The hosts are returning to an earlier state.',
+        hint: 'Run this when both hosts are ready.',
       };
     case 'none':
     case 'ended':
       return {
         code,
         message: 'There are no hosts yet.',
-        hint: 'Start them, and run this when their prompts are there.',
+        hint: 'Start your hosts, then run this.',
       };
     case 'failed':
       return {
         code,
         message: 'The hosts have failed.',
-        hint: 'Start new ones, and run this when their prompts are there.',
+        hint: 'Start new hosts, then run this.',
       };
     default:
       return {
         code,
         message: 'The hosts are not ready yet.',
-        hint: 'Run this when their prompts are there.',
+        hint: 'Run this when both have a prompt.',
       };
   }
 }
@@ -70,7 +74,7 @@ export class RunActions {
     this.#terminals = terminals;
   }
 
-  /** Types a run block into the terminal that it is for, once. */
+  /** Types a run block into its terminal, once. */
   run(block: Block): void {
     const definition = this.#lesson.steps.find(({ id }) => id === block.stepId)?.runs[block.block];
     const state = this.#store.getState();
@@ -81,7 +85,7 @@ export class RunActions {
       this.#runInNew(block, host);
       return;
     }
-    // A lesson that keeps two terminals apart means the one that it names; otherwise it is the one in use.
+    // A lesson with two terminals names the one that it means. Otherwise the command goes to the terminal in use.
     const keepsApart = this.#lesson.steps.some(({ runs }) =>
       runs.some((one) => one.host === host && one.terminal === 2),
     );
@@ -90,7 +94,7 @@ export class RunActions {
     this.#send(block, meant ?? this.#terminals.active(host), 'refuse');
   }
 
-  /** The learner's answer to the question about a busy terminal; null leaves things as they are. */
+  /** Applies the learner's answer about a busy terminal; null cancels. */
   answer(how: BusyAnswer | null): void {
     const question = questionOf(this.#store.getState());
     this.#store.dispatch({ type: 'question-answered' });
@@ -122,14 +126,14 @@ export class RunActions {
     this.#connection.run({ runId, stepId, block, terminal, whenBusy });
   }
 
-  /** Opens a terminal and runs a block in it as soon as its shell waits. */
+  /** Opens a terminal and runs a block in it as soon as it has a prompt. */
   #runInNew({ stepId, block }: Block, host: HostName): void {
     const runId = randomId();
     this.#store.dispatch({ type: 'run-sent', stepId, block, runId });
     const isWanted = (): boolean => this.#isSent(this.#store.getState(), { stepId, block }, runId);
     const refuse = (message: string): void => {
       if (!isWanted()) return;
-      const hint = 'Run the command again when there is a prompt.';
+      const hint = 'Run the command again when the terminal has a prompt.';
       this.#refuse({ stepId, block }, { code: 'not-ready', message, hint });
     };
     const isRequested = this.#terminals.open(host, (terminal) => {
@@ -148,7 +152,7 @@ export class RunActions {
   ): void {
     const timer = setTimeout(() => {
       stopWaiting();
-      refuse('The new terminal’s shell has not come to its prompt.');
+      refuse('The new terminal did not show a prompt in time.');
     }, newShellMs);
     const stopWaiting = this.#store.when(
       (state) => (!isWanted() ? 'given-up' : promptsOf(state)[terminal] === true ? 'prompt' : undefined),

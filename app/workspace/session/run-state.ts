@@ -1,27 +1,27 @@
-/** What became of the lesson's commands, as the runner reports it, and what the page shows for a command that was not typed. */
+/** The state of the lesson's commands: reported by the runner, or set by the page for a command that was not typed. */
 import type { WireError } from '../../../server/protocol/errors';
 import type { RunReport } from '../../../server/protocol/terminal';
 
-/** What a command does, by its shell's marks. */
+/** A command's state by its shell's marks. */
 export type CommandState =
   | { state: 'running'; sinceMs: number | null }
   | { state: 'done'; exitCode: number | null; durationMs: number | null };
 
-/** A click on Run whose command did not reach a terminal. */
+/** A click on Run whose command was not typed. */
 export interface RefusedRun {
   state: 'refused';
   problem: WireError;
 }
 
-/** What became of a click on Run. Only the runner says that a command was typed and how it ended. */
+/** The state of a click on Run. Only the runner's reports say that a command was typed and how it ended. */
 export type RunState =
-  /** Asked for, and not answered yet. */
+  /** Requested and not answered. */
   | { state: 'sent'; runId: string }
-  /** In which terminal, and what its command does; null until the shell says that it has begun. */
+  /** The terminal, and the command's state; null until the shell marks its start. */
   | { state: 'typed'; terminal: string; command: CommandState | null }
   | RefusedRun;
 
-/** What is known of a run once its hosts are gone: nothing is on its way and nothing runs. */
+/** A run whose hosts are gone: neither in flight nor running. */
 export type SettledRun =
   RefusedRun | { state: 'typed'; terminal: string; command: Extract<CommandState, { state: 'done' }> | null };
 
@@ -31,7 +31,7 @@ export type Runs<T extends RunState = RunState> = Readonly<Record<string, T>>;
 /** The key of a run block in {@link Runs}. */
 export const blockKey = (stepId: string, block: number): string => `${stepId}/${block}`;
 
-/** @param atMs when the report came, in Unix milliseconds of this computer */
+/** @param atMs when the report arrived, in Unix milliseconds of this computer */
 export function typedRun({ terminal, command }: RunReport, atMs: number): RunState {
   switch (command.state) {
     case 'typed':
@@ -49,7 +49,7 @@ export const typedRuns = (reports: readonly RunReport[], atMs: number): Runs =>
     reports.map((report) => [blockKey(report.stepId, report.block), typedRun(report, atMs)]),
   );
 
-/** Runs after a reconnect: the reports say what was typed; the client sends the others again. */
+/** The runs after a reconnect. The reports cover the typed ones; the client repeats the others. */
 export function reportedRuns(runs: Runs, reports: readonly RunReport[], atMs: number): Runs {
   const refused = Object.entries(runs).filter(([, { state }]) => state === 'refused');
   const stillSent = Object.entries(runs).filter(
@@ -58,7 +58,7 @@ export function reportedRuns(runs: Runs, reports: readonly RunReport[], atMs: nu
   return { ...Object.fromEntries(refused), ...typedRuns(reports, atMs), ...Object.fromEntries(stillSent) };
 }
 
-/** Gives up the runs that wait for an answer that cannot come any more. */
+/** Refuses the runs that still wait for an answer, because none can come. */
 export const refuseSent = (runs: Runs, problem: WireError): Runs =>
   Object.fromEntries(
     Object.entries(runs).map(([key, run]) => [

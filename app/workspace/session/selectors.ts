@@ -1,4 +1,4 @@
-/** What components ask of the session's state, whatever its phase. Each answers the same value for the same state. */
+/** Selectors that components use in any phase. Each returns the same value for the same state. */
 import type { ConnectionState } from '../../../server/client/connection';
 import type { WireError } from '../../../server/protocol/errors';
 import type { QueuePosition } from '../../../server/protocol/http';
@@ -15,7 +15,7 @@ import type {
   UndeliveredInput,
 } from './session-state';
 
-/** The phase as the page shows it: that of the pair, or where the page is before there is a pair. */
+/** The phase that the page shows: the pair's, or the page's own before there is a pair. */
 export type ShownPhase = 'loading' | 'none' | 'requesting' | 'queued' | PairPhase;
 
 const noSteps: Readonly<Record<string, StepState>> = {};
@@ -39,7 +39,7 @@ export function shownPhase(state: SessionState): ShownPhase {
   }
 }
 
-/** The pair is there, if not always at its prompts. */
+/** There is a pair: ready, or returning to a saved state. */
 export const hasPair = (state: SessionState): boolean =>
   state.phase === 'active' && (state.pair.phase === 'ready' || state.pair.phase === 'rewinding');
 
@@ -52,7 +52,7 @@ export const isRewinding = (state: SessionState): boolean =>
 /** There is a session for this page's lesson. */
 export const hasSession = (state: SessionState): boolean => lineOf(state) !== null;
 
-/** Null where the page has no session to be connected to. */
+/** Null while there is no session to connect to. */
 export const lineOf = (state: SessionState): Line | null =>
   state.phase === 'joining' || state.phase === 'active' || state.phase === 'failed' ? state.line : null;
 
@@ -60,16 +60,16 @@ export const connectionOf = (state: SessionState): ConnectionState => lineOf(sta
 
 export const isOnline = (state: SessionState): boolean => connectionOf(state) === 'open';
 
-/** The pair is at its prompts, and what the learner does reaches it. */
+/** The pair is ready, and the learner's actions reach it. */
 export const canAct = (state: SessionState): boolean => isReady(state) && isOnline(state);
 
-/** Since when the connection is broken, in Unix milliseconds; null while there is one, or none is needed. */
+/** When the connection broke, in Unix milliseconds; null while there is one or none is needed. */
 export function brokenSinceMs(state: SessionState): number | null {
   const line = lineOf(state);
   return line === null || line.state === 'open' ? null : line.brokenSinceMs;
 }
 
-/** Since when an open connection does not answer, in Unix milliseconds; null while it does. */
+/** Since when an open connection has been silent, in Unix milliseconds; null while it answers. */
 export function silentSinceMs(state: SessionState): number | null {
   const line = lineOf(state);
   return line?.state === 'open' ? line.silentSinceMs : null;
@@ -94,7 +94,7 @@ export const isTurnUnseen = (state: SessionState): boolean =>
 export const failureOf = (state: SessionState): WireError | null =>
   state.phase === 'failed' ? state.failure : null;
 
-/** When the pair's launch began, or its present phase if it goes back, in Unix milliseconds of this computer. */
+/** When the pair's launch began, or the current phase during a rewind, in Unix milliseconds of this computer. */
 export function startedAtMs(state: SessionState): number {
   switch (state.phase) {
     case 'requesting':
@@ -111,7 +111,7 @@ export function startedAtMs(state: SessionState): number {
   }
 }
 
-/** When the server told of the pair's present phase, in Unix milliseconds of this computer. */
+/** When the server reported the pair's current phase, in Unix milliseconds of this computer. */
 export const phaseSinceMs = (state: SessionState): number => (state.phase === 'active' ? state.pair.atMs : 0);
 
 export const stepsOf = (state: SessionState): Readonly<Record<string, StepState>> =>
@@ -130,7 +130,7 @@ export const isChecking =
   (state: SessionState): boolean =>
     state.phase === 'active' && state.checking.includes(stepId);
 
-/** When the state was saved in which a step began, in Unix milliseconds; undefined when it was not. */
+/** When a step's initial state was saved, in Unix milliseconds; undefined if it was not. */
 export const savedAtMs =
   (stepId: string) =>
   (state: SessionState): number | undefined =>
@@ -150,7 +150,7 @@ export const grantOf = (state: SessionState): string | null | undefined =>
 export const terminalsOf = (state: SessionState): readonly TerminalInfo[] =>
   'terminals' in state ? state.terminals : noTerminals;
 
-/** By terminal: whether its shell is at its prompt; absent until it says so. */
+/** By terminal: whether its shell is at its prompt; absent while unknown. */
 export const promptsOf = (state: SessionState): Readonly<Record<string, boolean>> =>
   'atPrompt' in state ? state.atPrompt : noPrompts;
 
@@ -159,13 +159,13 @@ export const layoutOf =
   (state: SessionState): HostLayout =>
     state.layout.hostLayouts[host];
 
-/** The id of a host's terminal that is in use on this page. */
+/** The id of a host's terminal in use on this page. */
 export const activeTerminalOf =
   (host: HostName) =>
   (state: SessionState): string =>
     activeTerminal(layoutOf(host)(state));
 
-/** The last command in a host's terminal that is in use. */
+/** The last command in a host's terminal in use. */
 export const lastCommandOf =
   (host: HostName) =>
   (state: SessionState): LastCommand | undefined =>

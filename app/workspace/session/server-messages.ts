@@ -1,4 +1,4 @@
-/** What the server's messages change: the one place where the page handles them. */
+/** Applies the server's messages to the state. The page handles them nowhere else. */
 import type { WireError } from '../../../server/protocol/errors';
 import type { ServerMessage } from '../../../server/protocol/messages';
 import type { PairStatus } from '../../../server/protocol/session';
@@ -25,7 +25,7 @@ function withTerminals<S extends StateIn<'active' | 'failed'>>(
 }
 
 /**
- * What is still true of a rewind after a break: a refusal by the server. Whether a rewind that was sent has happened, the hello says.
+ * What remains of a rewind after a reconnect: only a refusal. The hello shows whether a requested rewind happened.
  */
 const stillRefused = (rewind: RewindState | null): RewindState | null =>
   rewind?.state === 'refused' && rewind.problem.code !== 'lost' ? rewind : null;
@@ -38,14 +38,14 @@ function onHello(
   atMs: number,
 ): SessionState {
   const { phase, elapsedMs, error } = hello.pair;
-  // The end itself is a message of its own, or the reason why the next connection is refused.
+  // An `ended` message follows, or the server refuses the next connection and says why.
   if (phase === 'ended') return state;
   const isKnown = state.phase !== 'joining' && state.sandboxId === hello.sandboxId;
   const before = isKnown ? state : noTerminals;
   const { atPrompt, lastCommand, undelivered } = before;
   const problem: WireError = {
     code: 'not-ready',
-    message: 'You have new hosts; the command was for the old ones.',
+    message: 'You have new hosts, and this command was for the old ones.',
     hint: 'Run it again.',
   };
   const runs = isKnown || state.phase === 'joining' ? state.runs : refuseSent(state.runs, problem);
@@ -81,7 +81,7 @@ function onPair(state: StateIn<'active'>, { phase, elapsedMs, error }: PairStatu
     case 'failed':
       return toFailed(state, error);
     case 'ended':
-      // A message of its own follows and says why.
+      // An `ended` message follows and says why.
       return state;
     case 'rewinding': {
       const { rewind } = state;
@@ -109,7 +109,7 @@ function onPair(state: StateIn<'active'>, { phase, elapsedMs, error }: PairStatu
 
 type Hosted = StateIn<'active' | 'failed'>;
 
-/** After a break, marks and commands may come that came before it already: what is known of a later one stays. */
+/** After a reconnect, the server may repeat marks and commands. An older command never replaces a newer one. */
 function onCommand<S extends Hosted>(state: S, terminal: string, command: LastCommand): S {
   const last = state.lastCommand[terminal];
   const isNews =
@@ -133,7 +133,7 @@ function onMark<S extends Hosted>(state: S, terminal: string, mark: ShellMark, a
   }
 }
 
-/** The commands of a repainted screen: among them may be the end of one whose mark was not seen. */
+/** Applies the commands of a repainted screen, which may include an end whose mark this page missed. */
 function onScreen<S extends Hosted>(state: S, terminal: string, commands: readonly ShownCommand[]): S {
   return commands.reduce((now, { command, outputLine, endLine, exitCode, durationMs }) => {
     if (outputLine === null) return now;
@@ -160,7 +160,7 @@ function onRunRefused(state: StateIn<'active'>, message: MessageOf<'run-refused'
   const { runId, stepId, block, terminal, busy, error } = message;
   const key = blockKey(stepId, block);
   const run = state.runs[key];
-  // Only the page that asked for a run asks the learner what to do.
+  // Only the page that sent the run asks the learner.
   if (run?.state !== 'sent' || run.runId !== runId) return state;
   return {
     ...state,
@@ -169,14 +169,14 @@ function onRunRefused(state: StateIn<'active'>, message: MessageOf<'run-refused'
   };
 }
 
-/** An error that comes while a rewind is requested is its answer; any other belongs to nothing in particular. */
+/** While a rewind is requested, an error is its answer. Any other error belongs to no request. */
 function onError(state: SessionState, problem: WireError): SessionState {
   if (state.phase !== 'active' || state.rewind === null || state.rewind.state === 'refused')
     return { ...state, problem };
   return { ...state, rewind: { stepId: state.rewind.stepId, state: 'refused', problem } };
 }
 
-/** @param atMs when it came. Terminals' bytes are the connection's, and no messages. */
+/** @param atMs when the message came. Terminal output does not pass through here. */
 export function onMessage(state: SessionState, message: ServerMessage, atMs: number): SessionState {
   const hasLine = state.phase === 'joining' || state.phase === 'active' || state.phase === 'failed';
   if (!hasLine) return state;
@@ -230,7 +230,7 @@ export function onMessage(state: SessionState, message: ServerMessage, atMs: num
         question: null,
       };
     case 'ended':
-      // A viewer's link was for the hosts that are gone.
+      // A viewer's link was for the old hosts.
       return message.reason === 'reset' && state.role === 'owner'
         ? toRequesting(state, 'other-page', atMs)
         : toEnded(state, message.reason);

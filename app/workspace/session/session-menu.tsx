@@ -34,7 +34,7 @@ export function SessionMenu(): ReactElement | null {
   const end = useRef<HTMLDialogElement>(null);
   const handover = useRef<HTMLDialogElement>(null);
   const share = useRef<HTMLDialogElement>(null);
-  // The menu closes first: the focus goes back to its button, and from the dialog to there again.
+  // Close the menu first: the focus returns to its button, and the dialog then restores it to that button.
   const ask = (dialog: HTMLDialogElement | null): void => {
     menu.current?.hidePopover();
     dialog?.showModal();
@@ -53,7 +53,7 @@ export function SessionMenu(): ReactElement | null {
               ask(share.current);
             }}
           >
-            Make a link with which others see your terminals and cannot change anything.
+            Create a link that lets others watch your terminals. They cannot change anything.
           </MenuEntry>
         )}
         {canReset && (
@@ -63,7 +63,7 @@ export function SessionMenu(): ReactElement | null {
               ask(handover.current);
             }}
           >
-            Make a link that opens this session in another browser as well.
+            Create a link that opens this session in another browser too.
           </MenuEntry>
         )}
         {canReset && (
@@ -73,7 +73,7 @@ export function SessionMenu(): ReactElement | null {
               ask(reset.current);
             }}
           >
-            Delete these two hosts and start the lesson over with a new pair.
+            Delete both hosts and start the lesson over with new ones.
           </MenuEntry>
         )}
         <MenuEntry
@@ -84,7 +84,7 @@ export function SessionMenu(): ReactElement | null {
         >
           {endsAtMs === undefined
             ? 'Delete both hosts now.'
-            : `Delete both hosts now. Otherwise they end at ${timeOfDay(endsAtMs)}.`}
+            : `Delete both hosts now. Otherwise the session ends at ${timeOfDay(endsAtMs)}.`}
         </MenuEntry>
       </div>
       <ShareDialog ref={share} />
@@ -97,11 +97,11 @@ export function SessionMenu(): ReactElement | null {
         onConfirm={() => void session.reset()}
       >
         <p>
-          <b>Lost:</b> everything on both hosts, files and containers included; the saved states of the steps;
-          the marks on finished steps.
+          <b>You lose:</b> everything on both hosts, the saved states of the steps, and the marks on finished
+          steps.
         </p>
         <p>
-          <b>Kept:</b> your place in the text.
+          <b>You keep:</b> your place in the text.
         </p>
       </ConfirmDialog>
       <ConfirmDialog
@@ -111,7 +111,7 @@ export function SessionMenu(): ReactElement | null {
         confirm="End session"
         onConfirm={() => void session.end()}
       >
-        <p>The lab deletes both hosts and everything on them. The steps start over with the next pair.</p>
+        <p>The server deletes both hosts and everything on them. With new hosts you start over.</p>
       </ConfirmDialog>
     </>
   );

@@ -18,7 +18,7 @@ const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
   {
     phase: 'cloning',
     doing: 'Cloning',
-    why: 'The server clones two machines from a pair that was booted before.',
+    why: 'The server clones two machines from a pair that has already booted.',
   },
   {
     phase: 'resuming',
@@ -35,11 +35,11 @@ const startPhases: { phase: PairPhase; doing: string; why: string }[] = [
 
 const endings: Record<EndReason, string> = {
   'by-learner': 'You ended the session. The server deleted both hosts and everything on them.',
-  reset: 'The learner asked for fresh hosts, so the server deleted these.',
-  disconnected: 'No page had this session open for a long time, so the server took the hosts back.',
-  idle: 'Nobody typed anything for a long time, so the server took the hosts back.',
-  'total-time': 'This session has used up its time.',
-  'server-stopped': 'The lab’s server stopped, and the hosts with it.',
+  reset: 'The owner replaced these hosts with fresh ones.',
+  disconnected: 'This session was not open in any page for a long time, so the server ended it.',
+  idle: 'Nobody typed anything for a long time, so the server ended the session.',
+  'total-time': 'The session reached its time limit.',
+  'server-stopped': 'The lab’s server was stopped, which ended all sessions.',
   'host-lost': 'One of the hosts stopped running, so the server ended the session.',
 };
 
@@ -54,7 +54,7 @@ function Starting(): ReactElement {
   const at = startPhases.findIndex((one) => one.phase === phase);
   return (
     <>
-      <h2>Your hosts are starting.</h2>
+      <h2>Your hosts are starting</h2>
       <ol className="start-phases">
         {startPhases.map(({ phase: one, doing, why }, index) => (
           <li key={one} data-state={index < at ? 'past' : index === at ? 'now' : 'next'}>
@@ -69,7 +69,7 @@ function Starting(): ReactElement {
       <p className="elapsed" aria-hidden="true">
         {seconds.toFixed(0)} s
       </p>
-      {isReconnecting && <p className="muted">Reconnecting to the server.</p>}
+      {isReconnecting && <p className="muted">Reconnecting to the server…</p>}
     </>
   );
 }
@@ -108,21 +108,21 @@ function Queued(): ReactElement | null {
   const isForThisLesson = queue.lessonId === session.lesson.id;
   return (
     <>
-      <h2>{queue.position === 1 ? 'You are next.' : `You are number ${queue.position} in the queue.`}</h2>
+      <h2>{queue.position === 1 ? 'You are next' : `You are number ${queue.position} in the queue`}</h2>
       {problem !== null && <Problem error={problem} />}
       <p>
-        All pairs of hosts are taken.{' '}
+        All pairs of hosts are in use.{' '}
         {queue.estimateMs === null
-          ? 'The server cannot estimate yet when one will be free.'
-          : `Yours should be free in ${spellEstimate(queue.estimateMs)}.`}
+          ? 'The server cannot estimate the wait yet.'
+          : `Estimated wait: ${spellEstimate(queue.estimateMs)}.`}
       </p>
       {isForThisLesson ? (
         <p>
-          Read the lesson while you wait; all of its commands are there. Keep this page open, in the
-          background if you like: your hosts start when it is your turn, and the tab’s title tells you.
+          You can read the lesson while you wait. Keep this page open, in the background if you like. When it
+          is your turn, your hosts start and the tab’s title changes.
         </p>
       ) : (
-        <p>You asked for them in another lesson, so they will start there.</p>
+        <p>You are waiting for another lesson, so your hosts will start there.</p>
       )}
       <p className="button-row">
         {!isForThisLesson && (
@@ -131,19 +131,19 @@ function Queued(): ReactElement | null {
           </Link>
         )}
         <button type="button" className="button" onClick={() => void session.leaveQueue()}>
-          Leave the queue
+          Leave queue
         </button>
       </p>
     </>
   );
 }
 
-/** Without a start button, which could not work. */
+/** Has no start button, because starting cannot succeed. */
 function CannotRun({ error }: { error: WireError }): ReactElement {
   const session = useLabSession();
   return (
     <>
-      <h2>No hosts can run here.</h2>
+      <h2>This server cannot run hosts</h2>
       <Problem error={error} />
       <p>You can still read the lesson and every command in it.</p>
       <p className="button-row">
@@ -161,11 +161,13 @@ function Failed(): ReactElement | null {
   const lost = failure.code === 'lost';
   return (
     <>
-      <h2>{lost ? 'Your hosts are gone.' : 'The hosts did not start.'}</h2>
+      <h2>{lost ? 'Your hosts were lost' : 'Your hosts did not start'}</h2>
       <Problem error={failure} />
-      {lost && <p>The steps start over with the next pair. Your place in the text stays.</p>}
+      {lost && (
+        <p>You start over from the first step with new hosts. The page keeps your place in the text.</p>
+      )}
       <p className="button-row">
-        <StartButton>{lost ? 'Start two new hosts' : 'Start again'}</StartButton>
+        <StartButton>{lost ? 'Start new hosts' : 'Try again'}</StartButton>
       </p>
     </>
   );
@@ -175,14 +177,14 @@ function OtherLesson({ lessonId }: { lessonId: string }): ReactElement {
   const problem = useSessionState((state) => state.problem);
   return (
     <>
-      <h2>You are using your hosts in another lesson.</h2>
+      <h2>You are using your hosts in another lesson</h2>
       {problem !== null && <Problem error={problem} />}
-      <p>A browser has one pair of hosts at a time. Go back to that lesson, or end it and start here.</p>
+      <p>You can have one session at a time. Go back to that lesson, or end its session and start here.</p>
       <p className="button-row">
         <Link className="button button-primary button-large" href={`/lessons/${lessonId}`}>
           Go to that lesson
         </Link>
-        <StartButton>End it and start here</StartButton>
+        <StartButton>End that session and start here</StartButton>
       </p>
     </>
   );
@@ -199,8 +201,8 @@ function Invitation(): ReactElement {
       {problem !== null && <Problem error={problem} />}
       <p>
         <HostName host="source" /> and <HostName host="destination" /> are virtual machines with Debian 13, a
-        kernel each, and SELinux enforcing. You are root on both. A private link joins them; no other network
-        reaches them.
+        kernel each, and SELinux enforcing. You are root on both. They share a private link and have no other
+        network.
       </p>
       <SlowWarning />
       <p className="button-row">
@@ -214,11 +216,11 @@ function Ended({ reason }: { reason: EndReason | null }): ReactElement {
   const problem = useSessionState((state) => state.problem);
   return (
     <>
-      <h2>The session has ended.</h2>
+      <h2>The session has ended</h2>
       <p>{reason === null ? 'The server no longer has a session for this browser.' : endings[reason]}</p>
       {problem !== null && <Problem error={problem} />}
       <p className="button-row">
-        <StartButton>Start two new hosts</StartButton>
+        <StartButton>Start new hosts</StartButton>
       </p>
     </>
   );
@@ -228,7 +230,7 @@ function Body(): ReactElement | null {
   const state = useSessionState((now) => now);
   switch (state.phase) {
     case 'loading':
-      return <p className="muted">Looking for your hosts.</p>;
+      return <p className="muted">Looking for your hosts…</p>;
     case 'none':
       return state.otherSession === null ? (
         <Invitation />
@@ -248,7 +250,7 @@ function Body(): ReactElement | null {
   }
 }
 
-/** Covers the terminals' place while there is nothing to type into. */
+/** Covers the terminal area while there are no terminals. */
 export function SessionPanel(): ReactElement | null {
   const { lesson } = useLabSession();
   const hidden = useSessionState(hasPair);

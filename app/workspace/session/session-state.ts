@@ -1,6 +1,6 @@
 /**
- * What the page knows of the learner's session, as one immutable value, and the events that change it. Each phase has only the
- * fields that make sense in it. The transitions are in reduce.ts.
+ * The page's view of the learner's session as one immutable value, and the events that change it. Each phase has only the fields that
+ * make sense in it. The transitions are in reduce.ts.
  */
 import type { ConnectionState } from '../../../server/client/connection';
 import type { WireError } from '../../../server/protocol/errors';
@@ -22,7 +22,7 @@ import type { CommandState, RefusedRun, Runs, SettledRun } from './run-state';
 /** A terminal's last command; `command` counts its commands from 1. */
 export type LastCommand = CommandState & { command: number };
 
-/** A command that was not typed because something stands in its way, until the learner says what to do. */
+/** A command that waits for the learner's decision, because its terminal is busy. */
 export interface BusyQuestion {
   stepId: string;
   block: number;
@@ -34,7 +34,7 @@ export interface BusyQuestion {
 export type UndeliveredInput =
   /** This many keys were typed before a break and never arrived. */
   | { kind: 'lost'; keys: number }
-  /** A paste is longer than what may wait. */
+  /** A paste was too long for the queue. */
   | { kind: 'too-much' };
 
 /** A rewind to the start of a step: requested, under way, or refused. */
@@ -44,7 +44,7 @@ export type RewindState =
 /** The page's connection to its session. Times are Unix milliseconds of this computer. */
 export type Line =
   | { state: 'connecting' | 'closed'; brokenSinceMs: number }
-  /** `silentSinceMs`: since when nothing was heard of it; null while it answers. */
+  /** `silentSinceMs`: since when the connection has been silent; null while it answers. */
   | { state: 'open'; silentSinceMs: number | null };
 
 /** Phases of a pair that runs or is about to. */
@@ -52,24 +52,24 @@ type LivePairPhase = Exclude<PairPhase, 'failed' | 'ended'>;
 
 interface Pair {
   phase: LivePairPhase;
-  /** Milliseconds since the pair's launch, as the server said at `atMs`. */
+  /** Milliseconds since the pair's launch, as reported at `atMs`. */
   elapsedMs: number;
   /** Unix milliseconds of this computer. */
   atMs: number;
 }
 
-/** Fields of every phase. */
+/** Fields that every phase has. */
 export interface Shared {
   lab: LabInfo | null;
   role: Role;
   layout: Layout;
   /** The last failure that no other part of the page shows. */
   problem: WireError | null;
-  /** For screen readers: the last thing that happened by itself. */
+  /** The newest announcement for screen readers. */
   announcement: string;
 }
 
-/** Without hosts a click on Run can only be refused. */
+/** Without hosts, a click on Run is refused. */
 interface WithoutHosts {
   runs: Runs<RefusedRun>;
 }
@@ -81,14 +81,14 @@ interface Loading extends WithoutHosts {
 
 interface None extends WithoutHosts {
   phase: 'none';
-  /** The session that this browser has for another lesson, which stands in the way of one for this. */
+  /** This browser's session for another lesson, which blocks one for this lesson. */
   otherSession: SessionInfo | null;
 }
 
 interface Requesting extends WithoutHosts {
   phase: 'requesting';
   otherSession: SessionInfo | null;
-  /** Who asked for the hosts: this page, or another one of this browser, whose hosts this page then looks for. */
+  /** Who requested the hosts: this page, or another page of this browser, whose hosts this page then looks for. */
   requestedBy: 'this-page' | 'other-page';
   sinceMs: number;
 }
@@ -102,15 +102,15 @@ interface Queued extends WithoutHosts {
 /** There is a session, and the page connects to it for the first time. */
 interface Joining extends WithoutHosts {
   phase: 'joining';
-  /** Null for a viewer, who learns of it by the hello. */
+  /** Null for a viewer, whose page gets it with the hello. */
   session: SessionInfo | null;
   line: Line;
   sinceMs: number;
-  /** The pair came out of the queue by itself, and the learner may not have seen it yet. */
+  /** The pair came from the queue, and the learner may not have noticed yet. */
   turnUnseen: boolean;
 }
 
-/** What was achieved in the lesson; it stays on the page when the hosts are gone. */
+/** Progress in the lesson. It stays on the page when the hosts are gone. */
 interface Progress {
   steps: Readonly<Record<string, StepState>>;
   values: Readonly<Record<string, string>>;
@@ -118,9 +118,9 @@ interface Progress {
 
 export interface Terminals {
   terminals: readonly TerminalInfo[];
-  /** By terminal: whether its shell is at its prompt; absent until it says so. */
+  /** By terminal: whether its shell is at its prompt; absent while unknown. */
   atPrompt: Readonly<Record<string, boolean>>;
-  /** By terminal: its last command, as far as this page saw it. */
+  /** By terminal: the last command that this page saw. */
   lastCommand: Readonly<Record<string, LastCommand>>;
   /** By terminal. */
   undelivered: Readonly<Record<string, UndeliveredInput>>;
@@ -128,7 +128,7 @@ export interface Terminals {
   opened: Readonly<Record<string, string>>;
 }
 
-/** The server's hello has come. */
+/** The page has received the server's hello. */
 interface Joined extends Progress, Terminals {
   session: SessionInfo;
   sandboxId: string;
@@ -140,20 +140,20 @@ interface Active extends Joined {
   pair: Pair;
   turnUnseen: boolean;
   deadline: Deadline;
-  /** The learner asked for more time, and the server has not answered. */
+  /** The learner requested more time, and the server has not answered. */
   extending: boolean;
   /** The saved states to which the learner can go back. */
   saves: readonly SavedState[];
   rewind: RewindState | null;
-  /** Steps whose check was requested and has not answered yet. */
+  /** Steps whose check was requested and has not finished. */
   checking: readonly string[];
   runs: Runs;
   question: BusyQuestion | null;
-  /** The grant by which viewers see the terminals; null when there is none, undefined while that is not known. */
+  /** The viewers' grant; null when there is none, undefined while unknown. */
   grant: string | null | undefined;
 }
 
-/** The pair could not be started, or was lost. The session is there until the learner gives it up. */
+/** The pair did not start, or was lost. The session stays until the learner ends it. */
 interface Failed extends Joined {
   phase: 'failed';
   failure: WireError;
@@ -162,7 +162,7 @@ interface Failed extends Joined {
 
 interface Ended extends Progress {
   phase: 'ended';
-  /** Null when the server knows of no session any more. */
+  /** Null when the server no longer has the session. */
   reason: EndReason | null;
   runs: Runs<SettledRun>;
 }
@@ -178,14 +178,14 @@ export type SessionEvent =
   | { type: 'message'; message: ServerMessage; atMs: number }
   | { type: 'line'; state: ConnectionState; atMs: number }
   | { type: 'line-silent'; sinceMs: number | null }
-  /** The connection gave up. */
+  /** The connection gave up for good. */
   | { type: 'line-failed'; problem: WireError }
   // Answers to HTTP requests.
   | { type: 'lab'; lab: LabInfo }
-  /** What this browser has; `lessonId` is this page's lesson. */
+  /** This browser's session or queue position; `lessonId` is this page's lesson. */
   | { type: 'reply'; reply: SessionReply; lessonId: string; atMs: number }
   | { type: 'request-failed'; problem: WireError }
-  /** The request was refused because of another session; null when that one is gone already. */
+  /** The request was refused because of another session; null when that session has ended since. */
   | { type: 'session-exists'; otherSession: SessionInfo | null; problem: WireError }
   | { type: 'other-session-deleted' }
   | { type: 'session-deleted' }

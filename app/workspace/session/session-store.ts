@@ -1,14 +1,14 @@
-/** Holds the session's state, and tells of its changes. */
+/** Holds the session's state and notifies listeners of changes. */
 import { initialState, type SessionEvent, type SessionState } from './session-state';
 
-/** What the parts of a session see of its state. */
+/** The store's interface for the parts of a session. */
 export interface Store {
   getState(): SessionState;
   dispatch(event: SessionEvent): void;
   /**
-   * Calls back once, as soon as there is an answer; perhaps at once.
-   * @param answer undefined for as long as there is none
-   * @returns stops waiting
+   * Calls back once, when `answer` first returns a value; perhaps at once.
+   * @param answer returns undefined while there is no answer
+   * @returns a function that stops waiting
    */
   when<T>(answer: (state: SessionState) => T | undefined, then: (answer: T) => void): () => void;
 }
@@ -22,7 +22,7 @@ export class SessionStore implements Store {
 
   /**
    * @param reduce pure
-   * @param onChange does what a change of phase needs, before the listeners hear of it
+   * @param onChange runs before the listeners, for the side effects of a change
    */
   constructor(
     reduce: (state: SessionState, event: SessionEvent) => SessionState,
@@ -51,7 +51,7 @@ export class SessionStore implements Store {
 
   when<T>(answer: (state: SessionState) => T | undefined, then: (answer: T) => void): () => void {
     const look = (): void => {
-      // One that was looked at before may have ended this one.
+      // An earlier callback may have removed this one.
       if (!this.#waiting.has(look)) return;
       const found = answer(this.#state);
       if (found === undefined) return;

@@ -89,11 +89,11 @@ const hello = (id: string, more: Partial<Hello> = {}): Hello => ({
   ...more,
 });
 
-/** A server that answers what the test says, and the sockets that were opened to it. */
+/** A server with the answers that a test sets, and with its open sockets. */
 class FakeServer implements Gateway {
-  /** What the next GET answers. */
+  /** The answer to the next GET. */
   now: SessionReply | LabError = nothing;
-  /** What the next POST, of whatever kind, answers. */
+  /** The answer to the next POST. */
   next: SessionReply | LabError = nothing;
   readonly asked: string[] = [];
   readonly sockets: { handlers: SocketHandlers; sent: ClientMessage[]; closed: boolean }[] = [];
@@ -144,7 +144,7 @@ class FakeServer implements Gateway {
 
 let server: FakeServer;
 let session: LabSession;
-/** What the browser keeps of the layout. */
+/** The layout in the browser's storage. */
 let keptLayout: Layout | undefined;
 const layouts = {
   load: () => keptLayout,
@@ -152,7 +152,7 @@ const layouts = {
     keptLayout = layout;
   },
 };
-/** What a component sees by a selector. */
+/** A selector's value, as a component sees it. */
 const see = <T>(select: (state: ReturnType<LabSession['getState']>) => T): T => select(session.getState());
 /** The state while there is a pair. */
 function active(): StateIn<'active'> {
@@ -163,10 +163,10 @@ function active(): StateIn<'active'> {
 let phases: string[];
 let announced: string[];
 
-/** Lets the page ask for its place once more. */
+/** Lets the page poll the queue once. */
 const poll = (): Promise<unknown> => vi.advanceTimersByTimeAsync(queuePollMs);
 
-/** A page whose pair is there. */
+/** Loads a page whose pair is ready. */
 async function ready(more: Partial<Hello> = {}): Promise<void> {
   server.now = pair('s1');
   await session.load();
@@ -208,7 +208,7 @@ afterEach(() => {
 });
 
 describe('the queue', () => {
-  test('is waited in until the pair comes, which is then connected to', async () => {
+  test('ends with a pair, to which the page connects', async () => {
     server.next = queued(2);
     await session.start();
     expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 2 } });
@@ -229,7 +229,7 @@ describe('the queue', () => {
     expect(see(selectors.isTurnUnseen)).toBe(false);
   });
 
-  test('says a place once, not at every question', async () => {
+  test('announces a position once, not at every poll', async () => {
     server.next = queued(2);
     server.now = queued(2);
     await session.start();
@@ -244,7 +244,7 @@ describe('the queue', () => {
     ]);
   });
 
-  test('is found again by a reload', async () => {
+  test('survives a reload', async () => {
     server.now = queued(3);
     await session.load();
     expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 3 } });
@@ -253,7 +253,7 @@ describe('the queue', () => {
     expect(see(selectors.queueOf)?.position).toBe(2);
   });
 
-  test('is left at once and for good, whatever is still on its way', async () => {
+  test('is left at once and for good, even with a poll in flight', async () => {
     server.next = queued(1);
     await session.start();
     server.now = pair('s1');
@@ -265,7 +265,7 @@ describe('the queue', () => {
     expect(server.sockets).toEqual([]);
   });
 
-  test('outlasts a server that does not answer, and says when the place is gone', async () => {
+  test('survives a server that does not answer, and says when the position is lost', async () => {
     server.next = queued(1);
     await session.start();
     server.now = new LabError('lost', 'No server.');
@@ -280,7 +280,7 @@ describe('the queue', () => {
     expect(session.getState().problem?.message).toBe('You have lost your position in the queue.');
   });
 
-  test('leads to another lesson when that one asked', async () => {
+  test('may be for another lesson', async () => {
     server.now = queued(1);
     await session.load();
     server.now = pair('s1', 'other');
@@ -290,7 +290,7 @@ describe('the queue', () => {
   });
 
   test.each(['no-capacity', 'too-many-sessions', 'cannot-run'] as const)(
-    '%s is said at once',
+    '%s is shown at once',
     async (code) => {
       server.next = new LabError(code, 'No.', { hint: 'Later.' });
       await session.start();
@@ -303,7 +303,7 @@ describe('the queue', () => {
 });
 
 describe('a recording', () => {
-  test('is saved under its name, and said', async () => {
+  test('is saved under its name and announced', async () => {
     await ready();
     const saved: string[] = [];
     await session.takeRecording('source', (name) => saved.push(name));
@@ -311,7 +311,7 @@ describe('a recording', () => {
     expect(session.getState().announcement).toContain('x-source.cast');
   });
 
-  test('that cannot be had is an error that is told, and nothing is saved', async () => {
+  test('that fails shows an error and saves nothing', async () => {
     await ready();
     await session.takeRecording('gone', () => {
       throw new Error('saved');
@@ -321,7 +321,7 @@ describe('a recording', () => {
 });
 
 describe('the end', () => {
-  test('is as the last message says', async () => {
+  test('is as in the last message', async () => {
     await ready();
     const deadline = { endsAtMs: 500_000, extensionsLeft: 1, idleEndsAtMs: 400_000 };
     server.say({ type: 'deadline', deadline });
@@ -329,10 +329,10 @@ describe('the end', () => {
     session.confirmPresence();
     expect(server.sent.at(-1)).toEqual({ type: 'here' });
     server.say({ type: 'deadline', deadline: { ...deadline, idleEndsAtMs: null } });
-    expect(announced.at(-1)).toBe('Your hosts stay.');
+    expect(announced.at(-1)).toBe('Your session continues.');
   });
 
-  test('is put off once for a double click', async () => {
+  test('is postponed once for a double click', async () => {
     await ready();
     server.next = { session: { ...info('s1'), endsAtMs: 2_000_000, extensionsLeft: 1 }, queue: null };
     await Promise.all([session.extend(), session.extend()]);
@@ -341,20 +341,23 @@ describe('the end', () => {
       extending: false,
       deadline: { endsAtMs: 2_000_000, extensionsLeft: 1, idleEndsAtMs: null },
     });
-    expect(announced.at(-1)).toMatch(/^Your hosts now end at /);
+    expect(announced.at(-1)).toMatch(/^Your session now ends at /);
   });
 
-  test.each(['idle', 'disconnected', 'total-time', 'host-lost'] as const)('of %s is told', async (reason) => {
-    await ready({ saves: [{ stepId: 'move', savedAtMs: 1 }] });
-    server.say({ type: 'ended', reason });
-    expect(session.getState()).toMatchObject({
-      phase: 'ended',
-      reason,
-    });
-  });
+  test.each(['idle', 'disconnected', 'total-time', 'host-lost'] as const)(
+    'shows the reason %s',
+    async (reason) => {
+      await ready({ saves: [{ stepId: 'move', savedAtMs: 1 }] });
+      server.say({ type: 'ended', reason });
+      expect(session.getState()).toMatchObject({
+        phase: 'ended',
+        reason,
+      });
+    },
+  );
 });
 
-test('a command that was on its way when the session ended is refused, and one that ran is not said to run on', async () => {
+test('when the session ends, a command in flight is refused and a running one stops being shown as running', async () => {
   const runs = [report('move', { state: 'running', elapsedMs: 5 })];
   await ready({ runs });
   session.run('start', 0);
@@ -365,7 +368,7 @@ test('a command that was on its way when the session ended is refused, and one t
   });
 });
 
-test('a command that was sent to hosts that were replaced during a break can be run again', async () => {
+test('a command for hosts that were replaced during a break can be run again', async () => {
   await ready();
   session.run('start', 0);
   server.sockets[0]?.handlers.onClose(1006);
@@ -376,7 +379,7 @@ test('a command that was sent to hosts that were replaced during a break can be 
   expect(server.sent.at(-1)).toMatchObject({ type: 'run', stepId: 'start' });
 });
 
-test('a command that is run again keeps waiting after a break, though an earlier run of it is reported', async () => {
+test('a repeated command keeps waiting after a break, although an earlier run is reported', async () => {
   const runs = [report('start', { state: 'done', exitCode: 0, durationMs: 9 })];
   await ready({ runs });
   session.run('start', 0);
@@ -386,7 +389,7 @@ test('a command that is run again keeps waiting after a break, though an earlier
   expect(session.getState().runs['start/0']?.state).toBe('sent');
 });
 
-test('a session for another lesson that was deleted no longer stands in the way when no hosts are free', async () => {
+test('a deleted session for another lesson no longer blocks when no hosts are free', async () => {
   server.now = pair('s1', 'other');
   await session.load();
   server.next = new LabError('no-capacity', 'All pairs are taken.');
@@ -399,7 +402,7 @@ test('a session for another lesson that was deleted no longer stands in the way 
 });
 
 describe('fresh hosts', () => {
-  test('are connected to, and nothing is left of the old ones', async () => {
+  test('are connected to, without traces of the old ones', async () => {
     await ready({ steps: { start: passed }, runs: [report('start')], values: { address: '10.88.0.2' } });
     const old = server.sockets[0];
     server.next = pair('s2');
@@ -417,14 +420,14 @@ describe('fresh hosts', () => {
     expect(server.asked).toEqual(['GET', 'reset']);
   });
 
-  test('may have to be queued for', async () => {
+  test('may mean waiting in the queue', async () => {
     await ready();
     server.next = queued(4);
     await session.reset();
     expect(session.getState()).toMatchObject({ phase: 'queued', queue: { position: 4 } });
   });
 
-  test('that do not come leave the old ones, and say why', async () => {
+  test('that fail keep the old ones and show why', async () => {
     await ready();
     server.next = new LabError('no-capacity', 'All pairs are taken.');
     await session.reset();
@@ -437,7 +440,7 @@ describe('fresh hosts', () => {
     });
   });
 
-  test('that another tab asked for are followed', async () => {
+  test('requested by another tab appear on this page too', async () => {
     await ready();
     server.now = pair('s2');
     server.say({ type: 'ended', reason: 'reset' });
@@ -448,8 +451,8 @@ describe('fresh hosts', () => {
   });
 });
 
-describe('going back', () => {
-  test('replaces steps, values and commands', async () => {
+describe('a rewind', () => {
+  test('replaces steps, values and runs', async () => {
     await ready({
       steps: { start: passed, move: passed },
       values: { address: '10.88.0.2', other: 'x' },
@@ -481,10 +484,10 @@ describe('going back', () => {
     expect(session.getState().runs).toEqual({
       'start/0': { state: 'typed', terminal: 'source', command: null },
     });
-    expect(announced.at(-1)).toBe('Both hosts are as they were at the start of step 2, Move it.');
+    expect(announced.at(-1)).toBe('Both hosts are back at the start of step 2, Move it.');
   });
 
-  test('that is refused is told at its step, and other errors are not', async () => {
+  test('that is refused shows its error at its step, unlike other errors', async () => {
     await ready();
     session.rewind('move');
     const error = { code: 'no-saved-state' as const, message: 'There is no saved state of this step.' };
@@ -499,7 +502,7 @@ describe('going back', () => {
     expect(session.getState().problem?.code).toBe('internal');
   });
 
-  test('is not asked for without a connection, nor later by surprise', async () => {
+  test('without a connection is refused and not repeated later', async () => {
     await ready();
     server.sockets[0]?.handlers.onClose(1006);
     session.rewind('move');
@@ -520,7 +523,7 @@ describe('going back', () => {
     expect(server.sent).toEqual([]);
   });
 
-  test('that happened during a break is seen from the hello', async () => {
+  test('during a break is recognized from the hello', async () => {
     await ready({ steps: { start: passed }, runs: [report('start')] });
     server.sockets[0]?.handlers.onClose(1006);
     await vi.advanceTimersByTimeAsync(1000);
@@ -530,7 +533,7 @@ describe('going back', () => {
   });
 });
 
-test('a command is asked for over plain HTTP as well, where browsers have no randomUUID', async () => {
+test('Run works over plain HTTP too, where browsers have no randomUUID', async () => {
   vi.stubGlobal('crypto', { getRandomValues: <T extends Uint8Array>(bytes: T) => bytes.fill(0xff) });
   await ready();
   session.run('start', 0);
@@ -538,7 +541,7 @@ test('a command is asked for over plain HTTP as well, where browsers have no ran
   expect(clientMessageSchema.parse(server.sent.at(-1))).toMatchObject({ type: 'run', stepId: 'start' });
 });
 
-test('a pair that was lost makes room for a new one', async () => {
+test('after a pair is lost, the learner can start a new one', async () => {
   await ready({ steps: { start: passed } });
   const error = { code: 'lost' as const, message: 'The source stopped.' };
   server.say({ type: 'pair', pair: { phase: 'failed', elapsedMs: 0, error } });
@@ -572,7 +575,7 @@ describe('a command', () => {
   };
   const error = { code: 'not-ready' as const, message: 'The terminal is busy.' };
 
-  test('goes to the terminal in use, and is followed to its end', async () => {
+  test('goes to the terminal in use and shows its outcome', async () => {
     await ready({ terminals: [terminalInfo('source'), terminalInfo('source-2')] });
     session.showTerminal('source-2');
     session.run('start', 0);
@@ -593,14 +596,14 @@ describe('a command', () => {
     answer(done);
     expect(session.getState().runs['start/0']).toMatchObject({ command: done });
     expect(active().lastCommand['source-2']).toEqual({ command: 4, ...done });
-    // The next command is the learner's own, and marks that come twice change nothing.
+    // The next command is the learner's own, and repeated marks change nothing.
     mark({ kind: 'start', command: 5, atMs: 0 }, 'source-2');
     mark({ kind: 'end', command: 4, exitCode: 0, durationMs: 1 }, 'source-2');
     expect(session.getState().runs['start/0']).toMatchObject({ command: done });
     expect(active().lastCommand['source-2']?.state).toBe('running');
   });
 
-  test('has its outcome after a reload and after a break, whatever the page has seen of it', async () => {
+  test('has its outcome after a reload and after a break, whatever the page saw', async () => {
     const done = { state: 'done', exitCode: 0, durationMs: 9 } as const;
     await ready({ runs: [report('start', { state: 'running', elapsedMs: 2_000 })] });
     expect(session.getState().runs['start/0']).toMatchObject({
@@ -612,7 +615,7 @@ describe('a command', () => {
     expect(session.getState().runs['start/0']).toEqual({ state: 'typed', terminal: 'source', command: done });
   });
 
-  test('that the learner typed is found on the repainted screen when its end was missed', async () => {
+  test('that the learner typed ends on the repainted screen when the page missed its end', async () => {
     await ready();
     mark({ kind: 'start', command: 1, atMs: 0 });
     const shown = { command: 1, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 0, durationMs: 9 };
@@ -622,7 +625,7 @@ describe('a command', () => {
     expect(active().lastCommand['source']).toMatchObject({ state: 'done', exitCode: 0 });
   });
 
-  test('that meets a program waits for the learner’s word, and is asked for anew then', async () => {
+  test('for a busy terminal waits for the learner’s answer and is then sent again', async () => {
     await ready();
     session.run('start', 0);
     const first = lastRun().runId;
@@ -639,7 +642,7 @@ describe('a command', () => {
     expect(lastRun().runId).not.toBe(first);
   });
 
-  test('that was asked for on another page is not asked about on this one', async () => {
+  test('from another page asks nothing on this one', async () => {
     await ready();
     const runId = '7f3d0f5c-9c9e-4a39-8f0a-6a1d2b3c4d5e';
     const run = { runId, stepId: 'start', block: 0, terminal: 'source' };
@@ -647,7 +650,7 @@ describe('a command', () => {
     expect(session.getState()).toMatchObject({ question: null, runs: {} });
   });
 
-  test('is run in a new terminal as soon as that has a prompt', async () => {
+  test('runs in a new terminal as soon as it has a prompt', async () => {
     await ready();
     session.run('start', 0);
     refuse('full-screen');
@@ -664,7 +667,7 @@ describe('a command', () => {
     expect(server.sent.filter(({ type }) => type === 'run')).toHaveLength(2);
   });
 
-  test('goes to the terminal that the lesson means, which is opened when it is not there', async () => {
+  test('goes to the lesson’s second terminal, which is opened if it is missing', async () => {
     session = sessionOf({
       ...lesson,
       steps: [{ ...step('start', 'Start it'), runs: [run, { ...run, terminal: 2 }] }],
@@ -682,7 +685,7 @@ describe('a command', () => {
     server.say({ type: 'terminals', terminals, requestId: asked.requestId });
     server.say({ type: 'prompt', terminal: 'source-2', idle: true });
     expect(lastRun()).toMatchObject({ block: 1, terminal: 'source-2' });
-    // What follows in the first goes there, though the second one is in use.
+    // A later command for the first terminal goes there, although the second one is in use.
     session.run('start', 0);
     expect(lastRun()).toMatchObject({ block: 0, terminal: 'source' });
     expect(session.activeTerminal('source')).toBe('source');
@@ -691,7 +694,7 @@ describe('a command', () => {
     expect(server.sent.filter(({ type }) => type === 'open-terminal')).toHaveLength(1);
   });
 
-  test('is refused when its new terminal has no prompt for a minute, or the line breaks before it opens', async () => {
+  test('is refused when its new terminal has no prompt for a minute, or the connection breaks before it opens', async () => {
     await ready();
     session.run('start', 0);
     refuse('program');
@@ -716,7 +719,7 @@ describe('a command', () => {
 });
 
 describe('the layout', () => {
-  test('is kept, and found again with what is left of it', async () => {
+  test('is stored, and restored as far as its terminals still exist', async () => {
     await ready();
     session.arrangeHosts('beside');
     session.splitHost('source', 'stacked');
@@ -733,7 +736,7 @@ describe('the layout', () => {
     });
   });
 
-  test('of a viewer is not kept', async () => {
+  test('of a viewer is not stored', async () => {
     await ready({ role: 'viewer' });
     session.arrangeHosts('beside');
     expect(session.getState().layout.hosts).toBe('beside');
@@ -742,7 +745,7 @@ describe('the layout', () => {
 });
 
 describe('a viewer', () => {
-  test('sees what there is without asking for a session, until the link is taken back', async () => {
+  test('sees the terminals without requesting a session, until the link is revoked', async () => {
     session.watch();
     await vi.advanceTimersByTimeAsync(0);
     server.say(hello('s1', { role: 'viewer' }));
@@ -753,7 +756,7 @@ describe('a viewer', () => {
     expect(session.getState()).toMatchObject({ phase: 'ended', reason: null });
   });
 
-  test('sees the end when the owner gets fresh hosts, and does not look for hosts of their own', async () => {
+  test('sees the session end when the owner gets fresh hosts, and requests none', async () => {
     session.watch();
     await vi.advanceTimersByTimeAsync(0);
     server.say(hello('s1', { role: 'viewer' }));
@@ -763,7 +766,7 @@ describe('a viewer', () => {
     expect(server.asked).toEqual([]);
   });
 
-  test('has a link until it is taken back', async () => {
+  test('has a link until it is revoked', async () => {
     await ready();
     await session.share();
     expect(active().grant).toBe('a-grant');
@@ -772,7 +775,7 @@ describe('a viewer', () => {
   });
 });
 
-test('says what was typed and did not arrive, until it is dismissed', async () => {
+test('shows lost input until it is dismissed', async () => {
   await ready();
   session.noteUndelivered('source', { kind: 'lost', keys: 3 });
   expect(active().undelivered).toEqual({ source: { kind: 'lost', keys: 3 } });

@@ -1,6 +1,6 @@
 /**
- * The learner's session as the page uses it: its state, which components read, and what a learner can do with it. Knows no
- * framework. The state is in session-state.ts, its transitions in reduce.ts.
+ * The learner's session on the page: the state that components read, and the learner's actions. Independent of any framework. The state
+ * is defined in session-state.ts, its transitions in reduce.ts.
  */
 import '../../../server/protocol/zod-without-eval';
 import { Connection } from '../../../server/client/connection';
@@ -21,7 +21,7 @@ import { initialState, type SessionEvent, type SessionState, type UndeliveredInp
 import { SessionStore } from './session-store';
 import { browserLayouts, TerminalActions, type LayoutStore } from './terminal-actions';
 
-/** What a session asks of the gateway; tests hand in their own. */
+/** The gateway as a session uses it; tests pass their own. */
 export type Gateway = Pick<
   BrowserGateway,
   | 'getLab'
@@ -107,26 +107,26 @@ export class LabSession {
   readonly getState = (): SessionState => this.#store.getState();
   readonly getInitialState = (): SessionState => initialState;
 
-  /** Shows somebody else's terminals, of which the page knows nothing before the hello. */
+  /** Shows another learner's terminals. Before the hello, the page knows nothing about them. */
   watch(): void {
     this.#dispatch({ type: 'watch', atMs: Date.now() });
     this.connection.open();
   }
 
-  /** Finds out what this browser has already, and continues with it. */
+  /** Finds this browser's session or queue position, and continues with it. */
   async load(): Promise<void> {
     this.#terminals.loadLayout();
     const lab = this.#gateway.getLab().then(
       (found) => {
         this.#dispatch({ type: 'lab', lab: found });
       },
-      () => undefined, // The session's own request fails for the same reason and says so.
+      () => undefined, // The session request fails for the same reason and reports it.
     );
     await this.#find('Looking for a session');
     await lab;
   }
 
-  /** Requests a pair; a session that failed or that is for another lesson is ended first. */
+  /** Requests a session. Ends a failed session, or one for another lesson, first. */
   async start(): Promise<void> {
     const state = this.getState();
     const isInTheWay = (state.phase === 'none' && state.otherSession !== null) || state.phase === 'failed';
@@ -138,13 +138,13 @@ export class LabSession {
     });
   }
 
-  /** Gives this pair up for a fresh one. */
+  /** Replaces this pair with a fresh one. */
   async reset(): Promise<void> {
     this.#dispatch({ type: 'reset', atMs: Date.now() });
     try {
       this.#onReply(given(await this.#gateway.resetSession()));
     } catch (thrown) {
-      // Perhaps nothing happened at all, and the old pair is still there.
+      // The request may have had no effect, and then the old pair is still there.
       await this.#find('Looking for a session');
       this.#dispatch({ type: 'problem', problem: LabError.from(thrown, 'Getting fresh hosts').toWire() });
     }
@@ -162,7 +162,7 @@ export class LabSession {
     await this.#try('Leaving the queue', () => this.#gateway.deleteSession());
   }
 
-  /** Requests a later end. */
+  /** Postpones the session's end. */
   async extend(): Promise<void> {
     if (isExtending(this.getState())) return;
     this.#dispatch({ type: 'extend' });
@@ -173,12 +173,12 @@ export class LabSession {
     this.#dispatch({ type: 'extend-answered' });
   }
 
-  /** Puts off the end for want of input: the learner is at the page, though nothing is typed. */
+  /** Restarts the idle timeout, because the learner is at the page without typing. */
   confirmPresence(): void {
     this.connection.here();
   }
 
-  /** Takes both hosts back to how they were when a step began. */
+  /** Returns both hosts to their state at the start of a step. */
   rewind(stepId: string): void {
     const state = this.getState();
     const isRequested = state.phase === 'active' && state.rewind?.state === 'sent';
@@ -189,29 +189,29 @@ export class LabSession {
     }
     const problem: WireError = {
       code: 'lost',
-      message: 'There is no connection to the hosts, so nothing was changed.',
-      hint: 'Try again when it is back.',
+      message: 'There is no connection to the hosts, so nothing changed.',
+      hint: 'Try again when the page has reconnected.',
     };
     this.#dispatch({ type: 'rewind-refused', stepId, problem });
   }
 
-  /** Types a run block into the terminal that it is for, once. */
+  /** Types a run block into its terminal, once. */
   run(stepId: string, block: number): void {
     this.#runs.run({ stepId, block });
   }
 
-  /** The learner's answer to the question about a busy terminal; null leaves things as they are. */
+  /** Applies the learner's answer about a busy terminal; null cancels. */
   answer(how: BusyAnswer | null): void {
     this.#runs.answer(how);
   }
 
-  /** The id of a host's terminal that is in use on this page. */
+  /** The id of a host's terminal in use on this page. */
   activeTerminal(host: HostName): string {
     return this.#terminals.active(host);
   }
 
   /**
-   * Requests one more terminal, which is shown then.
+   * Requests one more terminal and shows it.
    * @param opened gets its id; null when it did not open
    */
   openTerminal(host: HostName, opened?: (terminal: string | null) => void): void {
@@ -226,14 +226,14 @@ export class LabSession {
     this.connection.renameTerminal(id, name);
   }
 
-  /** Puts a terminal on view, in use from now on. */
+  /** Shows a terminal and makes it the one in use. */
   showTerminal(id: string): void {
     this.#terminals.show(id);
   }
 
   /**
-   * Shows two terminals of a host at once; one that is not on view or, when there is none, a new one.
-   * @param added gets the id of that one
+   * Shows a second terminal of a host: a hidden one or, if there is none, a new one.
+   * @param added gets the id of the second terminal
    */
   splitHost(host: HostName, direction: Direction, added: (id: string) => void = () => undefined): void {
     this.#terminals.split(host, direction, added);
@@ -243,17 +243,17 @@ export class LabSession {
     this.#terminals.unsplit(host);
   }
 
-  /** Source and destination side by side, or one above the other. */
+  /** Arranges source and destination side by side, or stacked. */
   arrangeHosts(hosts: Direction): void {
     this.#terminals.arrangeHosts(hosts);
   }
 
-  /** Shows that input did not arrive, until it is dismissed (null). */
+  /** Shows that input did not arrive; null dismisses it. */
   noteUndelivered(terminal: string, input: UndeliveredInput | null): void {
     this.#dispatch({ type: 'undelivered', terminal, input });
   }
 
-  /** Makes a link for viewers; the same one until it is revoked. */
+  /** Gets the viewers' link; the same one until it is revoked. */
   async share(): Promise<void> {
     await this.#try('Sharing the view', async () => {
       this.#dispatch({ type: 'grant', grant: await this.#gateway.grantView() });
@@ -267,18 +267,18 @@ export class LabSession {
     });
   }
 
-  /** A key with which the learner continues in another browser; undefined when there is none, and the state says why. */
+  /** A key that opens the session in another browser. Undefined when there is none; the state then has the error. */
   async offerHandover(): Promise<string | undefined> {
     let key: string | undefined;
-    await this.#try('Making a link', async () => {
+    await this.#try('Creating the link', async () => {
       key = await this.#gateway.offerHandover();
     });
     return key;
   }
 
   /**
-   * Gives the learner what is kept of a terminal's output.
-   * @param save puts a file where the learner keeps files
+   * Downloads a terminal's kept output.
+   * @param save saves a file on the learner's computer
    */
   async takeRecording(terminal: string, save: (name: string, content: Blob) => void): Promise<void> {
     await this.#try('Downloading the recording', async () => {
@@ -294,17 +294,17 @@ export class LabSession {
     this.connection.check(stepId);
   }
 
-  /** For screen readers. */
+  /** Announces a text to screen readers. */
   announce(text: string): void {
     this.#dispatch({ type: 'announce', text });
   }
 
-  /** The learner has seen that it is their turn. */
+  /** The learner has noticed that it is their turn. */
   acknowledgeTurn(): void {
     this.#dispatch({ type: 'turn-seen' });
   }
 
-  /** The network is back, or the page is visible again: tries at once whatever waits. */
+  /** The network is back, or the page is visible again: retries everything at once. */
   resume(): void {
     this.connection.wake();
     void this.#queue.now();
@@ -315,7 +315,7 @@ export class LabSession {
     this.connection.rest();
   }
 
-  /** The page goes away; the session stays. */
+  /** The page closes; the session stays. */
   close(): void {
     this.#queue.stop();
     this.connection.close();
@@ -329,7 +329,7 @@ export class LabSession {
     this.#store.dispatch(event);
   }
 
-  /** Polling, the connection and a search for hosts follow from the phase alone. */
+  /** Starts and stops polling, the connection and the search for hosts. They depend only on the phase. */
   #onChange(before: SessionState, after: SessionState): void {
     if (after.phase !== 'queued') this.#queue.stop();
     else if (before.phase !== 'queued') this.#queue.start();
@@ -371,7 +371,7 @@ export class LabSession {
   }
 }
 
-/** @throws LabError `internal` when a request for hosts got neither hosts nor a position in the queue */
+/** @throws LabError `internal` when the reply has neither a session nor a position in the queue */
 function given(reply: SessionReply): SessionReply {
   if (reply.session === null && reply.queue === null)
     throw new LabError('internal', 'The server gave neither hosts nor a position in the queue.');

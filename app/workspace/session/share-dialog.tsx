@@ -16,20 +16,20 @@ export function ShareDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElem
   const link = typeof grant === 'string' ? `${window.location.origin}/watch/${grant}` : null;
   return (
     <dialog ref={ref} className="dialog" aria-labelledby={headingId}>
-      <h2 id={headingId}>Share a view of your terminals</h2>
+      <h2 id={headingId}>Share view</h2>
       <div className="dialog-text">
         <p>
-          Whoever has the link <b>sees</b> the terminals of both hosts as they are, and all output that
-          follows, until the session ends or you stop sharing.
+          Anyone with the link <b>can see</b> the terminals of both hosts and everything that appears in them,
+          until the session ends or you stop sharing.
         </p>
         <p>
           Viewers <b>cannot</b> type, run, close or resize anything, and they do not see the lesson’s steps.
-          They see no input that the terminal hides, such as a password.
+          Input that the terminal hides, such as a password, stays hidden.
         </p>
         {link !== null && <LinkField link={link} />}
         {grant === null && (
           <p role="status">
-            The link is revoked: nobody can view the terminals. A new link will be a different one.
+            You revoked the link, and viewers lost access. If you share again, you get a different link.
           </p>
         )}
         {problem !== null && <Problem error={problem} />}
@@ -43,7 +43,7 @@ export function ShareDialog({ ref }: { ref: Ref<HTMLDialogElement> }): ReactElem
               void session.share();
             }}
           >
-            Show a link
+            Create link
           </button>
         ) : (
           <button

@@ -1,4 +1,4 @@
-/** Opens, closes and renames a host's terminals, and chooses which of them are on view. */
+/** Opens, closes and renames a host's terminals, and chooses the visible ones. */
 import type { Connection } from '../../../server/client/connection';
 import type { HostName } from '../../../server/protocol/hosts';
 import { readStored, writeStored } from '../../ui/preferences';
@@ -8,7 +8,7 @@ import { randomId } from './random-id';
 import { activeTerminalOf, isOnline, isOwner, layoutOf, terminalsOf } from './selectors';
 import type { Store } from './session-store';
 
-/** Where the layout is kept; tests hand in their own. */
+/** Storage of the layout; tests pass their own. */
 export interface LayoutStore {
   load(): Layout | undefined;
   save(layout: Layout): void;
@@ -32,7 +32,7 @@ export class TerminalActions {
     this.#layoutStore = layoutStore;
   }
 
-  /** Takes up the layout that this browser has stored. */
+  /** Loads the layout from this browser's storage. */
   loadLayout(): void {
     const layout = this.#layoutStore.load();
     if (layout !== undefined) this.#store.dispatch({ type: 'layout', layout });
@@ -42,15 +42,15 @@ export class TerminalActions {
     return terminalsOf(this.#store.getState()).find(({ id }) => id === terminal)?.host;
   }
 
-  /** The id of a host's terminal that is in use on this page. */
+  /** The id of a host's terminal in use on this page. */
   active(host: HostName): string {
     return activeTerminalOf(host)(this.#store.getState());
   }
 
   /**
-   * Requests one more terminal, which is shown then.
+   * Requests one more terminal and shows it.
    * @param opened gets its id; null when it did not open
-   * @returns false when nothing was requested, because there is no connection
+   * @returns false when nothing was requested because there is no connection
    */
   open(host: HostName, opened: (terminal: string | null) => void = () => undefined): boolean {
     const requestId = randomId();
@@ -58,7 +58,7 @@ export class TerminalActions {
     this.#store.when(
       (state) => {
         if (state.phase !== 'active') return null;
-        // One that was requested before a break may be open or not: nothing more is done in it.
+        // A terminal requested before a break may or may not be open, so give up on it.
         return isOnline(state) ? state.opened[requestId] : null;
       },
       (terminal) => {
@@ -69,15 +69,15 @@ export class TerminalActions {
     return true;
   }
 
-  /** Puts a terminal on view, in use from now on. */
+  /** Shows a terminal and makes it the one in use. */
   show(id: string): void {
     const host = this.hostOf(id);
     if (host !== undefined) this.#setHostLayout(host, layouts.show(this.#layoutOf(host), id));
   }
 
   /**
-   * Shows two terminals of a host at once; one that is not on view or, when there is none, a new one.
-   * @param added gets the id of that one
+   * Shows a second terminal of a host: a hidden one or, if there is none, a new one.
+   * @param added gets the id of the second terminal
    */
   split(host: HostName, direction: Direction, added: (id: string) => void): void {
     const layout = this.#layoutOf(host);
@@ -106,7 +106,7 @@ export class TerminalActions {
     this.#setHostLayout(host, layouts.unsplit(this.#layoutOf(host)));
   }
 
-  /** Source and destination side by side, or one above the other. */
+  /** Arranges source and destination side by side, or stacked. */
   arrangeHosts(hosts: Direction): void {
     this.#setLayout({ ...this.#store.getState().layout, hosts });
   }

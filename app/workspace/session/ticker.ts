@@ -1,4 +1,4 @@
-/** A worker that says something every so many milliseconds; see every.ts. */
+/** A worker that posts a message at an interval; see every.ts. */
 addEventListener('message', ({ data }: MessageEvent<number>) => {
   setInterval(() => {
     postMessage(null);

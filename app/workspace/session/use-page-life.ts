@@ -3,10 +3,10 @@
 import { useEffect, useRef } from 'react';
 import type { LabSession } from './session';
 
-/** A page that becomes visible again this soon, in milliseconds, continues without having to catch up. */
+/** A page that was hidden for less than this, in milliseconds, need not catch up. */
 const pauseAfterMs = 20_000;
 
-/** Begins a session's work with the page, pauses it while the page is hidden, and closes it with the page. */
+/** Starts the session with the page, pauses it while the page is hidden, and closes it with the page. */
 export function usePageLife(session: LabSession, begin: () => void): void {
   const first = useRef(begin);
   useEffect(() => {

@@ -4,7 +4,7 @@ import { useEffect } from 'react';
 import { useLabSession, useSessionState } from './context';
 import { isTurnUnseen, queueOf } from './selectors';
 
-/** The tab's title tells a learner who waits in another tab. */
+/** Shows the queue position in the tab's title, for learners who wait in another tab. */
 export function usePageTitle(): void {
   const session = useLabSession();
   const position = useSessionState(queueOf)?.position;

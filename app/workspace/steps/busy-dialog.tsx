@@ -26,20 +26,20 @@ const answers: Record<Busy, readonly Answer<BusyAnswer | null>[]> = {
 
 const words: Record<Busy, { heading: string; text: string }> = {
   program: {
-    heading: 'A program is running in this terminal.',
-    text: 'The command was not typed, because the program would have received it. Ctrl-C ends most programs; whatever the program has not saved is lost.',
+    heading: 'A program is running in this terminal',
+    text: 'The command was not typed, because the program would have received it. Ctrl-C ends most programs; they lose what they have not saved.',
   },
   'full-screen': {
-    heading: 'A program is using this terminal’s whole screen.',
+    heading: 'A full-screen program is running in this terminal',
     text: 'The command was not typed, because the program would have received it. Leave the program first: “q” leaves less and top, “:q” and Enter leave vim, “exit” leaves a shell in tmux.',
   },
   'half-typed': {
-    heading: 'You have begun to type at the prompt.',
-    text: 'The command was not typed, because the shell would have joined it to the line that you have begun. If you replace the line, Ctrl-Y brings it back later.',
+    heading: 'There is text at the prompt',
+    text: 'The command was not typed, because the shell would have appended it to that text. If you replace the line, Ctrl-Y brings it back later.',
   },
 };
 
-/** Asks what to do about a command whose terminal is busy. Nothing is ever typed without an answer. */
+/** Asks what to do with a command whose terminal is busy. Nothing is typed without an answer. */
 export function BusyDialog(): ReactElement {
   const session = useLabSession();
   const question = useSessionState(questionOf);

@@ -14,7 +14,7 @@ import { isOnline, isReady, isRewinding, terminalsOf, valuesOf } from '../sessio
 import '../../ui/command-prompt.css';
 import './command-block.css';
 
-/** The shell reports a program that Ctrl-C has ended as 128 plus the number of SIGINT. */
+/** A shell's exit code for a program that Ctrl-C ended: 128 plus the number of SIGINT. */
 const exitCodeOfInterrupt = 130;
 
 function Seconds({ sinceMs }: { sinceMs: number }): ReactElement {
@@ -65,7 +65,7 @@ function Outcome(props: {
   );
 }
 
-/** One command of the lesson: where it runs, what it is, and the button that types it there. */
+/** One command of the lesson, with its host and the button that types it. */
 export function CommandBlock(props: {
   host: HostName;
   stepId: string;
@@ -130,7 +130,11 @@ export function CommandBlock(props: {
                 if ('text' in part) return part.text;
                 const value = values[part.valueName];
                 return value === undefined ? (
-                  <i key={index} className="value-unknown" title="Filled in once the lab knows it">
+                  <i
+                    key={index}
+                    className="value-unknown"
+                    title="The lab fills this in when it knows the value"
+                  >
                     {`<${part.valueName}>`}
                   </i>
                 ) : (
@@ -144,7 +148,7 @@ export function CommandBlock(props: {
         </code>
       </pre>
       <div className="command-result" role="status">
-        {run?.state === 'sent' && <p>{offline ? 'Waiting for the connection.' : 'Sending.'}</p>}
+        {run?.state === 'sent' && <p>{offline ? 'Waiting for the connection…' : 'Sending…'}</p>}
         {run?.state === 'typed' && <Outcome host={host} run={run} isExpected={isExpected} />}
         {run?.state === 'refused' && (
           <p className="command-refused">

@@ -19,7 +19,7 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
   const dialog = useRef<HTMLDialogElement>(null);
   const isUnderWay = rewind !== null && rewind.state !== 'refused';
   const refused = rewind?.state === 'refused' ? rewind.problem : null;
-  // The first step begins with the hosts as they come.
+  // The first step starts from the template, so it needs no saved state.
   const isOffered = active && (index === 0 || savedMs !== undefined);
   if (!isOffered && refused === null) return null;
   return (
@@ -28,7 +28,7 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
         <button
           type="button"
           className="rewind-button"
-          // Not `disabled`: the focus comes back to it from the dialog and would be lost.
+          // Not `disabled`: the dialog returns the focus to this button, which would lose it.
           aria-disabled={isUnderWay || !isPossible}
           onClick={() => {
             if (!isUnderWay && isPossible) dialog.current?.showModal();
@@ -37,7 +37,7 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
           <svg viewBox="0 0 20 20" aria-hidden="true" data-turning={isUnderWay}>
             <path d="M4 4v5h5M4.6 9a6.5 6.5 0 1 1-.9 4.5" />
           </svg>
-          {isUnderWay ? 'Going back to the start of this step' : 'Go back to the start of this step'}
+          {isUnderWay ? 'Going back to the start of this step…' : 'Go back to the start of this step'}
         </button>
       )}
       {refused !== null && <Problem error={refused} />}
@@ -52,13 +52,12 @@ export function RewindControl({ stepId }: { stepId: string }): ReactElement | nu
       >
         <p>
           {savedMs === undefined
-            ? 'Both hosts return to the state in which you got them.'
-            : `Both hosts return to their state of ${timeOfDay(savedMs)}, when this step began.`}{' '}
-          Steps that were open then are open again.
+            ? 'Both hosts return to their initial state.'
+            : `Both hosts return to their state at ${timeOfDay(savedMs)}, when this step began.`}{' '}
+          Steps that you finished later become unfinished.
         </p>
         <p>
-          <b>Lost:</b> everything since then on both hosts: files, containers, and programs that run in the
-          terminals.
+          <b>You lose:</b> everything that has happened on both hosts since then, including running programs.
         </p>
       </ConfirmDialog>
     </div>

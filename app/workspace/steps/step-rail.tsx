@@ -6,7 +6,7 @@ import { stepsOf } from '../session/selectors';
 import { StepMark } from './step-mark';
 import './step-rail.css';
 
-/** The step that the learner reads: the one that crosses the upper third of the window. None above the first. */
+/** The step that the learner is reading: the one that crosses the upper third of the window. Undefined above the first step. */
 function useCurrentStep(ids: readonly string[]): string | undefined {
   const [current, setCurrent] = useState<string>();
   useEffect(() => {

@@ -45,7 +45,7 @@ function StepStatus({ stepId }: { stepId: string }): ReactElement {
       <div className="step-status-line">
         <StepMark passed={passed} />
         <p>
-          <strong>{passed ? 'Done.' : asked ? 'Not done yet.' : 'Open.'}</strong> {words}
+          <strong>{passed ? 'Done.' : asked ? 'Not done yet.' : 'To do.'}</strong> {words}
         </p>
         {ready && !passed && (
           <button
@@ -56,21 +56,21 @@ function StepStatus({ stepId }: { stepId: string }): ReactElement {
               session.check(stepId);
             }}
           >
-            {checking ? 'Checking' : 'Check now'}
+            {checking ? 'Checking…' : 'Check now'}
           </button>
         )}
       </div>
       {definition !== undefined && (
         <>
           <Scripts summary="How this is checked" blocks={definition.checks} />
-          {definition.solves.length > 0 && <Scripts summary="Show a solution" blocks={definition.solves} />}
+          {definition.solves.length > 0 && <Scripts summary="Show solution" blocks={definition.solves} />}
         </>
       )}
     </div>
   );
 }
 
-/** A section of the lesson that has commands and a check; its heading is the first of the children. */
+/** A section of the lesson that has commands and a check. Its heading is the first child. */
 export function StepSection({ id, children }: { id: string; children: ReactNode }): ReactElement {
   const session = useLabSession();
   const passed = useSessionState(hasPassed(id));

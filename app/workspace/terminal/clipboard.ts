@@ -1,14 +1,14 @@
-/** What goes into a terminal from the clipboard, and from a terminal's program onto it. Both ends may be hostile. */
+/** Pastes into a terminal, and copies from a terminal's program to the clipboard. Both sides may be hostile. */
 
-/** Longest text that a program may put on the clipboard: a long file, not what fills a memory. */
+/** Longest text that a program may copy: room for a long file, too little to fill memory. */
 export const maxProgramCopyBytes = 100 * 1024;
 
-/** What a program asks for by OSC 52: to put a text on the clipboard. */
+/** A program's OSC 52 request to copy a text to the clipboard. */
 export type ProgramCopy = { text: string } | { tooLongBytes: number };
 
 /**
  * Reads the payload of an OSC 52 sequence, `<selection>;<base64>`.
- * @returns null for everything that is not a text to be put on the clipboard; above all a question for what is on it
+ * @returns null for anything but a text to copy, above all for a query of the clipboard's content
  */
 export function readProgramCopy(payload: string): ProgramCopy | null {
   const at = payload.indexOf(';');
@@ -28,13 +28,13 @@ export function readProgramCopy(payload: string): ProgramCopy | null {
 }
 
 /**
- * A text as it may be pasted: without escape characters, of which one sequence would end the bracket around a bracketed paste and have
- * the rest run at once. What else a shell does on control characters it does not do within the bracket.
+ * A text without escape characters, safe to paste. One escape sequence would end the bracketed paste, and the shell would run the rest
+ * at once. Within the bracket, shells ignore the effects of other control characters.
  */
 
 export const withoutEscapes = (text: string): string => text.replace(/[\x1b\x9b]/g, '');
 
-/** How many lines a paste would enter one by one, before anybody has read them: none if the program takes pastes as such. */
+/** How many lines a paste would run before anyone has read them: none if the program supports bracketed paste. */
 export function linesEntered(text: string, bracketed: boolean): number {
   return bracketed ? 0 : (text.match(/\r\n|\r|\n/g)?.length ?? 0);
 }

@@ -1,9 +1,9 @@
-/** Draws a mark beside each command of a terminal, in its colours of success and failure. */
+/** Draws a mark beside each command of a terminal, coloured by its outcome. */
 import type { IDecoration, Terminal } from '@xterm/xterm';
 import type { TrackedCommand } from './command-track';
 import { spellCommand } from './command-words';
 
-/** Colours for the ruler beside the scrollback; undefined until the page's theme is known. */
+/** Colours for the overview ruler; undefined until the page's theme is known. */
 export interface MarkColours {
   usual: string | undefined;
   failed: string | undefined;
@@ -15,7 +15,7 @@ export class CommandMarks {
   readonly #onClick: (command: TrackedCommand, at: DOMRect) => void;
   readonly #decorations = new Map<TrackedCommand, IDecoration>();
 
-  /** @param onClick gets the command and where its mark is on the page */
+  /** @param onClick gets the command and the position of its mark on the page */
   constructor(
     terminal: Terminal,
     colours: () => MarkColours,
@@ -26,7 +26,7 @@ export class CommandMarks {
     this.#onClick = onClick;
   }
 
-  /** Draws a command's mark, in the place of an earlier one. */
+  /** Draws a command's mark, replacing an earlier one. */
   draw(command: TrackedCommand, isCurrent: boolean): void {
     this.remove(command);
     const { kind, words } = spellCommand(command.state);

@@ -12,7 +12,7 @@ const write = (text: string): Promise<void> =>
     terminal.write(text.replaceAll('\n', '\r\n'), resolve);
   });
 
-/** What a shell does for one command. */
+/** The output and marks of a shell for one command. */
 async function command(number: number, text: string, output: string, exitCode: number): Promise<void> {
   await write('$ ');
   track.mark({ kind: 'prompt' });
@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 
 describe('CommandTrack', () => {
-  test('knows where a command was typed, what it put out and what came of it', async () => {
+  test('knows a command’s line, output and outcome', async () => {
     await command(1, 'ls', 'one\ntwo\n', 0);
     await command(2, 'printf', 'no newline', 3);
     const [first, second] = track.commands;
@@ -45,7 +45,7 @@ describe('CommandTrack', () => {
     expect(second?.state).toMatchObject({ exitCode: 3 });
   });
 
-  test('gives the output of a command that runs, and a wrapped line as one', async () => {
+  test('returns the output of a running command, with a wrapped line as one line', async () => {
     await write('$ ');
     track.mark({ kind: 'prompt' });
     await write('cat\n');
@@ -55,7 +55,7 @@ describe('CommandTrack', () => {
     expect(track.current && track.outputOf(track.current)).toBe(`${'x'.repeat(25)}\nend`);
   });
 
-  test('takes no mark twice', async () => {
+  test('ignores repeated marks', async () => {
     await command(1, 'ls', 'one\n', 0);
     track.mark({ kind: 'start', command: 1, atMs: 0 });
     track.mark({ kind: 'end', command: 1, exitCode: 9, durationMs: 7 });
@@ -86,7 +86,7 @@ describe('CommandTrack', () => {
     expect(terminal.buffer.active.viewportY).toBe(terminal.buffer.active.baseY);
   });
 
-  test('finds the commands of a repainted screen again and goes on from there', async () => {
+  test('restores the commands of a repainted screen and continues from there', async () => {
     await write(`$ ls\none\n$ sleep 9\n`);
     track.show([
       { command: 4, promptLine: 0, outputLine: 1, endLine: 2, exitCode: 1, durationMs: 5 },
@@ -99,7 +99,7 @@ describe('CommandTrack', () => {
     expect(track.commands[1] && track.outputOf(track.commands[1])).toBe('done');
   });
 
-  test('waits with the commands of a screen that a program has taken until it gives it back', async () => {
+  test('keeps a repainted screen’s commands until a full-screen program ends', async () => {
     await write('$ vim\n\x1b[?1049h~ ~');
     track.show([
       { command: 1, promptLine: 0, outputLine: 1, endLine: null, exitCode: null, durationMs: null },

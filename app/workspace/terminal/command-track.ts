@@ -1,12 +1,12 @@
 /**
- * The commands on one terminal's screen and scrollback: where each was typed, where its output begins and ends, and how it ended. The
- * shell's marks tell all of it, and guest root can forge them: a mark decorates and proves nothing.
+ * The commands on one terminal's screen and scrollback: each command's line, output and outcome. All of it comes from the shell's marks.
+ * Root in the guest can forge marks, so they only decorate and prove nothing.
  */
 import type { IBuffer, IDisposable, IMarker } from '@xterm/xterm';
 import type { ShellMark, ShownCommand } from '../../../server/protocol/terminal';
 import type { CommandState } from '../session/run-state';
 
-/** Above what fits into the scrollback as commands of several lines; a loop that forges marks costs no more than that. */
+/** More commands than the scrollback usually holds. Limits the cost of a loop that forges marks. */
 const maxCommands = 1_000;
 
 /** A command that is on the screen or in the scrollback. */
@@ -20,7 +20,7 @@ export interface TrackedCommand {
   end: IMarker | undefined;
 }
 
-/** The part of a terminal that this needs; the headless one of the tests has it as well. */
+/** The part of a terminal that this class needs. The headless terminal of the tests has it too. */
 export interface MarkedTerminal {
   readonly cols: number;
   readonly buffer: {
@@ -41,12 +41,12 @@ export class CommandTrack {
   #prompt: IMarker | undefined;
   /** The command that was jumped to. */
   #current: TrackedCommand | undefined;
-  /** The commands of a screen that came while a program had all of it: the lines they are on are not there yet. */
+  /** Commands of a screen that arrived during a full-screen program, when their lines do not exist yet. */
   #hidden: readonly ShownCommand[] = [];
 
   /**
-   * @param onCommand a command began, ended, or is the current one
-   * @param onGone it is no longer on the screen or in the scrollback
+   * @param onCommand a command began, ended, or became the current one
+   * @param onGone a command has left the scrollback
    */
   constructor(
     terminal: MarkedTerminal,
@@ -72,7 +72,7 @@ export class CommandTrack {
     return this.#current ?? this.#commands.at(-1);
   }
 
-  /** To be called when all output before the mark is parsed, and no more. */
+  /** Call this when exactly the output before the mark is parsed. */
   mark(mark: ShellMark): void {
     switch (mark.kind) {
       case 'prompt':
@@ -80,7 +80,7 @@ export class CommandTrack {
         this.#prompt = this.#markerHere();
         break;
       case 'start': {
-        // A shell that runs within another, or a mark that comes again after a break.
+        // A shell within a shell, or a repeated mark after a break.
         if (this.#commands.some(({ command }) => command >= mark.command)) return;
         const output = this.#markerHere();
         if (output === undefined) return;
@@ -107,7 +107,7 @@ export class CommandTrack {
     }
   }
 
-  /** The commands of a screen that was just repainted: lines count from the first of its scrollback. */
+  /** Takes over the commands of a repainted screen. Line 0 is the first line of its scrollback. */
   show(commands: readonly ShownCommand[]): void {
     const { active, normal } = this.#terminal.buffer;
     if (active.type === 'alternate') {
@@ -144,7 +144,7 @@ export class CommandTrack {
     this.#current = undefined;
   }
 
-  /** The learner types again: the next jump begins at the end. */
+  /** The learner types again, so the next jump starts at the end. */
   leave(): void {
     const before = this.#current;
     this.#current = undefined;
@@ -153,7 +153,7 @@ export class CommandTrack {
 
   /**
    * Scrolls to the command before or after the current one.
-   * @returns the command, or undefined at the end of all, where the prompt is
+   * @returns the command; undefined at the end, where the prompt is
    */
   jump(direction: 'previous' | 'next'): TrackedCommand | undefined {
     const at = this.#current === undefined ? this.#commands.length : this.#commands.indexOf(this.#current);
@@ -170,7 +170,7 @@ export class CommandTrack {
     return command;
   }
 
-  /** A command's output, as far as it is still in the scrollback; a wrapped line is one line. */
+  /** A command's output, as far as the scrollback still holds it. A wrapped line is one line. */
   outputOf({ output, end }: TrackedCommand): string {
     const buffer = this.#terminal.buffer.normal;
     const stop = end?.isDisposed === false ? end.line : buffer.baseY + buffer.cursorY + 1;
@@ -188,7 +188,7 @@ export class CommandTrack {
 
   #add(command: TrackedCommand): void {
     this.#commands.push(command);
-    // Where the line of its prompt goes, the mark on it goes.
+    // The mark goes with the line of its prompt.
     command.prompt.onDispose(() => {
       if (this.#commands.includes(command)) this.#remove(command);
     });
@@ -211,7 +211,7 @@ export class CommandTrack {
     this.#prompt = undefined;
   }
 
-  /** A marker on the cursor's line. A program that has taken the whole screen has lines of its own, which go when it goes. */
+  /** A marker on the cursor's line. Undefined during a full-screen program, whose lines vanish with it. */
   #markerHere(below = 0): IMarker | undefined {
     if (this.#terminal.buffer.active.type === 'alternate') return undefined;
     return this.#terminal.registerMarker(below);

@@ -1,7 +1,7 @@
 import { spellRuntime } from '../../ui/time';
 import type { CommandState } from '../session/run-state';
 
-/** How a command's mark is drawn and read out. Apart from terminal.ts, so that the page can use it without loading xterm. */
+/** A command's state for its mark and for screen readers. Apart from terminal.ts, so the page can use it without loading xterm. */
 export function spellCommand(state: CommandState): { kind: 'running' | 'ok' | 'failed'; words: string } {
   if (state.state === 'running') return { kind: 'running', words: 'running' };
   const time = state.durationMs === null ? '' : `, ${spellRuntime(state.durationMs)}`;

@@ -4,7 +4,7 @@ import { OutputQueue } from './output-queue';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** With the real parser: what it does later, and when it says so, is what the queue is about. */
+/** Uses the real parser, because the queue depends on when it parses and when it calls back. */
 function create() {
   const terminal = new Terminal({ cols: 20, rows: 5, allowProposedApi: true });
   const log: string[] = [];
@@ -29,7 +29,7 @@ function create() {
 }
 
 describe('OutputQueue', () => {
-  test('does what stands between two pieces after the one and before the other', async () => {
+  test('runs an action between two pieces after the first and before the second', async () => {
     const { queue, line, log, terminal, done } = create();
     queue.write(bytes('one '), false, () => log.push('parsed one'));
     queue.then(() => log.push(`first: ${line()}`));
@@ -45,13 +45,13 @@ describe('OutputQueue', () => {
     expect(terminal.cols).toBe(30);
   });
 
-  test('does at once what nothing stands before', () => {
+  test('runs an action at once when nothing is queued before it', () => {
     const { queue, log } = create();
     queue.then(() => log.push('now'));
     expect(log).toEqual(['now']);
   });
 
-  test('tells answers to queries in a replay from all others', async () => {
+  test('distinguishes answers to queries in a replay from all others', async () => {
     const { queue, sent, done } = create();
     queue.write(bytes('\x1b[5n'), true, () => undefined);
     queue.write(bytes('\x1b[6n'), false, () => undefined);
@@ -61,7 +61,7 @@ describe('OutputQueue', () => {
     expect(sent).toEqual(['\x1b[1;1R', '\x1b[1;4R']);
   });
 
-  test('says while a piece is parsed whether it is a replay', async () => {
+  test('knows during parsing whether a piece is a replay', async () => {
     const { queue, terminal, log, done } = create();
     terminal.parser.registerOscHandler(52, (data) => {
       log.push(`${data} ${queue.replaying ? 'replayed' : 'live'}`);

@@ -1,11 +1,11 @@
 /**
- * Keeps what belongs between two bytes of a terminal's output between them.
+ * Keeps sizes and marks at their positions in a terminal's output.
  *
- * xterm parses what it is given some time later. A change of size or a mark must take effect after the bytes before it and before the
- * bytes after it, so these bytes are held back until xterm has parsed what came before.
+ * xterm parses asynchronously. A new size or a mark must take effect after the bytes before it and before the bytes after it. So the
+ * queue holds back the later bytes until xterm has parsed the earlier ones.
  */
 
-/** Gives bytes to xterm. @param parsed called, in the order of the calls, when xterm has worked through them */
+/** Gives bytes to xterm. @param parsed called when xterm has parsed them, in the order of the calls */
 export type WriteBytes = (bytes: Uint8Array, parsed: () => void) => void;
 
 type Operation = { do: () => void } | { bytes: Uint8Array; replayed: boolean; parsed: () => void };
@@ -23,7 +23,7 @@ export class OutputQueue {
     this.#onParsed = onParsed;
   }
 
-  /** Whether the bytes that xterm parses now are a replay. To be asked from within its parser. */
+  /** Whether the bytes that xterm parses now are a replay. Valid only inside its parser. */
   get replaying(): boolean {
     return this.#parsing[0]?.replayed ?? false;
   }
@@ -33,7 +33,7 @@ export class OutputQueue {
     this.#goOn();
   }
 
-  /** Does something when everything before it is parsed. */
+  /** Runs an action when everything before it is parsed. */
   then(action: () => void): void {
     this.#waiting.push({ do: action });
     this.#goOn();

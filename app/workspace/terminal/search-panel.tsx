@@ -64,7 +64,7 @@ export function SearchPanel(props: {
   let count = '';
   if (unreadable) count = 'invalid pattern';
   else if (term !== '' && found !== null) {
-    if (found.count === 0) count = 'not found';
+    if (found.count === 0) count = 'no matches';
     else if (found.index < 0) count = `more than ${found.count - 1}`;
     else count = `${found.index + 1} of ${found.count}`;
   }
@@ -98,8 +98,8 @@ export function SearchPanel(props: {
       <button
         type="button"
         className="icon-button"
-        aria-label="Find above"
-        title="Find above (Enter)"
+        aria-label="Previous match"
+        title="Previous match (Enter)"
         onClick={() => {
           go('previous');
         }}
@@ -109,8 +109,8 @@ export function SearchPanel(props: {
       <button
         type="button"
         className="icon-button"
-        aria-label="Find below"
-        title="Find below (Shift Enter)"
+        aria-label="Next match"
+        title="Next match (Shift Enter)"
         onClick={() => {
           go('next');
         }}
@@ -120,7 +120,7 @@ export function SearchPanel(props: {
       <button
         type="button"
         className="icon-button"
-        aria-label="Close the search"
+        aria-label="Close search"
         title="Close (Escape)"
         onClick={close}
       >

@@ -1,9 +1,9 @@
-/** How large a terminal is: what fits into its place, and letters small enough to show a larger page's terminal whole. */
+/** Sizes a terminal: measures what fits, and shrinks the text to show a larger page's terminal completely. */
 import { FitAddon } from '@xterm/addon-fit';
 import type { Terminal } from '@xterm/xterm';
 import type { TerminalSize } from '../../../server/client/terminal-stream';
 
-/** With smaller letters than this, nobody could read; a larger page's terminal is cut instead. */
+/** Smaller text would be unreadable, so a larger terminal is cut off instead. */
 const leastShrunkPx = 6;
 
 export const sameSize = (one: TerminalSize, other: TerminalSize): boolean =>
@@ -23,21 +23,21 @@ export class Sizing {
     terminal.loadAddon(this.#fit);
   }
 
-  /** @returns whether that is a change */
+  /** @returns whether the size changed */
   setFontSize(px: number): boolean {
     const isChange = px !== this.#fontSizePx;
     this.#fontSizePx = px;
     return isChange;
   }
 
-  /** What fits into the terminal's place; undefined while it has none. */
+  /** The size that fits into the terminal's area; undefined while it has none. */
   measure(): TerminalSize | undefined {
     if (this.#element.clientWidth === 0 || this.#element.clientHeight === 0) return undefined;
     const shownPx = this.#terminal.options.fontSize ?? this.#fontSizePx;
     const proposed = this.#fit.proposeDimensions();
     if (proposed === undefined || Number.isNaN(proposed.cols) || Number.isNaN(proposed.rows))
       return undefined;
-    // A shrunk terminal's letters are smaller than the learner wants them.
+    // A shrunk terminal's text is smaller than the learner's choice.
     const scale = shownPx / this.#fontSizePx;
     return {
       columns: Math.min(1000, Math.max(2, Math.floor(proposed.cols * scale))),
@@ -46,9 +46,9 @@ export class Sizing {
   }
 
   /**
-   * Gives the terminal a size. @param fits what fits into its place
-   * @param isShrunk whether it is shown whole, in smaller letters, if it is larger than that
-   * @returns false when what fits must be measured again: measurements in smaller letters are not exact
+   * Resizes the terminal. @param fits the size that fits into its area
+   * @param isShrunk whether to shrink the text if the terminal is larger than that
+   * @returns false when the fit must be measured again, because measurements of shrunk text are inexact
    */
   resize(size: TerminalSize, fits: TerminalSize, isShrunk: boolean): boolean {
     const scale = isShrunk ? Math.min(1, fits.columns / size.columns, fits.rows / size.rows) : 1;
@@ -62,7 +62,7 @@ export class Sizing {
     return true;
   }
 
-  /** Finds the largest letters in which it fits. Cells are whole pixels, so the scale is only where to begin. */
+  /** Finds the largest text size that fits. Cells are whole pixels, so the scale is only the first guess. */
   #shrink(size: TerminalSize, scale: number): void {
     let fontSize = Math.ceil(this.#fontSizePx * scale * 2) / 2;
     for (; fontSize > leastShrunkPx; fontSize -= 0.5) {

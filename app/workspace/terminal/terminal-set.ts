@@ -1,4 +1,4 @@
-/** The terminals of one page, made when they are first on view and kept until they are closed. */
+/** The terminals of one page, created when first shown and kept until they are closed. */
 import type { HostName } from '../../../server/protocol/hosts';
 import type { Connection } from '../../../server/client/connection';
 import type { HostTerminal, TerminalHandlers } from './terminal';
@@ -19,7 +19,7 @@ export class TerminalSet {
   readonly #terminals = new Map<string, HostTerminal>();
   #screenReaderMode = false;
 
-  /** @param Made loaded apart from the page, because it is larger than all the rest */
+  /** @param Made loaded separately, because it is larger than the rest of the page */
   constructor(
     Made: typeof HostTerminal,
     connection: Connection,
@@ -42,7 +42,7 @@ export class TerminalSet {
     return made;
   }
 
-  /** Ends those that there are no more. */
+  /** Disposes of terminals that no longer exist. */
   keepOnly(ids: readonly string[]): void {
     for (const [id, terminal] of this.#terminals) {
       if (ids.includes(id)) continue;

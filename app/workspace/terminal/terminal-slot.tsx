@@ -14,9 +14,9 @@ import '../../ui/menu.css';
 import './terminal.css';
 import './terminal-slot.css';
 
-/** How long a note about something that went well stands, in milliseconds. */
+/** How long a note stays on view, in milliseconds. */
 const noteMs = 5_000;
-/** How much of a paste is shown before it is entered. */
+/** Length of the preview of a paste. */
 const previewCharacters = 600;
 
 function useTerminalState<T>(terminal: HostTerminal, select: (state: TerminalState) => T): T {
@@ -24,7 +24,7 @@ function useTerminalState<T>(terminal: HostTerminal, select: (state: TerminalSta
   return useSyncExternalStore(terminal.subscribe, get, get);
 }
 
-/** Another page decides the size. */
+/** Says that another page decides the terminal's size. */
 function SizeNote({ terminal }: { terminal: HostTerminal }): ReactElement | null {
   const owned = useSessionState(isOwner);
   const size = useTerminalState(terminal, (state) => state.size);
@@ -96,7 +96,7 @@ function PassingNote({ terminal }: { terminal: HostTerminal }): ReactElement | n
   );
 }
 
-/** Tells of input that did not arrive. Stays until it is dismissed, since it may have been half of a password. */
+/** Reports input that did not arrive. Stays until dismissed, because the input may have been half of a password. */
 function UndeliveredNote({ id }: { id: string }): ReactElement {
   const session = useLabSession();
   const input = useSessionState(undeliveredOf(id));
@@ -105,8 +105,8 @@ function UndeliveredNote({ id }: { id: string }): ReactElement {
       {input !== undefined && (
         <p className="terminal-note" data-kind="alarm">
           {input.kind === 'lost'
-            ? `The connection broke: the last ${input.keys === 1 ? 'key' : `${input.keys} keys`} you typed did not arrive.`
-            : 'Not pasted: the text is longer than a terminal takes at a time (1 MiB).'}
+            ? `The connection broke. The last ${input.keys === 1 ? 'key' : `${input.keys} keys`} that you typed did not arrive.`
+            : 'Not pasted: the text is longer than 1 MiB.'}
           <button
             type="button"
             className="icon-button"
@@ -139,8 +139,7 @@ function PasteQuestion({ terminal }: { terminal: HostTerminal }): ReactElement {
       }}
     >
       <p>
-        The program in this terminal cannot tell a paste from typing: it enters and runs each line as it
-        comes.
+        The program in this terminal cannot tell pasting from typing. It runs each line as soon as it arrives.
       </p>
       <pre className="paste-preview" tabIndex={0}>
         {preview}
@@ -160,7 +159,7 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
       return;
     }
     popover.current?.showPopover();
-    // Otherwise Escape would go to the program as well.
+    // Otherwise the terminal's program would receive Escape too.
     popover.current?.querySelector('button')?.focus();
   }, [menu]);
   return (
@@ -185,7 +184,7 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
               terminal.focus();
             }}
           >
-            Copy the output
+            Copy output
           </button>
           <button
             type="button"
@@ -196,7 +195,7 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
               terminal.focus();
             }}
           >
-            Scroll to the command
+            Scroll to command
           </button>
         </>
       )}
@@ -204,11 +203,11 @@ function CommandMenu({ terminal }: { terminal: HostTerminal }): ReactElement {
   );
 }
 
-/** The place of one terminal. */
+/** The area of one terminal on the page. */
 export function TerminalSlot(props: {
   info: TerminalInfo;
   terminal: HostTerminal;
-  /** Whether it is the one in use, of two. */
+  /** Whether it is the terminal in use, when there are two. */
   isActive: boolean;
   hintId: string;
   searching: boolean;
@@ -221,7 +220,7 @@ export function TerminalSlot(props: {
   const offline = !useSessionState(isOnline);
   const found = useTerminalState(terminal, (state) => state.found);
 
-  // Before the old place is gone, so that it is known whether the focus was in there.
+  // A layout effect, because it must see whether the old container had the focus before that container goes.
   useLayoutEffect(() => {
     const container = screen.current;
     if (container === null) return;

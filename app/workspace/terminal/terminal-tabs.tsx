@@ -25,11 +25,11 @@ function Rename(props: { terminal: TerminalInfo; done: () => void }): ReactEleme
   return (
     <input
       className="terminal-tab-name"
-      aria-label="Name of this terminal"
+      aria-label="Terminal name"
       value={name}
       maxLength={40}
       size={Math.max(4, name.length)}
-      // The learner asked to write here.
+      // The learner asked to rename, so the field takes the focus.
       ref={(field) => {
         field?.focus();
       }}
@@ -49,11 +49,11 @@ function Rename(props: { terminal: TerminalInfo; done: () => void }): ReactEleme
   );
 }
 
-/** One tab for each terminal of a host, by the tabs pattern of WAI-ARIA: arrow keys go from one to the next. */
+/** One tab for each terminal of a host. Arrow keys move between tabs, as in the tabs pattern of WAI-ARIA. */
 export function TerminalTabs(props: {
   host: HostName;
   focus: (id: string) => void;
-  /** The terminal to close: at once if nothing runs in it, otherwise after the learner has confirmed. */
+  /** The terminal whose closing the learner must confirm, because a program runs in it. */
   closing: string | null;
   setClosing: (id: string | null) => void;
 }): ReactElement {
@@ -78,7 +78,7 @@ export function TerminalTabs(props: {
     const index = terminals.indexOf(terminal);
     session.closeTerminal(terminal.id);
     const next = terminals[index + 1] ?? terminals[index - 1];
-    // When the dialog has given the focus back.
+    // Wait until the dialog has restored the focus.
     if (next !== undefined)
       requestAnimationFrame(() => {
         toTab(next.id);
@@ -138,7 +138,7 @@ export function TerminalTabs(props: {
                 aria-selected={terminal.id === active}
                 aria-controls={layout.shown.includes(terminal.id) ? tabPanelId(terminal.id) : undefined}
                 tabIndex={terminal.id === active ? 0 : -1}
-                title={owned ? 'Rename with F2 or a double click' : undefined}
+                title={owned ? 'Rename: F2 or double-click' : undefined}
                 onClick={() => {
                   session.showTerminal(terminal.id);
                 }}
@@ -161,7 +161,7 @@ export function TerminalTabs(props: {
               <button
                 type="button"
                 className="icon-button terminal-tab-close"
-                // A list of tabs has nothing but tabs in it; other ways are Delete on the tab and the host's menu.
+                // A tablist may contain only tabs. Delete on the tab and the host's menu close the terminal too.
                 aria-hidden="true"
                 tabIndex={-1}
                 title={`Close ${terminal.name} (Delete)`}
@@ -177,17 +177,17 @@ export function TerminalTabs(props: {
       </div>
       <AskDialog
         open={ending !== undefined}
-        heading={`Close the terminal ${ending?.name ?? ''}?`}
+        heading={`Close terminal ${ending?.name ?? ''}?`}
         answers={[
-          { label: 'Keep it open', value: false },
-          { label: 'Close the terminal', value: true, kind: 'alarm' },
+          { label: 'Keep open', value: false },
+          { label: 'Close terminal', value: true, kind: 'alarm' },
         ]}
         onAnswer={(answer) => {
           setClosing(null);
           if (answer === true && ending !== undefined) close(ending);
         }}
       >
-        <p>Closing it ends its programs and deletes its screen.</p>
+        <p>This ends its programs and deletes its output.</p>
       </AskDialog>
     </>
   );

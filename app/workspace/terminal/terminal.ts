@@ -1,8 +1,8 @@
 /**
  * One terminal in the browser: xterm, its own DOM element, and its wiring to the connection.
  *
- * It lives outside of the components, so that a new layout (a phone that is turned, another tab) does not lose the screen. The server
- * decides its size; the page only tells the server what fits.
+ * It lives outside the components, so a new layout, such as a turned phone, does not lose the screen. The server decides its size; the
+ * page only reports what fits.
  */
 import { SearchAddon, type ISearchOptions } from '@xterm/addon-search';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
@@ -25,29 +25,29 @@ import { WebglRenderer } from './webgl';
 
 const fontFamily = '"JetBrains Mono Variable", ui-monospace, monospace';
 
-/** Lines kept above the screen; of these the server repaints the newest (screen.ts). */
+/** Lines of scrollback. The server repaints the newest of them (screen.ts). */
 const scrollbackLines = 10_000;
 
-/** A drag across a splitter fires dozens of sizes a second; each one that is sent makes a shell redraw its line. */
+/** Dragging a splitter causes dozens of sizes a second, and each one that is sent makes a shell redraw its line. */
 const resizeSettleMs = 50;
 
-/** Colours of the page for what is drawn into the terminal. */
+/** The page's colours for marks and highlights in the terminal. */
 const ownColours = ['ink-faint', 'alarm', 'destination', 'terminal-selection'] as const;
 type OwnColour = (typeof ownColours)[number];
 
-/** Until the server has said anything: what terminals have been since there are any. */
+/** The size before the server's first message: a terminal's traditional size. */
 const firstSize: TerminalSize = { columns: 80, rows: 24 };
 
-/** What components show of a terminal beside its screen. */
+/** A terminal's state that components show beside its screen. */
 export interface TerminalState {
   size: TerminalSize;
-  /** What would fit into its place on the page. */
+  /** The size that fits into its area on the page. */
   fits: TerminalSize;
-  /** Whether this page decides the size; undefined before the server has said. */
+  /** Whether this page decides the size; undefined before the server's first message. */
   active: boolean | undefined;
-  /** Something that happened and passes by: what is said, and since when, so that the same can be said again. */
+  /** A short-lived note. `atMs` distinguishes it from an earlier note with the same text. */
   note: { text: string; copy?: string; atMs: number } | null;
-  /** A paste that would enter lines at once and waits for the learner's word. */
+  /** A paste that would run lines at once and waits for confirmation. */
   paste: { text: string; lines: number } | null;
   found: { index: number; count: number } | null;
   /** A click on the mark beside a command. */
@@ -55,7 +55,7 @@ export interface TerminalState {
 }
 
 export interface TerminalHandlers {
-  /** Something was typed that will not arrive. */
+  /** The connection refused typed input. */
   onRefused: (why: Exclude<InputResult, 'taken'>) => void;
   /** The learner's keys go to this terminal from now on. */
   onFocus: () => void;
@@ -78,11 +78,11 @@ export class HostTerminal {
   readonly #renderer: WebglRenderer;
   readonly #listeners = new Set<() => void>();
   readonly #disposables: (() => void)[] = [];
-  /** What xterm has sent in this turn of the event loop: the learner's keys, or answers to what it parses. */
+  /** Data from xterm in this turn of the event loop: the learner's keys, or answers to queries. */
   #unsent: { text: string; bytes: Uint8Array }[] = [];
   #colours: Partial<Record<OwnColour, string>> = {};
   #opened = false;
-  /** It had the focus when it was taken out of its place, in this turn of the event loop: it is being moved. */
+  /** It had the focus when it left its container in this turn of the event loop, so it is being moved. */
   #hadFocus = false;
   #measureTimer: number | undefined;
   #state: TerminalState = {
@@ -105,7 +105,7 @@ export class HostTerminal {
     this.#handlers = handlers;
     this.element.className = 'terminal-screen';
     this.terminal = new Terminal({
-      // For Unicode versions and decorations.
+      // Needed for Unicode versions and decorations.
       allowProposedApi: true,
       cols: firstSize.columns,
       rows: firstSize.rows,
@@ -170,8 +170,8 @@ export class HostTerminal {
   }
 
   /**
-   * Waits for the font, since xterm measures it once: opened too early, every cell would have another font's width. When it does not
-   * come, the next one in the list is used.
+   * Waits for the font, because xterm measures it once: opened too early, every cell would have another font's width. If the font does
+   * not load, xterm uses the next one in the list.
    */
   static async loadFonts(): Promise<void> {
     await Promise.allSettled(
@@ -186,7 +186,7 @@ export class HostTerminal {
 
   readonly getState = (): TerminalState => this.#state;
 
-  /** Moves the terminal into a container; the first time also opens it and asks for its screen. */
+  /** Moves the terminal into a container. The first time, also opens it and requests its screen. */
   mount(container: HTMLElement): void {
     container.append(this.element);
     if (this.#opened) this.#fitIn();
@@ -195,9 +195,9 @@ export class HostTerminal {
     if (this.#hadFocus) this.focus();
   }
 
-  /** Takes it out of its container; it keeps receiving output. */
+  /** Removes it from its container. It keeps receiving output. */
   unmount(container: HTMLElement): void {
-    // It may be in the next one already.
+    // It may already be in its next container.
     if (this.element.parentElement !== container) return;
     this.#hadFocus = this.element.contains(document.activeElement);
     setTimeout(() => {
@@ -225,28 +225,28 @@ export class HostTerminal {
     if (this.#sizing.setFontSize(px)) this.#fitIn();
   }
 
-  /** This page's place decides the size from now on. */
+  /** Makes this page decide the size. */
   useThisSize(): void {
     this.#connection.viewport(this.id, this.#state.fits);
     this.#connection.activate(this.id);
   }
 
-  /** @returns the command that was jumped to, in words for a screen reader */
+  /** @returns the command, in words for a screen reader */
   jump(direction: 'previous' | 'next'): string {
     const command = this.#commands.jump(direction);
     if (command === undefined) return 'At the prompt.';
     return `Command ${command.command}: ${spellCommand(command.state).words}.`;
   }
 
-  /** Copies a command's output: by default that of the one that was jumped to, else of the last one. */
+  /** Copies a command's output. The default is the command that the learner jumped to, or the last one. */
   async copyOutput(command: TrackedCommand | undefined = this.#commands.current): Promise<void> {
     if (command === undefined) {
-      this.showNote('There is no command yet whose output you could copy.');
+      this.showNote('Nothing to copy: there is no command yet.');
       return;
     }
     const text = this.#commands.outputOf(command);
     if (text === '') {
-      this.showNote('That command has no output.');
+      this.showNote('Nothing to copy: the command has no output.');
       return;
     }
     await this.#copy(text, `Copied the output: ${countLines(text)}.`);
@@ -257,7 +257,7 @@ export class HostTerminal {
     if (text !== '') await this.#copy(text, `Copied ${countLines(text)}.`);
   }
 
-  /** Scrolls to where a command was typed. */
+  /** Scrolls to a command's prompt. */
   reveal(command: TrackedCommand): void {
     this.terminal.scrollToLine(Math.max(0, command.prompt.line));
   }
@@ -308,7 +308,7 @@ export class HostTerminal {
     if (this.#state.menu !== null) this.#set({ menu: null });
   }
 
-  /** The learner's answer about a paste that waited for it. */
+  /** Applies the learner's answer about a waiting paste. */
   answerPaste(doPaste: boolean): void {
     const { paste } = this.#state;
     this.#set({ paste: null });
@@ -397,7 +397,7 @@ export class HostTerminal {
     };
   }
 
-  /** Something that xterm sends: whether the learner typed it is known when this turn of the event loop ends. */
+  /** Queues data from xterm. Only at the end of this turn of the event loop is it known whether the learner typed it. */
   #sendSoon(text: string, bytes: Uint8Array): void {
     this.#unsent.push({ text, bytes });
     if (this.#unsent.length > 1) return;
@@ -411,8 +411,8 @@ export class HostTerminal {
   }
 
   /**
-   * xterm parses a piece at a stretch. So everything that it has sent in this turn, since the last piece, answers queries in this
-   * piece. Nobody answers a replay's queries; the active page answers the others.
+   * xterm parses a piece in one go. So all data that it has sent in this turn since the last piece answers queries in this piece. No
+   * page answers a replay's queries; the active page answers the others.
    */
   #afterParsing(replayed: boolean): void {
     const answers = this.#unsent.splice(0);
@@ -435,13 +435,13 @@ export class HostTerminal {
   };
 
   #onProgramCopy(payload: string): void {
-    // A replay must not overwrite the clipboard, and only the active page's clipboard is meant.
+    // A replay must not overwrite the clipboard, and a copy is only for the active page.
     if (this.#queue.replaying || this.#state.active === false || this.#connection.role === 'viewer') return;
     const copy = readProgramCopy(payload);
     if (copy === null) return;
     if ('tooLongBytes' in copy) {
       this.showNote(
-        `A program tried to copy ${Math.ceil(copy.tooLongBytes / 1024)} KiB to your clipboard. That is too much.`,
+        `Not copied: a program tried to copy ${Math.ceil(copy.tooLongBytes / 1024)} KiB to your clipboard. The limit is 100 KiB.`,
       );
       return;
     }
@@ -451,7 +451,7 @@ export class HostTerminal {
   async #copyForProgram(text: string): Promise<void> {
     const what = countLines(text);
     try {
-      // Not by copyText, whose way for plain HTTP takes the focus for a moment: the learner has not asked for this copy.
+      // Not copyText, whose fallback for plain HTTP takes the focus for a moment: the learner did not request this copy.
       await navigator.clipboard.writeText(text);
       this.showNote(`A program copied ${what} to your clipboard.`);
     } catch {
@@ -461,7 +461,7 @@ export class HostTerminal {
 
   async #copy(text: string, said: string): Promise<void> {
     if (await copyText(text)) this.showNote(said);
-    else this.showNote('The browser does not allow this page to copy.', text);
+    else this.showNote('The browser did not allow the copy.', text);
   }
 
   #measureSoon(): void {
@@ -473,7 +473,7 @@ export class HostTerminal {
     }, resizeSettleMs);
   }
 
-  /** Finds out what fits, tells it, and shows the terminal as large as it is. */
+  /** Measures and reports what fits, and applies the terminal's real size. */
   #fitIn(): void {
     const before = this.#state.fits;
     this.#measure();
@@ -494,10 +494,10 @@ export class HostTerminal {
     if (!sameSize(size, this.#state.size) || active !== this.#state.active) this.#set({ size, active });
   }
 
-  /** Links are followed with Ctrl (or Cmd): a click alone is for the program, or selects. */
+  /** Ctrl-click (or Cmd-click) follows links, because a plain click goes to the program or selects. */
   readonly #hoverLink = (): void => {
     this.element.title =
-      'Ctrl-click opens this link in a new tab. Only the hosts reach each other’s addresses.';
+      'Ctrl-click opens this link in a new tab. The hosts’ own addresses work only on the hosts.';
   };
 
   readonly #leaveLink = (): void => {

@@ -7,17 +7,17 @@ import { useLabSession, useSessionState } from '../session/context';
 import { brokenSinceMs, hasPair, terminalsOf } from '../session/selectors';
 import { TerminalSet } from './terminal-set';
 
-/** Keys that a terminal did not take. */
+/** Keys that a terminal refused. */
 export interface RefusedKeys {
   count: number;
   why: 'offline' | 'watching';
-  /** In which break that was, by its beginning. */
+  /** The beginning of the break in which that happened. */
   brokenSinceMs: number | null;
 }
 
 const none: RefusedKeys = { count: 0, why: 'offline', brokenSinceMs: null };
 
-/** The terminals, made when the pair is first ready and kept as long as the page; and the keys that they refused. */
+/** The terminals, created when the pair is first ready and kept as long as the page, and the keys that they refused. */
 export function useTerminals(): { terminals: TerminalSet | null; refused: Record<Host, RefusedKeys> } {
   const session = useLabSession();
   const ready = useSessionState(hasPair);
@@ -31,7 +31,7 @@ export function useTerminals(): { terminals: TerminalSet | null; refused: Record
   const made = useRef<Promise<TerminalSet> | null>(null);
 
   useEffect(() => {
-    // Loaded while the hosts start, so that it costs no time when they are there.
+    // Loaded while the hosts start, so it costs no time later.
     if (starting) void import('./terminal').then(({ HostTerminal }) => HostTerminal.loadFonts());
   }, [starting]);
 
@@ -71,7 +71,7 @@ export function useTerminals(): { terminals: TerminalSet | null; refused: Record
     terminals?.setFontSize(fontSizePx);
   }, [terminals, fontSizePx]);
   useEffect(() => {
-    // While a session starts over, nothing is known of its terminals; the first ones have the same names.
+    // While a session starts over, its terminals are unknown. The first ones get the same ids.
     if (infos.length > 0) terminals?.keepOnly(infos.map(({ id }) => id));
   }, [terminals, infos]);
 

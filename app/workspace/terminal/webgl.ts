@@ -1,4 +1,4 @@
-/** Draws a terminal with WebGL where a graphics card does the work. */
+/** Draws a terminal with WebGL where there is a graphics card. */
 import { WebglAddon } from '@xterm/addon-webgl';
 import type { Terminal } from '@xterm/xterm';
 
@@ -6,8 +6,8 @@ import type { Terminal } from '@xterm/xterm';
 const softwareDriver = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 /**
- * A software renderer draws slower through WebGL than through the DOM: in Chromium with SwiftShader the page parsed a flood five
- * times slower. Chromium gives it even to a page that asks for no such thing, so its name is checked too.
+ * A software renderer is slower through WebGL than the DOM: in Chromium with SwiftShader, the page parsed a flood five times slower.
+ * Chromium uses it even if a page asks for no software renderer, so this checks its name too.
  */
 function hasFastWebgl(): boolean {
   const canvas = document.createElement('canvas');
@@ -19,7 +19,7 @@ function hasFastWebgl(): boolean {
   return !softwareDriver.test(String(driver));
 }
 
-/** Found out once for the page. */
+/** Determined once for the page. */
 let isFast: boolean | undefined;
 
 /** One terminal's renderer. Without WebGL, xterm draws with the DOM. */
@@ -34,7 +34,7 @@ export class WebglRenderer {
     this.#element = element;
   }
 
-  /** Uses WebGL if that is fast here. */
+  /** Uses WebGL if it is fast here. */
   start(): void {
     isFast ??= hasFastWebgl();
     if (isFast && this.#addon === undefined) {
@@ -54,7 +54,7 @@ export class WebglRenderer {
     this.#tell();
   }
 
-  /** Gives the graphics card's memory back while the terminal is not on view. */
+  /** Frees the graphics card's memory while the terminal is hidden. */
   stop(): void {
     this.#addon?.dispose();
     this.#addon = undefined;

@@ -20,8 +20,8 @@ const reasons: Record<Busy, { message: string; hint: string }> = {
     hint: 'Quit the program (q in less, :q in vim), then run the command.',
   },
   'half-typed': {
-    message: 'The prompt of this terminal already has something typed at it.',
-    hint: 'Enter it or delete it, or press Ctrl-C.',
+    message: 'There is already text at this terminal’s prompt.',
+    hint: 'Press Enter to run it, or Ctrl-C to discard it.',
   },
 };
 

@@ -65,7 +65,10 @@ export class TerminalInput {
     const fresh = Buffer.from(bytes.subarray(known.taken - offset));
     if (fresh.length === 0) return;
     if (known.taken + fresh.length - known.given > maxUngivenBytes) {
-      throw new LabError('overloaded', 'More was typed than the terminal’s program has read.');
+      throw new LabError(
+        'overloaded',
+        'The terminal’s program has not read earlier input, so there is no room for more.',
+      );
     }
     this.#push(fresh, clientId);
     known.taken += fresh.length;
@@ -92,7 +95,7 @@ export class TerminalInput {
     if (this.#queuedBytes + bytes.length > maxQueuedBytes) {
       throw new LabError(
         'overloaded',
-        'The terminal’s program reads nothing, and too much input waits for it.',
+        'The terminal’s program does not read its input, and too much input is waiting.',
       );
     }
     this.#queue.push({ bytes, clientId });

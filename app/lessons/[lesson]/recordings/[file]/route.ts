@@ -1,4 +1,4 @@
-/** What the lesson test saw: asciicasts, and the list of them. */
+/** Serves the lesson test's recordings: asciicasts and their list. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { manifestName, recordingsFolder } from '../../../../../server/lessons/recording';
@@ -13,7 +13,7 @@ interface Place {
 export const dynamic = 'force-static';
 export const dynamicParams = false;
 
-/** The casts of the steps that the lesson has now. */
+/** The casts of the lesson's current steps. */
 async function castsOf(id: string): Promise<Casts> {
   const recording = await getRecording(id);
   const lesson = (await getLessons()).find((one) => one.id === id);

@@ -1,4 +1,4 @@
-/** A lesson's figures, each in its light and its dark form: an image cannot see which of the two its page is. */
+/** Serves a lesson's figures in a light and a dark version, because an image cannot see its page's theme. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getFigures, getLessons, lessonsDir } from '../../../../data';
