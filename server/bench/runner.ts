@@ -14,6 +14,7 @@ import { assignmentSchema, stopRequestSchema, type RunnerStatus } from '../proto
 import { Gate } from '../runner/delivery/gate';
 import type { PageConnection, PageHandler } from '../runner/delivery/page-connection';
 import { PageMessages, type PageRequests } from '../runner/delivery/page-messages';
+import { Pages } from '../runner/pages';
 import { Terminals } from '../runner/terminal/terminals';
 import { readSandbox, sandboxFiles } from '../store/sandboxes';
 import { localShell } from './lines';
@@ -32,6 +33,7 @@ const terminals = new Terminals(spec.maxTerminals, spec.scrollbackBytes, () => (
 }));
 for (const terminal of terminals) terminal.open(localShell);
 let session: SessionInfo | undefined;
+const pages = new Pages();
 
 /** Requests that need a lesson or a pair, of which there is none. */
 function refuse(): never {
@@ -70,7 +72,19 @@ function connect(page: PageConnection): PageHandler {
     deadline: { endsAtMs: session.endsAtMs, extensionsLeft: 0, idleEndsAtMs: null },
     saves: [],
   });
-  return messages;
+  pages.add(page);
+  return {
+    receive: (message) => {
+      messages.receive(message);
+    },
+    input: (channel, offset, bytes) => {
+      messages.input(channel, offset, bytes);
+    },
+    close: () => {
+      pages.remove(page);
+      messages.close();
+    },
+  };
 }
 
 const gate = new Gate(connect, log);
@@ -95,6 +109,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   }
   const { reason } = parseMessage(stopRequestSchema, await text(request));
   await writeFile(files.ended, reason);
+  pages.broadcast({ type: 'ended', reason });
   gate.close(closeCodes.sessionEnded, reason);
   for (const host of hostNames) terminals.find(host)?.dispose();
   reply({});

@@ -283,7 +283,15 @@ export class Learner {
       },
       opening.origin,
     );
-    return socket;
+    return {
+      send: (data) => {
+        socket.send(data);
+      },
+      close: () => {
+        // The runner closes the line of a session that has ended, with a code that is of interest.
+        if (this.#socket !== socket || this.latest('ended') === undefined) socket.close();
+      },
+    };
   }
 
   #onMessage(message: ServerMessage): void {

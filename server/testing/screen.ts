@@ -1,7 +1,7 @@
 /** For tests: renders a terminal's content as text, so two terminals can be compared. */
 import * as headless from '@xterm/headless';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
-import type { Terminal } from '@xterm/headless';
+import type { IBufferCell, Terminal } from '@xterm/headless';
 import { prepareTerminal } from '../protocol/xterm';
 
 const { Terminal: HeadlessTerminal } = (
@@ -49,12 +49,13 @@ export function show(terminal: Terminal, lastLines = Infinity): string[] {
       const line = buffer.getLine(row);
       // For the first line kept it is unknown whether wrapping created it.
       let text = line?.isWrapped && row > 0 ? '…' : '';
-      let drawn = '0,0,0,0,-1';
+      let drawn = '0,0,0,0,0,0,0,0,-1';
       let filled = '-1,0';
       for (let column = 0; column < terminal.cols; column++) {
         const cell = line?.getCell(column);
         if (!cell || cell.getWidth() === 0) continue;
-        const flags = [cell.isBold(), cell.isItalic(), cell.isDim(), cell.isUnderline()];
+        const flags = [cell.isBold(), cell.isItalic(), cell.isDim(), underlineOf(cell)];
+        flags.push(cell.isBlink(), cell.isInvisible(), cell.isStrikethrough(), cell.isOverline());
         // A blank shows only its background.
         const draw = cell.getChars().trim() === '' ? drawn : [...flags, cell.getFgColor()].map(Number).join();
         const fill = [cell.getBgColor(), cell.isInverse()].map(Number).join();
@@ -81,3 +82,7 @@ export function show(terminal: Terminal, lastLines = Infinity): string[] {
   );
   return lines;
 }
+
+/** Number of the underline's style; 0 for none. xterm.js does not document how to ask for it. */
+const underlineOf = (cell: IBufferCell): number =>
+  (cell as unknown as { getUnderlineStyle(): number }).getUnderlineStyle();

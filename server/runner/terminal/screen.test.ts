@@ -53,20 +53,31 @@ afterEach(() => {
 const csi = (...finals: string[]) => finals.map((final) => `\x1b[${final}`);
 /** What programs put out, among them all that vim, less, tmux and a shell do to the screen. */
 const output = fc.oneof(
-  { weight: 6, arbitrary: fc.string({ unit: fc.constantFrom(...Array.from('abc dé漢→')), maxLength: 60 }) },
+  {
+    weight: 6,
+    arbitrary: fc.string({ unit: fc.constantFrom(...Array.from('abcq dé漢→\u0301')), maxLength: 60 }),
+  },
   { weight: 4, arbitrary: fc.constantFrom('\r\n', '\n', '\r', '\b', '\t', '\x1bM', '\x1bD') },
   {
     weight: 6,
     arbitrary: fc.constantFrom(
-      ...csi('m', '1;31m', '42m', '7m', '0m', '38;5;200m', '48;2;1;2;3m', '3m', '4m'),
+      ...csi('m', '1;31m', '42m', '7m', '0m', '38;5;200m', '48;2;1;2;3m', '3m', '4m', '4:3m', '9;53m'),
       ...csi('H', '3;5H', '10;40H', 'J', '2J', '1J', 'K', '1K', '2K', 'A', 'B', '5C', '3D', 'G', '4d'),
       ...csi('L', '2M', 'P', '3@', '2X', 'S', 'T', '2;8r', 'r', '?25l', '?25h', '?7l', '?7h'),
       ...csi('?1h', '?1l', '?2004h', '?1000h', '?1002h', '?1006h', '?1000l', '4h', '4l', '2 q', '!p'),
+      ...csi('?6h', '?6l', '3b', 's', 'u'),
     ),
   },
   {
-    weight: 1,
-    arbitrary: fc.constantFrom('\x1b[?1049h', '\x1b[?1049l', '\x1b]0;title\x07', '\x1b(0', '\x1b(B', '\x1b='),
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      ...csi('?1049h', '?1049l', '?47h', '?47l', '?1048h', '?1048l', '3g', 'g', '20h', '20l', '?45h'),
+      ...csi('1"q', '0"q', '?J', '?2K', '?1003h', '?1016h', '?1004h'),
+      ...['7', '8', 'H', '(0', '(B', '(A', ')0', ')B', '*0', '+0', 'n', 'o', '=', 'c'].map(
+        (final) => `\x1b${final}`,
+      ),
+      ...['\x0e', '\x0f', '\x1b]0;title\x07'],
+    ),
   },
 );
 
@@ -93,6 +104,43 @@ test('an attached page sees what has been there all the time, wherever the outpu
 const bound = (made: Followed) => ({
   put: made.put.bind(made),
   snapshot: made.snapshot.bind(made),
+});
+
+/** State that no cell shows: each of these outputs, and what comes after it, which tells whether the state is there. */
+test.each([
+  ['a set that DECRC brought back while another one is designated', '\x1b(0\x1b[?1049l', 'aa'],
+  ['a set that was saved and is designated no more', '\x1b(0\x1b7\x1b(B\x1b8', 'aa'],
+  ['a restored set, and a designated one that is shifted to', '\x1b(0\x1b7\x1b(B\x1b8', '\x0faa'],
+  ['the British set', '\x1b(A', '##'],
+  ['G2', '\x1b*0\x1bn', 'aa\x0fa'],
+  ['G3', '\x1b+0', 'a\x1boaa'],
+  ['a saved cursor', '\x1b[3;5H\x1b[1;31m\x1b(0\x1b7\x1b[H\x1b[m\x1b(B', 'a\x1b8a'],
+  ['the saved cursor behind an alternate screen', '\x1b[3;5H\x1b7\x1b[?47h\x1b[7;7H', '\x1b[?47l\x1b8x'],
+  ['the cursor that the alternate screen saved', '\x1b[?47h\x1b[3;5H\x1b7\x1b[?47l', '\x1b[?47h\x1b8x'],
+  ['the scroll region behind an alternate screen', '\x1b[2;4r\x1b[?1049h', '\x1b[?1049l1\n2\n3\n4\n5'],
+  ['tab stops', '\x1b[3g\x1b[5G\x1bH\x1b[H', 'a\tb\tc'],
+  ['line feeds that return', '\x1b[20h', 'ab\nc'],
+  [
+    'origin mode, and the cursor outside the region',
+    '\x1b[2;4r\x1b[?6h\x1b[?47h\x1b[8;8H\x1b[?47l',
+    'x\x1b[Hy',
+  ],
+  ['a pending wrap where nothing stands', '\x1b[?47h\x1b[3;40Hx\x1b[?47l', 'yz'],
+  ['a combining character that follows', 'e', '\u0301x'],
+  ['a combining character that has nothing to join', 'e\x1b[m\u0301', 'x'],
+  ['a character to repeat, where printing inserts', 'abcd\x1b[2G\x1b[4hx', '\x1b[3b'],
+  ['protected characters', '\x1b[1"qab\x1b[0"qcd', '\r\x1b[?K'],
+  ['a curly underline', '\x1b[4:3mab', 'cd'],
+])('keeps %s', async (_, before, after) => {
+  const { put, snapshot } = bound(follow());
+  put(before);
+  const [always, late] = [pageTerminal(columns, rows), pageTerminal(columns, rows)];
+  await write(always, before);
+  await write(late, (await snapshot()).data);
+  expect(show(late)).toEqual(show(always));
+  await write(always, after);
+  await write(late, after);
+  expect(show(late)).toEqual(show(always));
 });
 
 test('characters that are wide, wrapped or behind the last column come back where they were', async () => {

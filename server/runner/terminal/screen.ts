@@ -8,18 +8,12 @@
  */
 import { isAscii } from 'node:buffer';
 import { Unicode11Addon } from '@xterm/addon-unicode11';
-import * as headless from '@xterm/headless';
 import type { IMarker, Terminal } from '@xterm/headless';
 import type { ShownCommand } from '../../protocol/terminal';
 import { prepareTerminal } from '../../protocol/xterm';
 import type { LogEvent, OutputLog, LogPosition, Size } from './output-log';
-import { coreOf, repaint } from './repaint';
+import { coreOf, HeadlessTerminal, repaint } from './repaint';
 import type { SequenceScanner } from './sequences';
-
-// A bundler finds named exports in this package, Node does not.
-const { Terminal: HeadlessTerminal } = (
-  'default' in headless ? headless.default : headless
-) as typeof headless;
 
 /** A cell takes 12 bytes in xterm.js: 2 MB for the scrollback, 1300 lines of 120 columns. */
 const scrollbackCells = 160_000;

@@ -42,7 +42,9 @@ const [promptStart, prompt, start, end] = [
   '\\033]133;D;0\\007',
 ];
 
-vi.setConfig({ testTimeout: 60_000 });
+// They end what hangs. Nothing here is a matter of speed: a machine may be busy with other things.
+const waitMs = 240_000;
+vi.setConfig({ testTimeout: 300_000 });
 
 afterEach(() => {
   for (const terminal of terminals.splice(0)) terminal.dispose();
@@ -56,7 +58,7 @@ const until = (condition: () => boolean): Promise<void> =>
     () => {
       expect(condition()).toBe(true);
     },
-    { timeout: 20_000, interval: 5 },
+    { timeout: waitMs, interval: 5 },
   );
 
 test('who attaches late, or again, gets exactly the bytes that are missing', async () => {
@@ -65,7 +67,7 @@ test('who attaches late, or again, gets exactly the bytes that are missing', asy
   await until(() => exits === 1);
   const late = new TestPage(terminal, { from: 0 });
   const rest = new TestPage(terminal, { from: 5 });
-  await rest.caughtUp();
+  for (const page of [early, late, rest]) await page.caughtUp();
   expect(early.bytes).toEqual(Buffer.from('\xc3\x28\xff firstsecond', 'latin1'));
   expect(late.bytes).toEqual(early.bytes);
   expect(rest.bytes).toEqual(early.bytes.subarray(5));
@@ -108,7 +110,8 @@ test('a notice is seen though the program before it ended within a sequence', as
 test('a program that ends while the page is behind takes nothing of its output with it', async () => {
   const terminal = shell('yes 1234567 | head -n 200000; printf the-end');
   const page = new TestPage(terminal, { from: 0, isManual: true });
-  await sleep(1000);
+  // The program waits for the page then.
+  await until(() => terminal.log.end > maxUnparsedBytes);
   while (exits === 0 || page.attachment.pending > 0) {
     while (page.take(32 * 1024));
     page.acknowledge();
@@ -128,10 +131,11 @@ test('a flood stops at an active page that parses nothing, and goes on as soon a
     takeAll();
     return page.bytes.length >= maxUnparsedBytes;
   });
+  // More than this, and the pty is paused.
+  await until(() => page.attachment.behind > 2 * maxUnparsedBytes);
+  const stuckAt = terminal.log.end;
   // Long enough for a pty that is not paused to put out many megabytes.
   await sleep(500);
-  const stuckAt = terminal.log.end;
-  await sleep(300);
   takeAll();
   expect(terminal.log.end).toBe(stuckAt);
   expect(page.bytes.length).toBe(maxUnparsedBytes);
@@ -160,7 +164,9 @@ test('a string that no program ends stops nothing, however little is kept', asyn
 
 test('a page on a slow link is less behind', async () => {
   const terminal = open(['yes']);
-  new TestPage(terminal, { from: 0, isManual: true, window: 8 * 1024 });
+  const page = new TestPage(terminal, { from: 0, isManual: true, window: 8 * 1024 });
+  await until(() => page.attachment.behind > 16 * 1024);
+  // Long enough for a pty that is not paused to put out many megabytes.
   await sleep(500);
   // Twice the window, and what was read from the pty at once.
   expect(terminal.log.end).toBeLessThan(64 * 1024);
@@ -208,17 +214,23 @@ test('Ctrl-C gets through a flood to a page that is far behind, which then sees 
   const terminal = shell('trap "echo interrupted; sleep 60" INT; yes');
   // 20 KB/s, as a page on a slow link would take it.
   const page = new TestPage(terminal, { from: 0, isManual: true, window: 8 * 1024 });
+  const viewer = new TestPage(terminal, { from: 0, role: 'viewer' });
+  const isInterrupted = (...shown: (Buffer | undefined)[]) =>
+    Buffer.concat(shown.flatMap((bytes) => bytes ?? [])).includes('interrupted');
   let passed = 0;
+  let passedBefore: number | undefined;
   const link = setInterval(() => {
     if (page.take(2048)) passed += 1;
     page.acknowledge();
+    // From when the shell has answered: how soon it can is not the terminal's affair.
+    if (isInterrupted(viewer.screen, viewer.bytes)) passedBefore ??= passed;
   }, 100);
   try {
     await until(() => passed === 10);
     page.type('\x03');
-    await until(() => Buffer.concat([page.screen ?? Buffer.alloc(0), page.bytes]).includes('interrupted'));
+    await until(() => passedBefore !== undefined && isInterrupted(page.screen, page.bytes));
     // 1.5 s of this link.
-    expect(passed - 10).toBeLessThan(15);
+    expect(passed - (passedBefore ?? 0)).toBeLessThan(15);
   } finally {
     clearInterval(link);
   }
@@ -247,6 +259,7 @@ test('knows from the shell’s marks whether it waits at its prompt', async () =
   ]);
   const [, , ended] = page.all('mark');
   expect(ended?.mark.kind === 'end' && ended.mark.durationMs).toBeGreaterThan(100);
+  await until(() => idles.length === 2);
   expect(idles).toEqual([true, false]);
 });
 
@@ -302,9 +315,11 @@ test('a command is typed at an empty prompt alone, and says what is in the way',
   const page = new TestPage(terminal, { from: 0 });
   await until(() => terminal.idle);
   page.type('half');
+  await until(() => page.bytes.includes('half'));
   expect(await terminal.typeCommand('echo no-1', 'refuse', runId)).toBe('half-typed');
   // ^E^U of a line editor is the terminal's own ^U here.
   page.type('\x7f\x7f\x7f\x7f');
+  await until(() => page.bytes.includes('\b \b'.repeat(4)));
   expect(await terminal.typeCommand('sleep 100', 'refuse', runId)).toBeUndefined();
   await until(() => page.all('mark').some(({ mark }) => mark.kind === 'start'));
   expect(await terminal.typeCommand('echo no-2', 'refuse', runId)).toBe('program');
@@ -318,7 +333,13 @@ test('a command can be typed after Ctrl-C, but not into a full-screen program', 
   await until(() => terminal.idle);
   expect(await terminal.typeCommand('sleep 100', 'refuse', runId)).toBeUndefined();
   await until(() => page.all('mark').some(({ mark }) => mark.kind === 'start'));
-  expect(await terminal.typeCommand('echo after', 'interrupt', runId)).toBeUndefined();
+  // On a busy machine, a shell may need longer for its prompt than one request waits.
+  await vi.waitFor(
+    async () => {
+      expect(await terminal.typeCommand('echo after', 'interrupt', runId)).toBeUndefined();
+    },
+    { timeout: waitMs },
+  );
   await until(() => page.bytes.includes('\x07after\r\n') && terminal.idle);
   expect(await terminal.typeCommand("printf '\\033[?1049h'; sleep 100", 'refuse', runId)).toBeUndefined();
   await until(() => page.bytes.includes('\x1b[?1049h'));
@@ -352,13 +373,14 @@ test('the page that is used decides the size, and tells all where it changed', a
   await until(() => first.bytes.includes('ready'));
   const second = new TestPage(terminal, { from: 0, columns: 70, rows: 30 });
   const viewer = new TestPage(terminal, { from: 0, columns: 10, rows: 10, role: 'viewer' });
-  await second.caughtUp();
+  for (const page of [first, second]) await page.caughtUp();
   expect(first.latest('size')).toMatchObject({ columns: 90, rows: 20, active: true });
   expect(second.latest('size')).toMatchObject({ columns: 90, rows: 20, active: false });
   second.resize(71, 31);
   terminal.activate(viewer.attachment);
   terminal.activate(second.attachment);
   await until(() => first.bytes.includes('31 71'));
+  for (const page of [first, second]) await page.caughtUp();
   expect(first.latest('size')).toMatchObject({ columns: 71, rows: 31, active: false });
   expect(second.latest('size')).toMatchObject({ columns: 71, rows: 31, active: true });
   const before = first.bytes.length;
@@ -406,7 +428,7 @@ test('a program that does not read is not waited for in a loop, and a page that 
   );
   const page = new TestPage(terminal, { from: 0 });
   await until(() => page.bytes.length === 1);
-  const cpu = process.cpuUsage();
+  const before = performance.eventLoopUtilization();
   page.type(Buffer.alloc(maxUngivenBytes, 'x'));
   // What the pty holds was given; the rest is left of the limit.
   const given = page.latest('input-ack')?.offset ?? 0;
@@ -415,8 +437,8 @@ test('a program that does not read is not waited for in a loop, and a page that 
     page.type(Buffer.alloc(given + 1, 'x'));
   }).toThrow('no room for more');
   await sleep(1000);
-  const { user, system } = process.cpuUsage(cpu);
-  expect((user + system) / 1000).toBeLessThan(300);
+  // A loop would leave no time idle, on a machine of any speed.
+  expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
   await writeFile(goOn, '');
   await until(() => page.latest('input-ack')?.offset === maxUngivenBytes);
   await rm(directory, { recursive: true });
