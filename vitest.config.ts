@@ -18,6 +18,8 @@ export default defineConfig({
           exclude: ['**/*.pair.test.ts', '**/*.e2e.test.ts', 'node_modules/**'],
           // Property tests take seconds, and longer on a machine full of guests.
           testTimeout: 60_000,
+          // A state comes later on a busy machine than within the second that is the default.
+          expect: { poll: { timeout: 30_000 } },
           maxWorkers: '100%',
         },
       },
