@@ -252,7 +252,7 @@ export class LabPage {
   }
 
   /**
-   * Connects again after a {@link cut}, and waits until a terminal has all that it has put out.
+   * Reconnects after a {@link cut}, and waits until the page has all output of a terminal.
    * @param missed bytes that the page pretends not to have; null for a page that has nothing
    */
   async reconnect(line: Line, missed: number | null): Promise<void> {

@@ -149,8 +149,8 @@ export function sandboxesOf(state: SessionState): string[] {
 }
 
 /**
- * Of the leases that a gateway finds, those that go on: one for each learner. Two of one learner are what an earlier version left
- * that was killed in the middle of a reset. @param running ids of the sandboxes that run
+ * Keeps one lease for each learner of those that a starting gateway finds. A learner has two when an earlier version was killed in
+ * the middle of a reset. @param running ids of the sandboxes that run
  */
 export function oneLeaseEach(
   leases: readonly Lease[],

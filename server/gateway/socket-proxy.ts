@@ -37,7 +37,7 @@ export interface SocketProxyOptions {
 
 /**
  * The only headers of a page's handshake that reach the runner, which does not need to know more. The gateway writes all others
- * itself, and passes on nothing that a page says of its role, its address or its cookie.
+ * itself. It never forwards a page's claims about its role, address or cookie.
  */
 const forwardedHeaders = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
 

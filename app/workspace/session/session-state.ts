@@ -88,7 +88,7 @@ interface None extends WithoutHosts {
 interface Requesting extends WithoutHosts {
   phase: 'requesting';
   otherSession: SessionInfo | null;
-  /** Who requested the hosts: this page, or another page of this browser, whose hosts this page then looks for. */
+  /** The page that requested the hosts. After a request by another page of this browser, this page looks for those hosts. */
   requestedBy: 'this-page' | 'other-page';
   sinceMs: number;
 }

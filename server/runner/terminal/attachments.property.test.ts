@@ -196,7 +196,7 @@ async function perform(
   }
 }
 
-/** What is shown is a part of what was put out, at its place, and what happened stands where it happened. */
+/** The page shows a part of the output at its offset, with each size and mark at its byte. */
 function check(page: TestPage, typed: Buffer): void {
   expect(page.bytes.equals(typed.subarray(page.begin, page.end))).toBe(true);
   let last = -1;

@@ -40,7 +40,7 @@ class Recorded {
   }
 }
 
-test('nothing was put out', () => {
+test('a terminal without output', () => {
   expect(new Recorded().lines).toMatchObject([{ version: 2, width: 80, height: 24 }]);
 });
 

@@ -51,7 +51,7 @@ afterEach(() => {
 });
 
 const csi = (...finals: string[]) => finals.map((final) => `\x1b[${final}`);
-/** What programs put out, among them all that vim, less, tmux and a shell do to the screen. */
+/** Output of programs, with everything that vim, less, tmux and a shell do to the screen. */
 const output = fc.oneof(
   {
     weight: 6,

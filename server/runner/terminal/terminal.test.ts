@@ -134,7 +134,7 @@ test('a flood stops at an active page that parses nothing, and goes on as soon a
   // More than this, and the pty is paused.
   await until(() => page.attachment.behind > 2 * maxUnparsedBytes);
   const stuckAt = terminal.log.end;
-  // Long enough for a pty that is not paused to put out many megabytes.
+  // Long enough for many megabytes of output, unless the pty is paused.
   await sleep(500);
   takeAll();
   expect(terminal.log.end).toBe(stuckAt);
@@ -166,7 +166,7 @@ test('a page on a slow link is less behind', async () => {
   const terminal = open(['yes']);
   const page = new TestPage(terminal, { from: 0, isManual: true, window: 8 * 1024 });
   await until(() => page.attachment.behind > 16 * 1024);
-  // Long enough for a pty that is not paused to put out many megabytes.
+  // Long enough for many megabytes of output, unless the pty is paused.
   await sleep(500);
   // Twice the window, and what was read from the pty at once.
   expect(terminal.log.end).toBeLessThan(64 * 1024);
